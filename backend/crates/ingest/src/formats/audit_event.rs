@@ -1,0 +1,245 @@
+//! Our own audit event: one object, an array, or one a line. The fields are those of `docs/API.md`.
+//!
+//! What went into an agent and came out of it is screened and measured here, and goes no further: what is handed on is its length,
+//! and whether it held personal data or an attempt at injection.
+
+use crate::record::{Read1, Records, cut, time_of};
+use crate::sniff::Sniff;
+use crate::{Limits, ReadError, Sink, Source};
+use affiant_domain::audit::{AuditEvent, COMPLIANCE_TAGS, EventOutcome, Payload, RiskLevel};
+use affiant_domain::observation::Place;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub(super) fn recognise(sniff: &Sniff) -> bool {
+    let Some(first) = sniff.first() else { return false };
+    let has = |key: &str| first.get(key).is_some();
+    (has("timestamp") || has("ts")) && has("action") && (has("user_id") || has("agent_id"))
+}
+
+pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
+    Records { keys: &["events"], bare: true }.read(source, limits, sink, record)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Given {
+    #[serde(alias = "ts")]
+    timestamp: Value,
+    user_id: Option<String>,
+    agent_id: Option<String>,
+    action: Option<String>,
+    #[serde(alias = "target")]
+    resource: Option<String>,
+    outcome: Option<EventOutcome>,
+    input_data: Option<Value>,
+    output_data: Option<Value>,
+    input_data_hash: Option<String>,
+    output_data_hash: Option<String>,
+    risk_level: Option<RiskLevel>,
+    compliance_tags: Option<Vec<String>>,
+    retention_period_days: Option<u32>,
+    environment: Option<Value>,
+    purpose: Option<Value>,
+    model_version: Option<Value>,
+    tool: Option<Value>,
+    source_ip: Option<Value>,
+    data_categories: Option<Vec<String>>,
+    subjects: Option<Value>,
+    approval: Option<Value>,
+    session: Option<Value>,
+    attributes: Option<Map<String, Value>>,
+    event_id: Option<String>,
+}
+
+fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
+    let given: Given = match serde_json::from_slice(bytes) {
+        Ok(given) => given,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    match event(given) {
+        Ok(event) => sink.event(event, place)?,
+        Err(why) => return Ok(Err(why)),
+    }
+    Ok(Ok(()))
+}
+
+fn event(given: Given) -> Result<AuditEvent, String> {
+    let at = time_of(&given.timestamp).filter(|_| given.timestamp.as_str().is_some_and(has_zone));
+    let at = at.ok_or("\"timestamp\" is missing or is not RFC 3339 with an offset")?;
+    let user = given.user_id.unwrap_or_default();
+    let agent = given.agent_id.unwrap_or_default();
+    if user.is_empty() && agent.is_empty() {
+        return Err("one of \"user_id\" and \"agent_id\" is needed".to_owned());
+    }
+    let action = given.action.filter(|action| !action.trim().is_empty()).ok_or("\"action\" is missing")?;
+    let tags = given.compliance_tags.unwrap_or_default();
+    if let Some(unknown) = tags.iter().find(|tag| !COMPLIANCE_TAGS.contains(&tag.as_str())) {
+        return Err(format!("unknown compliance tag \"{}\"; known are {}", cut(unknown, 40), COMPLIANCE_TAGS.join(", ")));
+    }
+    let mut payloads = Vec::new();
+    let mut categories = given.data_categories.unwrap_or_default();
+    let mut flagged = false;
+    for (side, content, hash) in
+        [("input", given.input_data, given.input_data_hash), ("output", given.output_data, given.output_data_hash)]
+    {
+        if let Some(hash) = &hash
+            && !(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(format!("\"{side}_data_hash\" is not a SHA-256 in hexadecimal"));
+        }
+        let text = content.map(|content| content.as_str().map_or_else(|| content.to_string(), str::to_owned));
+        if let Some(text) = &text {
+            flagged |= screen(text, &mut categories);
+        }
+        if text.is_some() || hash.is_some() {
+            payloads.push(Payload { side: side.to_owned(), length: text.map(|t| t.len() as u64), sender_sha256: hash });
+        }
+    }
+    let mut detail = Map::new();
+    let fields = [
+        ("environment", given.environment),
+        ("purpose", given.purpose),
+        ("model_version", given.model_version),
+        ("tool", given.tool),
+        ("approval", given.approval),
+        ("session", given.session),
+        ("retention_period_days", given.retention_period_days.map(Value::from)),
+        ("attributes", given.attributes.map(|map| Value::Object(redacted(map)))),
+        ("has_subjects", given.subjects.map(|_| Value::Bool(true))),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            detail.insert(name.to_owned(), value);
+        }
+    }
+    if serde_json::to_string(&detail).is_ok_and(|text| text.len() > 16 << 10) {
+        return Err("\"attributes\" are larger than 16 kB".to_owned());
+    }
+    Ok(AuditEvent {
+        at: Some(at),
+        event_id: given.event_id.unwrap_or_default(),
+        user: cut(&user, 400).to_owned(),
+        agent: cut(&agent, 400).to_owned(),
+        action: cut(&action, 200).to_owned(),
+        resource: cut(&given.resource.unwrap_or_default(), 400).to_owned(),
+        outcome: given.outcome.unwrap_or(EventOutcome::Success),
+        source_ip: given.source_ip.and_then(|ip| ip.as_str().map(|ip| cut(ip, 100).to_owned())).unwrap_or_default(),
+        sender_risk: given.risk_level,
+        tags,
+        data_categories: categories,
+        payloads,
+        flagged,
+        detail: Value::Object(detail),
+    })
+}
+
+fn has_zone(text: &str) -> bool {
+    chrono::DateTime::parse_from_rfc3339(text.trim()).is_ok()
+}
+
+/// Notes what kind of sensitive content a text holds; never the text.
+fn screen(text: &str, categories: &mut Vec<String>) -> bool {
+    const INJECTION: [&str; 6] =
+        ["ignore previous instructions", "forget everything above", "new instruction:", "new instructions:", "system: you are now", "<|endoftext|>"];
+    let lower = text.to_lowercase();
+    let mut note = |class: &str| {
+        if !categories.iter().any(|known| known == class) {
+            categories.push(class.to_owned());
+        }
+    };
+    let (mail, card) = (holds_mail(&lower), holds_card(text));
+    if mail {
+        note("email");
+    }
+    if card {
+        note("payment_card");
+    }
+    mail || card || INJECTION.iter().any(|pattern| lower.contains(pattern))
+}
+
+fn holds_mail(text: &str) -> bool {
+    text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | '(' | ')')).any(|word| {
+        word.split_once('@').is_some_and(|(name, domain)| {
+            !name.is_empty() && domain.contains('.') && !domain.starts_with('.') && domain.len() > 3 && !domain.contains('@')
+        })
+    })
+}
+
+/// Thirteen to nineteen digits, with single spaces or dashes between, that pass Luhn and begin like a card.
+fn holds_card(text: &str) -> bool {
+    let mut digits: Vec<u8> = Vec::new();
+    let mut gap = false;
+    for byte in text.bytes().chain(std::iter::once(b'.')) {
+        match byte {
+            b'0'..=b'9' => {
+                digits.push(byte - b'0');
+                gap = false;
+            }
+            b' ' | b'-' if !digits.is_empty() && !gap => gap = true,
+            _ => {
+                if is_card(&digits) {
+                    return true;
+                }
+                digits.clear();
+                gap = false;
+            }
+        }
+    }
+    false
+}
+
+fn is_card(digits: &[u8]) -> bool {
+    let issuer = matches!(digits.first(), Some(2..=6));
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| {
+            let digit = u32::from(*digit);
+            if at % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 }
+        })
+        .sum();
+    (13..=19).contains(&digits.len()) && issuer && sum % 10 == 0
+}
+
+/// Values under keys that look like credentials are taken out.
+fn redacted(map: Map<String, Value>) -> Map<String, Value> {
+    const WORDS: [&str; 7] = ["password", "secret", "token", "api_key", "apikey", "authorization", "credential"];
+    map.into_iter()
+        .map(|(key, value)| {
+            let lower = key.to_lowercase();
+            let value = match value {
+                _ if WORDS.iter().any(|word| lower.contains(word)) => Value::String("[redacted]".to_owned()),
+                Value::Object(inner) => Value::Object(redacted(inner)),
+                other => other,
+            };
+            (key, value)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_and_mail_are_noticed_and_other_numbers_are_not() {
+        assert!(holds_card("pay with 4111 1111 1111 1111 please"));
+        assert!(holds_card("4111-1111-1111-1111"));
+        assert!(!holds_card("4111111111111112"));
+        assert!(!holds_card("order 1234567890123"));
+        assert!(holds_mail("write to <ann@example.com>"));
+        assert!(!holds_mail("user@host and a@ b"));
+    }
+
+    #[test]
+    fn credentials_in_attributes_are_taken_out() {
+        let given: Given = serde_json::from_value(serde_json::json!({
+            "timestamp": "2026-01-01T00:00:00Z", "user_id": "u", "action": "read",
+            "attributes": {"nested": {"api_key": "sk-1"}, "plain": 1}})).unwrap();
+        let event = event(given).unwrap();
+        assert_eq!(event.detail["attributes"]["nested"]["api_key"], "[redacted]");
+        assert_eq!(event.detail["attributes"]["plain"], 1);
+    }
+}

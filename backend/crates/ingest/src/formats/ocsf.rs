@@ -1,0 +1,309 @@
+//! OCSF findings (classes 2001 to 2008), as Prowler 4 and later writes them: an array, a single object, or one a line.
+
+use crate::record::{Records, cut, or_default, time_of};
+use crate::sniff::Sniff;
+use crate::{Limits, ReadError, Sink, Source};
+use affiant_domain::Severity;
+use affiant_domain::asset::resource_kind;
+use affiant_domain::fingerprint::Fingerprint;
+use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, RunInfo, tool_name};
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub(super) fn recognise(sniff: &Sniff) -> bool {
+    if sniff.json.as_ref().is_some_and(|json| json.as_array().is_some_and(Vec::is_empty)) {
+        return true;
+    }
+    let Some(first) = sniff.first() else { return false };
+    let class = first.get("class_uid").and_then(Value::as_u64);
+    let finding = class.is_some_and(|class| (2001..=2008).contains(&class));
+    finding || first.get("finding_info").is_some() && first.get("metadata").is_some()
+}
+
+pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
+    let mut reader = Reader { runs: Vec::new(), checks: HashMap::new(), empty: true };
+    let records = Records { keys: &[], bare: true };
+    records.read(source, limits, sink, |bytes, place, sink| reader.record(bytes, place, sink))?;
+    if reader.empty {
+        sink.remark("the file holds nothing, taken for OCSF without findings; it names no tool, so nothing would close".to_owned());
+    }
+    Ok(())
+}
+
+struct Reader {
+    runs: Vec<RunInfo>,
+    checks: HashMap<Check, Arc<Check>>,
+    empty: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Finding {
+    class_uid: Option<u32>,
+    #[serde(deserialize_with = "or_default")]
+    message: String,
+    metadata: Metadata,
+    severity_id: Option<i64>,
+    #[serde(deserialize_with = "or_default")]
+    severity: String,
+    #[serde(deserialize_with = "or_default")]
+    status: String,
+    #[serde(deserialize_with = "or_default")]
+    status_code: String,
+    #[serde(deserialize_with = "or_default")]
+    status_detail: String,
+    #[serde(deserialize_with = "or_default")]
+    finding_info: Info,
+    #[serde(deserialize_with = "or_default")]
+    resources: Vec<Entity>,
+    #[serde(deserialize_with = "or_default")]
+    resource: Option<Entity>,
+    #[serde(deserialize_with = "or_default")]
+    compliance: Option<Compliance>,
+    #[serde(deserialize_with = "or_default")]
+    vulnerabilities: Vec<Vulnerability>,
+    #[serde(deserialize_with = "or_default")]
+    remediation: Remediation,
+    unmapped: Value,
+    time: Value,
+    time_dt: Value,
+    event_time: Value,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Metadata {
+    #[serde(deserialize_with = "or_default")]
+    event_code: String,
+    #[serde(deserialize_with = "or_default")]
+    version: String,
+    #[serde(deserialize_with = "or_default")]
+    product: Product,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Product {
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+    #[serde(deserialize_with = "or_default")]
+    vendor_name: String,
+    #[serde(deserialize_with = "or_default")]
+    version: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Info {
+    #[serde(deserialize_with = "or_default")]
+    uid: String,
+    #[serde(deserialize_with = "or_default")]
+    title: String,
+    #[serde(deserialize_with = "or_default")]
+    desc: String,
+    #[serde(deserialize_with = "or_default")]
+    types: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Entity {
+    #[serde(deserialize_with = "or_default")]
+    uid: String,
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    kind: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Compliance {
+    #[serde(deserialize_with = "or_default")]
+    status: String,
+    status_id: Option<i64>,
+    #[serde(deserialize_with = "or_default")]
+    control: String,
+    #[serde(deserialize_with = "or_default")]
+    requirements: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    standards: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Vulnerability {
+    #[serde(deserialize_with = "or_default")]
+    cve: Named,
+    #[serde(deserialize_with = "or_default")]
+    title: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Named {
+    #[serde(deserialize_with = "or_default")]
+    uid: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Remediation {
+    #[serde(deserialize_with = "or_default")]
+    desc: String,
+    #[serde(deserialize_with = "or_default")]
+    references: Vec<String>,
+}
+
+impl Reader {
+    fn record(&mut self, bytes: &[u8], place: Place, sink: &mut dyn Sink) -> crate::record::Read1 {
+        let finding: Finding = match serde_json::from_slice(bytes) {
+            Ok(finding) => finding,
+            Err(error) => return Ok(Err(format!("not an OCSF finding: {error}"))),
+        };
+        if finding.class_uid.is_some_and(|class| !(2001..=2008).contains(&class)) {
+            return Ok(Err(format!("OCSF class {} is not a finding", finding.class_uid.unwrap_or(0))));
+        }
+        self.empty = false;
+        let observed_at = [&finding.time_dt, &finding.event_time, &finding.time].into_iter().find_map(time_of);
+        let check = self.check(&finding);
+        self.announce(&finding, &check.tool, observed_at, sink);
+        sink.listed(&check);
+        let outcome = finding.outcome();
+        let entity = finding.resources.first().or(finding.resource.as_ref());
+        let (uid, kind) = entity.map_or(("", ""), |e| (if e.uid.is_empty() { e.name.as_str() } else { e.uid.as_str() }, e.kind.as_str()));
+        let message = [&finding.status_detail, &finding.message, &finding.finding_info.desc].into_iter().find(|t| !t.is_empty());
+        let fingerprint = Fingerprint::of(&[&check.tool, &check.rule, uid, identity(&finding)]);
+        sink.observation(Observation {
+            severity: severity(&finding),
+            counted: outcome.is_finding() && !matches!(outcome, Outcome::Suppressed(_)),
+            outcome,
+            resource: (!uid.is_empty())
+                .then(|| Resource { kind: Cow::Owned(resource_kind(uid, kind)), name: Cow::Borrowed(cut(uid, 480)) }),
+            title: Cow::Owned(check.title.clone()),
+            message: Cow::Borrowed(message.map_or("", |text| cut(text, 8000))),
+            location: Cow::Borrowed(cut(uid, 1000)),
+            line: 0,
+            fingerprint,
+            place,
+            observed_at,
+            check,
+        })?;
+        Ok(Ok(()))
+    }
+
+    fn announce(&mut self, finding: &Finding, tool: &str, observed_at: Option<affiant_domain::Instant>, sink: &mut dyn Sink) {
+        sink.version(&finding.metadata.version);
+        let version = &finding.metadata.product.version;
+        match self.runs.iter_mut().find(|run| run.tool == tool) {
+            Some(run) if run.scanned_at >= observed_at => {}
+            Some(run) => {
+                run.scanned_at = observed_at;
+                sink.run(run);
+            }
+            None => {
+                let run = RunInfo { tool: tool.to_owned(), tool_version: version.clone(), scanned_at: observed_at };
+                sink.run(&run);
+                self.runs.push(run);
+            }
+        }
+    }
+
+    fn check(&mut self, finding: &Finding) -> Arc<Check> {
+        let product = &finding.metadata.product;
+        let tool = tool_name(if product.name.is_empty() { &product.vendor_name } else { &product.name });
+        let vulnerability = finding.vulnerabilities.first();
+        let cve = vulnerability.map(|v| v.cve.uid.clone()).filter(|uid| !uid.is_empty());
+        let info = &finding.finding_info;
+        let control = finding.compliance.as_ref().map_or("", |c| c.control.as_str());
+        let rules = [finding.metadata.event_code.as_str(), cve.as_deref().unwrap_or(""), control, info.title.as_str()];
+        let rule = rules.into_iter().find(|r| !r.is_empty()).unwrap_or("unknown").to_owned();
+        let titles = [info.title.as_str(), vulnerability.map_or("", |v| v.title.as_str()), finding.message.as_str(), rule.as_str()];
+        let check = Check {
+            rule: cut(&rule, 300).to_owned(),
+            title: cut(titles.into_iter().find(|t| !t.is_empty()).unwrap_or(&rule), 300).to_owned(),
+            category: if cve.is_some() { "vulnerability" } else { "misconfiguration" }.to_owned(),
+            cve,
+            tags: tags(finding),
+            ocsf_class: finding.class_uid,
+            remediation: cut(&finding.remediation.desc, 2000).to_owned(),
+            help_url: finding.remediation.references.first().map_or_else(String::new, |url| cut(url, 500).to_owned()),
+            cwe: Vec::new(),
+            tool,
+        };
+        if let Some(known) = self.checks.get(&check) {
+            return known.clone();
+        }
+        let shared = Arc::new(check.clone());
+        if self.checks.len() < 100_000 {
+            self.checks.insert(check, shared.clone());
+        }
+        shared
+    }
+}
+
+/// The id that the tool gives the finding, unless it is a fresh one for each run.
+fn identity(finding: &Finding) -> &str {
+    let uid = finding.finding_info.uid.as_str();
+    let random = uid.len() == 36 && uid.bytes().filter(|b| *b == b'-').count() == 4;
+    if random { "" } else { uid }
+}
+
+impl Finding {
+    fn outcome(&self) -> Outcome {
+        let verdict = self.status_code.to_ascii_uppercase();
+        let suppressed = self.status.eq_ignore_ascii_case("suppressed");
+        let compliance = self.compliance.as_ref();
+        let compliance_verdict = compliance.map_or("", |c| c.status.as_str()).to_ascii_lowercase();
+        match (verdict.as_str(), compliance_verdict.as_str(), compliance.and_then(|c| c.status_id)) {
+            ("PASS", ..) => Outcome::Pass,
+            ("MANUAL", ..) => Outcome::Error,
+            _ if suppressed => Outcome::Suppressed("muted in the scanner".to_owned()),
+            ("FAIL", ..) => Outcome::Open,
+            (_, "pass" | "passed", _) | (_, _, Some(1)) => Outcome::Pass,
+            (_, "not applicable", _) => Outcome::NotApplicable,
+            _ if self.status.eq_ignore_ascii_case("resolved") => Outcome::Gone,
+            _ => Outcome::Open,
+        }
+    }
+}
+
+fn severity(finding: &Finding) -> Severity {
+    match finding.severity_id {
+        Some(1) => Severity::Informational,
+        Some(2) => Severity::Low,
+        Some(3) => Severity::Medium,
+        Some(4) => Severity::High,
+        Some(5 | 6) => Severity::Critical,
+        _ => Severity::from_label(&finding.severity),
+    }
+}
+
+fn tags(finding: &Finding) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    if let Some(map) = finding.unmapped.get("compliance").and_then(Value::as_object) {
+        let sorted: BTreeMap<_, _> = map.iter().collect();
+        for (framework, ids) in sorted {
+            for id in ids.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                tags.push(format!("{framework}/{id}"));
+            }
+        }
+    }
+    if let Some(compliance) = &finding.compliance {
+        for standard in &compliance.standards {
+            tags.extend(compliance.requirements.iter().map(|id| format!("{standard}/{id}")));
+        }
+        if compliance.standards.is_empty() {
+            tags.extend(compliance.requirements.iter().cloned());
+        }
+    }
+    tags.extend(finding.finding_info.types.iter().map(|kind| format!("type/{kind}")));
+    tags.iter_mut().for_each(|tag| *tag = cut(tag, 200).to_owned());
+    tags.sort();
+    tags.dedup();
+    tags.truncate(400);
+    tags
+}

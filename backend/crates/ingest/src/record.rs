@@ -1,0 +1,175 @@
+//! Pieces that readers share: borrowed text, times, and the reading of single JSON records.
+
+use crate::json::{Shape, Walker};
+use crate::lines::each_line;
+use crate::{Limits, ReadError, Rejection, Sink, Source};
+use affiant_domain::Instant;
+use affiant_domain::observation::Place;
+use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+
+/// Text that borrows from the record where it has no escapes.
+#[derive(Deserialize, Debug, Clone, Default)]
+#[serde(transparent)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// A text, or the empty text where the field holds anything else.
+pub(crate) fn lenient_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::Bool(flag) => flag.to_string(),
+        _ => String::new(),
+    })
+}
+
+/// `null` is the default.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(d).map(Option::unwrap_or_default)
+}
+
+/// A time as tools write it: RFC 3339, with a space, without a zone (then UTC), or seconds or milliseconds since 1970.
+pub(crate) fn time(text: &str) -> Option<Instant> {
+    let text = text.trim();
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.with_timezone(&Utc));
+    }
+    if let Ok(time) = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z") {
+        return Some(time.with_timezone(&Utc));
+    }
+    for form in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ"] {
+        if let Ok(time) = NaiveDateTime::parse_from_str(text, form) {
+            return Some(time.and_utc());
+        }
+    }
+    let date = ["%Y-%m-%d", "%d/%m/%Y"].iter().find_map(|form| chrono::NaiveDate::parse_from_str(text, form).ok());
+    if let Some(date) = date {
+        return date.and_hms_opt(0, 0, 0).map(|t| t.and_utc());
+    }
+    text.parse::<i64>().ok().and_then(epoch)
+}
+
+/// Seconds or, from the year 5138 on, milliseconds since 1970.
+pub(crate) fn epoch(number: i64) -> Option<Instant> {
+    if number.abs() < 100_000_000_000 {
+        Utc.timestamp_opt(number, 0).single()
+    } else {
+        Utc.timestamp_millis_opt(number).single()
+    }
+}
+
+/// A time from a JSON value, text or number.
+pub(crate) fn time_of(value: &serde_json::Value) -> Option<Instant> {
+    match value {
+        serde_json::Value::String(text) => time(text),
+        serde_json::Value::Number(number) => number.as_i64().and_then(epoch),
+        _ => None,
+    }
+}
+
+/// Cuts a text to so many bytes, at a character.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// What reading one record says: fine, or why it is rejected.
+pub(crate) type Read1 = Result<Result<(), String>, ReadError>;
+
+/// Reads a file of records that stand in an array, in an object under a key, alone, one a line or one after the other.
+pub(crate) struct Records<'k> {
+    /// Keys of the enclosing object under which records stand.
+    pub(crate) keys: &'k [&'k str],
+    /// Whether an object without such a key is a record itself.
+    pub(crate) bare: bool,
+}
+
+impl Records<'_> {
+    pub(crate) fn read(
+        &self,
+        source: &dyn Source,
+        limits: &Limits,
+        sink: &mut dyn Sink,
+        mut each: impl FnMut(&[u8], Place, &mut dyn Sink) -> Read1,
+    ) -> Result<(), ReadError> {
+        let prefix = crate::source::prefix(source, limits)?;
+        if crate::sniff::is_lines(&prefix) {
+            return each_line(source, limits, sink, |text, place, sink| self.line(text, place, sink, &mut each));
+        }
+        let sniff = crate::sniff::Sniff::of(&prefix);
+        let nested = self.keys.iter().any(|key| sniff.json.as_ref().is_some_and(|value| value.get(key).is_some()));
+        let mut walker = Walker::open(source, limits)?;
+        let mut rejected = 0;
+        while let Some(shape) = walker.shape()? {
+            match shape {
+                Shape::Array => walker.array(|w, _| one(w, limits, sink, &mut rejected, &mut each))?,
+                Shape::Object if self.bare && !nested => one(&mut walker, limits, sink, &mut rejected, &mut each)?,
+                Shape::Object => walker.object(|w, key| {
+                    if self.keys.contains(&key) {
+                        w.array_or_null(key, |w, _| one(w, limits, sink, &mut rejected, &mut each))
+                    } else {
+                        w.skip()
+                    }
+                })?,
+                Shape::Scalar => {
+                    let null = walker.value()? == b"null";
+                    if !null {
+                        return Err(walker.broken("neither an object nor an array"));
+                    }
+                }
+            }
+        }
+        walker.finish()
+    }
+
+    fn line(
+        &self,
+        text: &[u8],
+        place: Place,
+        sink: &mut dyn Sink,
+        each: &mut impl FnMut(&[u8], Place, &mut dyn Sink) -> Read1,
+    ) -> Read1 {
+        if text.starts_with(b"[") {
+            let Ok(all) = serde_json::from_slice::<Vec<&serde_json::value::RawValue>>(text) else {
+                return Ok(Err("the line is not JSON".to_owned()));
+            };
+            for record in all {
+                if let Err(why) = each(record.get().as_bytes(), place, sink)? {
+                    return Ok(Err(why));
+                }
+            }
+            return Ok(Ok(()));
+        }
+        each(text, place, sink)
+    }
+}
+
+/// One element: parsed by the closure, rejected with its place where it cannot be.
+pub(crate) fn one(
+    walker: &mut Walker<'_>,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+    rejected: &mut u64,
+    each: &mut impl FnMut(&[u8], Place, &mut dyn Sink) -> Read1,
+) -> Result<(), ReadError> {
+    let (bytes, place) = walker.placed()?;
+    if let Err(why) = each(bytes, place, sink)? {
+        let syntax = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).err();
+        if let Some(error) = syntax.filter(serde_json::Error::is_syntax) {
+            return Err(walker.broken(format!("not JSON: {error}")));
+        }
+        sink.reject(Rejection { at: format!("line {}, byte {}", place.line, place.offset), why })?;
+        *rejected += 1;
+        if *rejected > limits.rejected {
+            return Err(ReadError::Limit { line: place.line, what: format!("more than {} records are rejected", limits.rejected) });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Where records go.
+
+use crate::formats::Format;
+use affiant_domain::Severity;
+use affiant_domain::audit::AuditEvent;
+use affiant_domain::observation::{Check, Observation, Outcome, Place, RunInfo};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A sink's wish that reading ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop;
+
+/// Takes what a reader finds, in the order of the file.
+pub trait Sink {
+    /// The format, once, before anything else.
+    fn recognised(&mut self, _format: &'static Format) {}
+    /// Version of the format, by the file.
+    fn version(&mut self, _version: &str) {}
+    /// A run of a tool; of a file with several, each.
+    fn run(&mut self, _run: &RunInfo) {}
+    /// A check that the file lists as one that ran, whatever came of it.
+    fn listed(&mut self, _check: &Arc<Check>) {}
+    /// One outcome of one check.
+    ///
+    /// # Errors
+    /// [`Stop`] ends the reading.
+    fn observation(&mut self, observation: Observation<'_>) -> Result<(), Stop>;
+    /// Passed checks that the file counts without naming them.
+    fn passed(&mut self, _count: u64) {}
+    /// One audit event.
+    ///
+    /// # Errors
+    /// [`Stop`] ends the reading.
+    fn event(&mut self, event: AuditEvent, place: Place) -> Result<(), Stop>;
+    /// A record that cannot be read.
+    ///
+    /// # Errors
+    /// [`Stop`] ends the reading.
+    fn reject(&mut self, rejection: Rejection) -> Result<(), Stop>;
+    /// Something that a person should know of how the file was read.
+    fn remark(&mut self, _remark: String) {}
+}
+
+/// A record that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejection {
+    /// Where: a line, and a pointer where there is one.
+    pub at: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// A file that was refused whole, as the command line prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refused {
+    /// What is wrong and where.
+    pub error: String,
+}
+
+/// Counts, and keeps nothing: `affiant formats check`.
+#[derive(Debug, Default, Serialize)]
+pub struct Counter {
+    /// Name of the format.
+    pub format: Option<&'static str>,
+    /// Its version, by the file.
+    pub version: Option<String>,
+    /// Records that the file calls findings, open or not.
+    pub findings: u64,
+    /// Those that import would open.
+    pub open: u64,
+    /// Passed checks.
+    pub passed: u64,
+    /// Audit events.
+    pub events: u64,
+    /// Records that cannot be read.
+    pub rejected: Vec<Rejection>,
+    /// Findings by severity.
+    pub severity: BTreeMap<&'static str, u64>,
+    /// Why the whole file is refused.
+    pub error: Option<String>,
+    /// How the file was read, where a person should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+    /// Tools whose runs the file holds.
+    #[serde(skip)]
+    pub tools: Vec<String>,
+}
+
+impl Counter {
+    /// A counter at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let severity = Severity::ALL.into_iter().map(|s| (s.as_str(), 0)).collect();
+        Self { severity, ..Self::default() }
+    }
+}
+
+impl Sink for Counter {
+    fn recognised(&mut self, format: &'static Format) {
+        self.format = Some(format.name);
+    }
+
+    fn version(&mut self, version: &str) {
+        if self.version.is_none() && !version.is_empty() {
+            self.version = Some(version.chars().take(60).collect());
+        }
+    }
+
+    fn run(&mut self, run: &RunInfo) {
+        if !self.tools.contains(&run.tool) {
+            self.tools.push(run.tool.clone());
+        }
+    }
+
+    fn observation(&mut self, observation: Observation<'_>) -> Result<(), Stop> {
+        if observation.counted {
+            self.findings += 1;
+            *self.severity.entry(observation.severity.as_str()).or_default() += 1;
+        }
+        match observation.outcome {
+            Outcome::Open => self.open += 1,
+            Outcome::Pass => self.passed += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn passed(&mut self, count: u64) {
+        self.passed += count;
+    }
+
+    fn event(&mut self, _event: AuditEvent, _place: Place) -> Result<(), Stop> {
+        self.events += 1;
+        Ok(())
+    }
+
+    fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
+        self.rejected.push(rejection);
+        Ok(())
+    }
+
+    fn remark(&mut self, remark: String) {
+        self.remarks.push(remark);
+    }
+}

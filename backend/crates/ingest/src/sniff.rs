@@ -1,0 +1,185 @@
+//! Looks at the first bytes of a file to tell what it is, without reading it all.
+
+use serde_json::{Map, Value};
+
+/// The first bytes of a file, understood as far as they go.
+pub struct Sniff {
+    /// The first JSON value, as far as it goes; none where the file is not JSON.
+    pub json: Option<Value>,
+    /// The head line of a CSV file, split, lower case; empty where the file is not one.
+    pub header: Vec<String>,
+    /// Nothing but white space.
+    pub blank: bool,
+}
+
+impl Sniff {
+    /// Looks at a prefix.
+    #[must_use]
+    pub fn of(prefix: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(prefix);
+        let trimmed = text.trim_start();
+        let json = matches!(trimmed.as_bytes().first(), Some(b'{' | b'[' | b'n'))
+            .then(|| Partial { bytes: trimmed.as_bytes(), at: 0, depth: 0 }.value())
+            .flatten();
+        let header = if json.is_none() { header(trimmed) } else { Vec::new() };
+        Self { json, header, blank: trimmed.is_empty() }
+    }
+
+    /// The first record: the value itself, or the first element of an array.
+    #[must_use]
+    pub fn first(&self) -> Option<&Value> {
+        match self.json.as_ref()? {
+            Value::Array(all) => all.first(),
+            value => Some(value),
+        }
+    }
+
+    /// Whether the first record is an object with this key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.first().is_some_and(|value| value.get(key).is_some())
+    }
+
+    /// Whether the file is the value `null` or an empty array: nothing, of any tool.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        match &self.json {
+            Some(Value::Null) => true,
+            Some(Value::Array(all)) => all.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether each line is a JSON value of its own.
+pub(crate) fn is_lines(prefix: &[u8]) -> bool {
+    let text = prefix.trim_ascii_start();
+    let Some(end) = memchr::memchr(b'\n', text) else { return false };
+    let first = text[..end].trim_ascii_end();
+    let rest = text[end..].trim_ascii_start();
+    let whole = first.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok();
+    !rest.is_empty() && (whole || first.starts_with(b"{") && first.ends_with(b"}") && rest.starts_with(b"{"))
+}
+
+fn header(text: &str) -> Vec<String> {
+    let line = text.lines().next().unwrap_or_default();
+    let separator = if line.matches(';').count() > line.matches(',').count() { ';' } else { ',' };
+    if !line.contains(separator) {
+        return Vec::new();
+    }
+    line.split(separator).map(|field| field.trim().trim_matches('"').to_ascii_lowercase()).collect()
+}
+
+/// Reads JSON that may end anywhere; what is there by then is kept.
+struct Partial<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+impl Partial<'_> {
+    fn peek(&mut self) -> Option<u8> {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+        self.bytes.get(self.at).copied()
+    }
+
+    fn value(&mut self) -> Option<Value> {
+        match self.peek()? {
+            b'{' => self.nested(Self::object),
+            b'[' => self.nested(Self::array),
+            b'"' => self.string().map(Value::String),
+            _ => self.word(),
+        }
+    }
+
+    fn nested(&mut self, inner: impl Fn(&mut Self) -> Value) -> Option<Value> {
+        if self.depth >= 24 {
+            self.at = self.bytes.len();
+            return None;
+        }
+        self.depth += 1;
+        self.at += 1;
+        let value = inner(self);
+        self.depth -= 1;
+        Some(value)
+    }
+
+    fn object(&mut self) -> Value {
+        let mut map = Map::new();
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    let Some(key) = self.string() else { break };
+                    if self.peek() != Some(b':') {
+                        break;
+                    }
+                    self.at += 1;
+                    let Some(value) = self.value() else {
+                        map.insert(key, Value::Null);
+                        break;
+                    };
+                    map.insert(key, value);
+                }
+                b',' => self.at += 1,
+                b'}' => {
+                    self.at += 1;
+                    break;
+                }
+                _ => {
+                    self.at = self.bytes.len();
+                    break;
+                }
+            }
+        }
+        Value::Object(map)
+    }
+
+    fn array(&mut self) -> Value {
+        let mut all = Vec::new();
+        while let Some(byte) = self.peek() {
+            match byte {
+                b',' => self.at += 1,
+                b']' => {
+                    self.at += 1;
+                    break;
+                }
+                _ => match self.value() {
+                    Some(value) => all.push(value),
+                    None => break,
+                },
+            }
+        }
+        Value::Array(all)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let start = self.at;
+        let mut at = start + 1;
+        loop {
+            match self.bytes.get(at)? {
+                b'\\' => at += 2,
+                b'"' => break,
+                _ => at += 1,
+            }
+        }
+        self.at = at + 1;
+        Some(serde_json::from_slice(&self.bytes[start..=at]).unwrap_or_default())
+    }
+
+    fn word(&mut self) -> Option<Value> {
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+        let word = &self.bytes[start..self.at];
+        match serde_json::from_slice(word) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.at = self.bytes.len();
+                None
+            }
+        }
+    }
+}
