@@ -1,1 +1,33 @@
-//! placeholder
+//! The database schema, one file per step. Steps are only ever added.
+
+mod m20261120_000001_projects;
+mod m20261120_000002_scans;
+mod m20261120_000003_findings;
+mod m20261120_000004_decisions;
+mod m20261120_000005_assessments;
+mod m20261120_000006_audit_events;
+mod m20261120_000007_access;
+mod table;
+
+use sea_orm_migration::prelude::*;
+
+pub use sea_orm_migration::MigratorTrait;
+
+/// Applies the steps.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261120_000001_projects::Migration),
+            Box::new(m20261120_000002_scans::Migration),
+            Box::new(m20261120_000003_findings::Migration),
+            Box::new(m20261120_000004_decisions::Migration),
+            Box::new(m20261120_000005_assessments::Migration),
+            Box::new(m20261120_000006_audit_events::Migration),
+            Box::new(m20261120_000007_access::Migration),
+        ]
+    }
+}

@@ -1,1 +1,70 @@
-//! placeholder
+//! The only room that knows SQL: entities and repositories, for SQLite and PostgreSQL.
+//!
+//! [`Store`] holds the connections; [`Store::project`] gives a [`Scoped`] view that can see and change one project only, so that a query
+//! that forgets the project cannot be written. Instants are microseconds since 1970.
+
+mod access;
+mod assess;
+mod asset;
+mod assessment;
+mod connect;
+mod decision;
+pub mod entity;
+mod event;
+mod finding;
+mod import;
+mod job;
+mod original;
+mod page;
+mod project;
+mod report;
+mod schedule;
+mod sql;
+
+pub use access::{Held, NewToken};
+pub use assess::{Aggregates, EvidenceFinding, FindingGroup, LatestResult, LatestScan};
+pub use assessment::NewAssessment;
+pub use asset::AssetRow;
+pub use connect::{Store, StoreError};
+pub use decision::{NewAttestation, NewWaiver};
+pub use event::{EventRow, EventSummary, NewEvent};
+pub use finding::{FindingDetail, FindingFilter, FindingRow};
+pub use import::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, ScopeRow, StoredFinding};
+pub use job::JobState;
+pub use original::OriginalWriter;
+pub use page::{Cursor, Page};
+pub use project::NewProject;
+pub use report::NewReport;
+pub use schedule::DueSlot;
+
+use affiant_domain::Instant;
+use affiant_domain::id::ProjectId;
+use chrono::TimeZone;
+
+/// Microseconds since 1970.
+#[must_use]
+pub const fn micros(at: Instant) -> i64 {
+    at.timestamp_micros()
+}
+
+/// The instant of so many microseconds since 1970; what no calendar knows is 1970.
+#[must_use]
+pub fn instant(micros: i64) -> Instant {
+    chrono::Utc.timestamp_micros(micros).single().unwrap_or_default()
+}
+
+/// One project's view of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Scoped<'s> {
+    store: &'s Store,
+    /// The project.
+    pub project: ProjectId,
+}
+
+impl Store {
+    /// The view of one project.
+    #[must_use]
+    pub const fn project(&self, project: ProjectId) -> Scoped<'_> {
+        Scoped { store: self, project }
+    }
+}

@@ -58,6 +58,14 @@ fn controls(input: &Input, waivers: Waivers) -> Vec<ControlResult> {
     input.controls.iter().map(|control| control_result(control, waivers)).collect()
 }
 
+impl AssetState {
+    /// The standing of the asset, waivers heeded (clause 3).
+    #[must_use]
+    pub fn standing(&self) -> f64 {
+        standing(self, Waivers::Heeded)
+    }
+}
+
 /// Clause 3: worst first, the k-th finding counts a k-th.
 fn standing(asset: &AssetState, waivers: Waivers) -> f64 {
     let mut impacts: Vec<(f64, u64)> = asset

@@ -236,3 +236,47 @@ fn note_attestations(evidence: &Evidence, controls: &mut [ControlInput], at: At<
         controls[control].attested = Some(outcome);
     }
 }
+
+impl Input {
+    /// SHA-256 over the input in canonical form, hexadecimal. The exported evidence of an assessment, read again, gives the same.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut text = String::with_capacity(64 * 1024);
+        self.canonical(&mut text);
+        crate::sha256_hex(text.as_bytes())
+    }
+
+    fn canonical(&self, out: &mut String) {
+        use std::fmt::Write;
+        let _ = writeln!(out, "affiant.input/1 {} {} {}", self.as_of.timestamp_micros(), self.framework, self.version);
+        for requirement in &self.requirements {
+            let _ = writeln!(out, "requirement {} {:?} {}", requirement.id, requirement.weight, requirement.applicable);
+            for (control, weight) in &requirement.controls {
+                let id = self.controls.get(*control).map_or("", |control| control.id.as_str());
+                let _ = writeln!(out, " by {id} {weight:?}");
+            }
+        }
+        for control in &self.controls {
+            let attested = control.attested.map(AttestedOutcome::score);
+            let _ = writeln!(out, "control {} {} {attested:?} {}", control.id, control.automatable, control.attested_before);
+            for asset in &control.assets {
+                let freshness = &asset.freshness;
+                let _ = writeln!(out, " on {:?} {} {} {}", asset.id, freshness.fresh, freshness.ever, freshness.errors);
+                for ((waived, severity, strength), count) in asset.merged() {
+                    let _ = writeln!(out, "  open {} {waived} {strength} {count}", Severity::from_rank(severity));
+                }
+            }
+        }
+    }
+}
+
+impl AssetState {
+    /// Equal findings together, in a fixed order: waived, rank of the severity, bits of the strength.
+    fn merged(&self) -> BTreeMap<(bool, i16, u64), u64> {
+        let mut merged = BTreeMap::new();
+        for impact in self.open.iter().filter(|impact| impact.count > 0) {
+            *merged.entry((impact.waived, impact.severity.rank(), impact.strength.to_bits())).or_default() += impact.count;
+        }
+        merged
+    }
+}

@@ -1,0 +1,226 @@
+//! One-time links, sessions, tokens, and answers kept for retries. Secrets are here only as hashes.
+
+use crate::entity::{idempotency, session, sign_in_link, token};
+use crate::{Store, StoreError, micros};
+use affiant_domain::Instant;
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use uuid::Uuid;
+
+/// A token to make.
+#[derive(Debug)]
+pub struct NewToken<'a> {
+    /// The project, or none for all.
+    pub project: Option<Uuid>,
+    /// What it is for.
+    pub name: &'a str,
+    /// Its first characters, to recognise it by.
+    pub prefix: &'a str,
+    /// SHA-256 of it.
+    pub hash: &'a str,
+    /// What it may do.
+    pub role: &'a str,
+    /// Who made it.
+    pub actor: &'a str,
+    /// First instant at which it is worth nothing.
+    pub expires_at: Instant,
+}
+
+/// What is kept under an idempotency key.
+#[derive(Debug)]
+pub enum Held {
+    /// Nothing yet: the key is now taken.
+    Fresh,
+    /// The first request is still at work.
+    Running,
+    /// Another request came with this key.
+    Other,
+    /// The answer to the first request.
+    Answer(idempotency::Model),
+}
+
+impl Store {
+    /// Keeps a one-time link.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn add_link(&self, hash: &str, name: &str, role: &str, expires_at: Instant) -> Result<(), StoreError> {
+        let row = sign_in_link::ActiveModel {
+            hash: Set(hash.to_owned()),
+            name: Set(name.to_owned()),
+            role: Set(role.to_owned()),
+            expires_at: Set(micros(expires_at)),
+            used_at: Set(None),
+        };
+        row.insert(&self.write).await?;
+        Ok(())
+    }
+
+    /// Uses a link up; none where it is unknown, used or too old.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn use_link(&self, hash: &str, now: Instant) -> Result<Option<sign_in_link::Model>, StoreError> {
+        let used = sign_in_link::Entity::update_many()
+            .col_expr(sign_in_link::Column::UsedAt, Expr::value(micros(now)))
+            .filter(sign_in_link::Column::Hash.eq(hash))
+            .filter(sign_in_link::Column::UsedAt.is_null())
+            .filter(sign_in_link::Column::ExpiresAt.gt(micros(now)))
+            .exec(&self.write)
+            .await?;
+        if used.rows_affected != 1 {
+            return Ok(None);
+        }
+        Ok(sign_in_link::Entity::find_by_id(hash).one(&self.write).await?)
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn add_session(&self, row: session::Model) -> Result<(), StoreError> {
+        session::Entity::insert(session::ActiveModel::from(row)).exec_without_returning(&self.write).await?;
+        Ok(())
+    }
+
+    /// The session of this hash, if it still holds.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn session(&self, hash: &str, now: Instant) -> Result<Option<session::Model>, StoreError> {
+        let query = session::Entity::find_by_id(hash).filter(session::Column::ExpiresAt.gt(micros(now)));
+        Ok(query.one(&self.read).await?)
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn end_session(&self, hash: &str) -> Result<(), StoreError> {
+        session::Entity::delete_by_id(hash).exec(&self.write).await?;
+        Ok(())
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn add_token(&self, new: &NewToken<'_>, now: Instant) -> Result<token::Model, StoreError> {
+        let row = token::ActiveModel {
+            id: Set(Uuid::now_v7()),
+            project_id: Set(new.project),
+            name: Set(new.name.to_owned()),
+            prefix: Set(new.prefix.to_owned()),
+            hash: Set(new.hash.to_owned()),
+            role: Set(new.role.to_owned()),
+            actor: Set(new.actor.to_owned()),
+            created_at: Set(micros(now)),
+            expires_at: Set(micros(new.expires_at)),
+            last_used_at: Set(None),
+            revoked_at: Set(None),
+        };
+        Ok(row.insert(&self.write).await?)
+    }
+
+    /// The token of this hash, if it is still worth something.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn token(&self, hash: &str, now: Instant) -> Result<Option<token::Model>, StoreError> {
+        Ok(token::Entity::find()
+            .filter(token::Column::Hash.eq(hash))
+            .filter(token::Column::RevokedAt.is_null())
+            .filter(token::Column::ExpiresAt.gt(micros(now)))
+            .one(&self.read)
+            .await?)
+    }
+
+    /// Notes that a token was used.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn touch_token(&self, id: Uuid, now: Instant) -> Result<(), StoreError> {
+        let update = token::Entity::update_many().col_expr(token::Column::LastUsedAt, Expr::value(micros(now)));
+        update.filter(token::Column::Id.eq(id)).exec(&self.write).await?;
+        Ok(())
+    }
+
+    /// Tokens, latest first; of one project, or all.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn tokens(&self, project: Option<Uuid>) -> Result<Vec<token::Model>, StoreError> {
+        let mut query = token::Entity::find();
+        if let Some(project) = project {
+            query = query.filter(token::Column::ProjectId.eq(project));
+        }
+        Ok(query.order_by_desc(token::Column::Id).all(&self.read).await?)
+    }
+
+    /// Revokes a token. False where it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn revoke_token(&self, id: Uuid, project: Option<Uuid>, now: Instant) -> Result<bool, StoreError> {
+        let mut update = token::Entity::update_many()
+            .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
+            .filter(token::Column::Id.eq(id))
+            .filter(token::Column::RevokedAt.is_null());
+        if let Some(project) = project {
+            update = update.filter(token::Column::ProjectId.eq(project));
+        }
+        Ok(update.exec(&self.write).await?.rows_affected == 1)
+    }
+
+    /// Takes an idempotency key for a request, or says what is kept under it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn hold(&self, owner: &str, key: &str, request: &str, now: Instant) -> Result<Held, StoreError> {
+        let row = idempotency::ActiveModel {
+            owner: Set(owner.to_owned()),
+            key: Set(key.to_owned()),
+            request: Set(request.to_owned()),
+            content_type: Set(String::new()),
+            status: Set(0),
+            body: Set(Vec::new()),
+            created_at: Set(micros(now)),
+        };
+        let once = OnConflict::columns([idempotency::Column::Owner, idempotency::Column::Key]).do_nothing().to_owned();
+        if idempotency::Entity::insert(row).on_conflict(once).exec_without_returning(&self.write).await? == 1 {
+            return Ok(Held::Fresh);
+        }
+        let found = idempotency::Entity::find_by_id((owner.to_owned(), key.to_owned())).one(&self.write).await?;
+        Ok(match found {
+            None => Held::Running,
+            Some(kept) if kept.request != request => Held::Other,
+            Some(kept) if kept.status == 0 => Held::Running,
+            Some(kept) => Held::Answer(kept),
+        })
+    }
+
+    /// Keeps an answer under a key.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn keep_answer(&self, owner: &str, key: &str, status: u16, content_type: &str, body: &[u8]) -> Result<(), StoreError> {
+        idempotency::Entity::update_many()
+            .col_expr(idempotency::Column::Status, Expr::value(i32::from(status)))
+            .col_expr(idempotency::Column::ContentType, Expr::value(content_type))
+            .col_expr(idempotency::Column::Body, Expr::value(body.to_vec()))
+            .filter(idempotency::Column::Owner.eq(owner))
+            .filter(idempotency::Column::Key.eq(key))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Gives a key back: the request did not happen.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn release(&self, owner: &str, key: &str) -> Result<(), StoreError> {
+        idempotency::Entity::delete_by_id((owner.to_owned(), key.to_owned())).exec(&self.write).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! What an assessment reads: counts by asset, check and severity, not rows; and, for the exported evidence, the rows.
+//!
+//! `at` is the instant that is scored, `known` the instant at which it was: what was recorded later does not count, so that a stored
+//! assessment can be made again.
+
+use crate::entity::{attestation, checks, waiver};
+use crate::import::state_of;
+use crate::sql::{column, marks, rows};
+use crate::{Scoped, StoreError, micros};
+use affiant_domain::matching::State;
+use affiant_domain::observation::Check;
+use affiant_domain::{Instant, Severity};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use uuid::Uuid;
+
+/// Open findings that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FindingGroup {
+    /// The asset.
+    pub asset: Uuid,
+    /// The check.
+    pub check: i64,
+    /// How bad they are.
+    pub severity: Severity,
+    /// Whether a waiver holds.
+    pub waived: bool,
+}
+
+/// The latest scan of an asset with a list of checks.
+#[derive(Clone, Debug)]
+pub struct LatestScan {
+    /// The asset.
+    pub asset: Uuid,
+    /// The tool.
+    pub tool: String,
+    /// Digest of the list of checks.
+    pub checklist: String,
+    /// When.
+    pub at: i64,
+}
+
+/// The latest outcome of a check on an asset.
+#[derive(Clone, Copy, Debug)]
+pub struct LatestResult {
+    /// The asset.
+    pub asset: Uuid,
+    /// The check.
+    pub check: i64,
+    /// 0 pass, 1 fail, 2 error, 3 not applicable.
+    pub outcome: i16,
+    /// When.
+    pub at: i64,
+}
+
+/// All that an assessment reads of findings, scans and results.
+#[derive(Clone, Debug, Default)]
+pub struct Aggregates {
+    /// Open findings, counted.
+    pub open: BTreeMap<FindingGroup, u64>,
+    /// Assets and checks on which a finding ever stood.
+    pub seen: HashSet<(Uuid, i64)>,
+    /// Latest scans.
+    pub scans: Vec<LatestScan>,
+    /// Latest results.
+    pub results: Vec<LatestResult>,
+    /// Checks that are named, by id.
+    pub checks: HashMap<i64, Check>,
+    /// Ids of the checks of each list that is named.
+    pub checklists: HashMap<String, Vec<i64>>,
+}
+
+/// A finding as the exported evidence shows it.
+#[derive(Clone, Debug)]
+pub struct EvidenceFinding {
+    /// Its id.
+    pub id: Uuid,
+    /// The asset.
+    pub asset: Uuid,
+    /// The check.
+    pub check: i64,
+    /// Its severity at the instant.
+    pub severity: Severity,
+    /// When it was open.
+    pub open: Vec<(i64, Option<i64>)>,
+}
+
+impl Scoped<'_> {
+    /// What an assessment at `at` reads, as it was known at `known`.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn aggregates(&self, at: Instant, known: Instant) -> Result<Aggregates, StoreError> {
+        let mut out = Aggregates::default();
+        let (t, k) = (micros(at), micros(known));
+        self.begin_states(&mut out, t, k).await?;
+        self.later_states(&mut out, t, k).await?;
+        self.heed_waivers(&mut out, t, k).await?;
+        self.latest_scans(&mut out, t, k).await?;
+        self.latest_results(&mut out, t, k).await?;
+        self.name_checks(&mut out).await?;
+        Ok(out)
+    }
+
+    fn bound(&self, t: i64, k: i64) -> Vec<Value> {
+        vec![self.project.0.into(), t.into(), k.into()]
+    }
+
+    /// How findings began: counted by the database.
+    async fn begin_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+        let sql = "SELECT asset_id, check_id, first_severity, first_state, count(*) AS n FROM finding \
+                   WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, first_severity, first_state";
+        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+            let (asset, check): (Uuid, i64) = (column(&row, "asset_id")?, column(&row, "check_id")?);
+            out.seen.insert((asset, check));
+            if state_of(column(&row, "first_state")?) == State::Open {
+                let severity = Severity::from_rank(column(&row, "first_severity")?);
+                let n: i64 = column(&row, "n")?;
+                *out.open.entry(FindingGroup { asset, check, severity, waived: false }).or_default() += n.unsigned_abs();
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of those that changed: the last change up to the instant counts.
+    async fn later_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+        let sql = "SELECT f.id, f.asset_id, f.check_id, f.first_state, f.first_severity, x.state, x.severity FROM transition x \
+                   JOIN finding f ON f.id = x.finding_id \
+                   WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? ORDER BY x.at, x.id";
+        let mut last: HashMap<Uuid, (FindingGroup, bool, State, Severity)> = HashMap::new();
+        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+            let first = Severity::from_rank(column(&row, "first_severity")?);
+            let group = FindingGroup { asset: column(&row, "asset_id")?, check: column(&row, "check_id")?, severity: first, waived: false };
+            let began_open = state_of(column(&row, "first_state")?) == State::Open;
+            let state = state_of(column(&row, "state")?);
+            last.insert(column(&row, "id")?, (group, began_open, state, Severity::from_rank(column(&row, "severity")?)));
+        }
+        for (began, began_open, state, severity) in last.into_values() {
+            if began_open {
+                take(&mut out.open, began, 1);
+            }
+            if state == State::Open {
+                *out.open.entry(FindingGroup { severity, ..began }).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn heed_waivers(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+        let waived: Vec<Uuid> = self.waivers_at(t, k).await?.into_iter().map(|w| w.finding_id).collect::<HashSet<_>>().into_iter().collect();
+        for finding in self.finding_histories(&waived, t, k).await? {
+            let open = finding.open.iter().any(|(from, until)| *from <= t && until.is_none_or(|until| t < until));
+            if open {
+                let group = FindingGroup { asset: finding.asset, check: finding.check, severity: finding.severity, waived: false };
+                take(&mut out.open, group, 1);
+                *out.open.entry(FindingGroup { waived: true, ..group }).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Approved waivers that were known.
+    async fn approved_waivers(&self, k: i64) -> Result<Vec<waiver::Model>, StoreError> {
+        Ok(waiver::Entity::find()
+            .filter(waiver::Column::ProjectId.eq(self.project.0))
+            .filter(waiver::Column::DecidedAt.lte(k))
+            .filter(waiver::Column::State.is_in(["approved", "revoked"]))
+            .order_by_asc(waiver::Column::Id)
+            .all(&self.store.read)
+            .await?)
+    }
+
+    /// Waivers that hold at an instant, as it was known; a revoked one ends when it was revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn waivers_at(&self, t: i64, k: i64) -> Result<Vec<waiver::Model>, StoreError> {
+        let mut all = self.approved_waivers(k).await?;
+        for waiver in &mut all {
+            if let Some(revoked) = waiver.revoked_at.filter(|revoked| *revoked <= k) {
+                waiver.until_at = waiver.until_at.min(revoked);
+            }
+        }
+        all.retain(|waiver| waiver.from_at <= t && t < waiver.until_at);
+        Ok(all)
+    }
+
+    /// Attestations that were known, with their ends as they were known.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn attestations_known(&self, k: i64) -> Result<Vec<attestation::Model>, StoreError> {
+        let mut all = attestation::Entity::find()
+            .filter(attestation::Column::ProjectId.eq(self.project.0))
+            .filter(attestation::Column::RecordedAt.lte(k))
+            .order_by_asc(attestation::Column::Control)
+            .order_by_asc(attestation::Column::FromAt)
+            .order_by_asc(attestation::Column::Id)
+            .all(&self.store.read)
+            .await?;
+        for attestation in &mut all {
+            if let Some(revoked) = attestation.revoked_at.filter(|revoked| *revoked <= k) {
+                attestation.until_at = attestation.until_at.min(revoked).max(attestation.from_at);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn latest_scans(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+        let sql = "SELECT asset_id, tool, checklist, max(completed_at) AS at FROM scan \
+                   WHERE project_id = ? AND completed_at <= ? AND recorded_at <= ? GROUP BY asset_id, tool, checklist \
+                   ORDER BY asset_id, tool, checklist";
+        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+            out.scans.push(LatestScan {
+                asset: column(&row, "asset_id")?,
+                tool: column(&row, "tool")?,
+                checklist: column(&row, "checklist")?,
+                at: column(&row, "at")?,
+            });
+        }
+        let lists: Vec<String> = out.scans.iter().map(|scan| scan.checklist.clone()).collect::<HashSet<_>>().into_iter().collect();
+        for chunk in lists.chunks(500) {
+            let sql = format!("SELECT digest, body FROM checklist WHERE digest IN ({})", marks(chunk.len()));
+            for row in rows(&self.store.read, &sql, chunk.iter().map(|d| d.clone().into()).collect()).await? {
+                let body: String = column(&row, "body")?;
+                out.checklists.insert(column(&row, "digest")?, serde_json::from_str(&body).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    async fn latest_results(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+        let sql = "SELECT asset_id, check_id, outcome, max(observed_at) AS at FROM result \
+                   WHERE project_id = ? AND observed_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, outcome \
+                   ORDER BY asset_id, check_id, outcome";
+        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+            out.results.push(LatestResult {
+                asset: column(&row, "asset_id")?,
+                check: column(&row, "check_id")?,
+                outcome: column(&row, "outcome")?,
+                at: column(&row, "at")?,
+            });
+        }
+        Ok(())
+    }
+
+    async fn name_checks(&self, out: &mut Aggregates) -> Result<(), StoreError> {
+        let mut ids: HashSet<i64> = out.seen.iter().map(|(_, check)| *check).collect();
+        ids.extend(out.results.iter().map(|result| result.check));
+        ids.extend(out.checklists.values().flatten());
+        out.checks = self.checks(ids.into_iter().collect()).await?;
+        Ok(())
+    }
+
+    /// Checks by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn checks(&self, ids: Vec<i64>) -> Result<HashMap<i64, Check>, StoreError> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for chunk in ids.chunks(1000) {
+            let query = checks::Entity::find().filter(checks::Column::Id.is_in(chunk.iter().copied()));
+            for row in query.all(&self.store.read).await? {
+                let check = serde_json::from_str(&row.body).map_err(|e| StoreError::Damaged(format!("check {}: {e}", row.id)))?;
+                found.insert(row.id, check);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Histories of these findings up to an instant, as they were known.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn finding_histories(&self, ids: &[Uuid], t: i64, k: i64) -> Result<Vec<EvidenceFinding>, StoreError> {
+        let mut out = Vec::new();
+        for chunk in ids.chunks(500) {
+            let marks = marks(chunk.len());
+            let bind = |first: Vec<Value>| first.into_iter().chain(chunk.iter().map(|id| Value::from(*id))).collect::<Vec<_>>();
+            let sql = format!(
+                "SELECT finding_id, at, state, severity FROM transition WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
+                 AND finding_id IN ({marks}) ORDER BY at, id"
+            );
+            let changes = group_changes(rows(&self.store.read, &sql, bind(self.bound(t, k))).await?)?;
+            let sql = format!(
+                "SELECT id, asset_id, check_id, first_state, first_severity, opened_at FROM finding \
+                 WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND id IN ({marks}) ORDER BY id"
+            );
+            for row in rows(&self.store.read, &sql, bind(self.bound(t, k))).await? {
+                out.push(history(&row, &changes)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// All findings that opened up to an instant, in order of id, after an id, with their histories: one page of the exported evidence.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn evidence_findings(&self, after: Option<Uuid>, limit: u64, t: i64, k: i64) -> Result<Vec<EvidenceFinding>, StoreError> {
+        let sql = "SELECT id FROM finding WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND id > ? ORDER BY id LIMIT ?";
+        let mut values = self.bound(t, k);
+        values.extend([after.unwrap_or(Uuid::nil()).into(), limit.cast_signed().into()]);
+        let ids = rows(&self.store.read, sql, values).await?.iter().map(|row| column(row, "id")).collect::<Result<Vec<Uuid>, _>>()?;
+        self.finding_histories(&ids, t, k).await
+    }
+}
+
+fn take(open: &mut BTreeMap<FindingGroup, u64>, group: FindingGroup, n: u64) {
+    if let Some(count) = open.get_mut(&group) {
+        *count = count.saturating_sub(n);
+        if *count == 0 {
+            open.remove(&group);
+        }
+    }
+}
+
+type Changes = HashMap<Uuid, Vec<(i64, State, Severity)>>;
+
+fn group_changes(rows: Vec<sea_orm::QueryResult>) -> Result<Changes, StoreError> {
+    let mut changes = Changes::new();
+    for row in rows {
+        let change = (column(&row, "at")?, state_of(column(&row, "state")?), Severity::from_rank(column(&row, "severity")?));
+        changes.entry(column(&row, "finding_id")?).or_default().push(change);
+    }
+    Ok(changes)
+}
+
+fn history(row: &sea_orm::QueryResult, changes: &Changes) -> Result<EvidenceFinding, StoreError> {
+    let id: Uuid = column(row, "id")?;
+    let mut finding = EvidenceFinding {
+        id,
+        asset: column(row, "asset_id")?,
+        check: column(row, "check_id")?,
+        severity: Severity::from_rank(column(row, "first_severity")?),
+        open: Vec::new(),
+    };
+    let mut since = (state_of(column(row, "first_state")?) == State::Open).then_some(column::<i64>(row, "opened_at")?);
+    for (at, state, severity) in changes.get(&id).into_iter().flatten() {
+        finding.severity = *severity;
+        match (since, state) {
+            (Some(from), State::Closed | State::Suppressed) => {
+                finding.open.push((from, Some((*at).max(from))));
+                since = None;
+            }
+            (None, State::Open) => since = Some(*at),
+            _ => {}
+        }
+    }
+    if let Some(from) = since {
+        finding.open.push((from, None));
+    }
+    Ok(finding)
+}

@@ -1,0 +1,190 @@
+//! One entity per table. `TABLES` names them all; a test compares them with the migrated schema.
+
+macro_rules! entities {
+    ($($(#[$doc:meta])* $module:ident = $table:literal { $($(#[$attr:meta])* $field:ident : $kind:ty,)+ })+) => {
+        $(
+            $(#[$doc])*
+            #[allow(missing_docs, reason = "the columns are named as in the migration, which says what they are")]
+            pub mod $module {
+                use sea_orm::entity::prelude::*;
+
+                #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+                #[sea_orm(table_name = $table)]
+                pub struct Model { $($(#[$attr])* pub $field: $kind,)+ }
+
+                #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+                pub enum Relation {}
+
+                impl ActiveModelBehavior for ActiveModel {}
+            }
+        )+
+
+        /// Every table with its columns.
+        #[must_use]
+        pub fn tables() -> Vec<(&'static str, Vec<String>)> {
+            use sea_orm::{Iterable, sea_query::Iden};
+            vec![$(($table, $module::Column::iter().map(|column| column.unquoted().to_owned()).collect())),+]
+        }
+    };
+}
+
+entities! {
+    /// Projects.
+    project = "project" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        slug: String, name: String, profiles: String, created_at: i64,
+    }
+    /// Assets.
+    asset = "asset" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, key: String, kind: String, named: bool, first_seen_at: i64, recorded_at: i64,
+    }
+    /// Rulings on assets' scope.
+    asset_scope = "asset_scope" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, asset_id: Uuid, framework: String, reason: String, actor: String, in_scope: bool, at: i64, recorded_at: i64,
+    }
+    /// Rulings on requirements' applicability.
+    requirement_scope = "requirement_scope" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, requirement: String, reason: String, actor: String, applicable: bool, at: i64, recorded_at: i64,
+    }
+    /// Checks of tools.
+    checks = "checks" {
+        #[sea_orm(primary_key)] id: i64,
+        digest: String, tool: String, rule: String, body: String,
+    }
+    /// Lists of checks, by digest.
+    checklist = "checklist" {
+        #[sea_orm(primary_key, auto_increment = false)] digest: String,
+        body: String,
+    }
+    /// Originals of scanners.
+    original = "original" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, digest: String, gzip: bool, size: i64, created_at: i64,
+    }
+    /// Pieces of originals.
+    original_chunk = "original_chunk" {
+        #[sea_orm(primary_key, auto_increment = false)] original_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] n: i32,
+        start: i64, body: Vec<u8>,
+    }
+    /// Imports.
+    import = "import" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, asset_id: Uuid, original_id: Option<Uuid>, part: String, mode: String, format: String,
+        format_version: String, digest: String, actor: String, result: String, size: i64, completed_at: i64, recorded_at: i64,
+    }
+    /// Scopes of scans.
+    scan_scope = "scan_scope" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, asset_id: Uuid, latest_import_id: Option<Uuid>, tool: String, part: String, latest_at: Option<i64>,
+    }
+    /// Scans.
+    scan = "scan" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        import_id: Uuid, project_id: Uuid, asset_id: Uuid, scope_id: i64, completed_at: i64, recorded_at: i64, tool: String,
+        tool_version: String, checklist: String,
+    }
+    /// Results of checks.
+    result = "result" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, scan_id: Uuid, asset_id: Uuid, check_id: i64, observed_at: i64, recorded_at: i64, outcome: i16, count: i32,
+    }
+    /// Findings.
+    finding = "finding" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, asset_id: Uuid, import_id: Uuid, scope_id: i64, check_id: i64, opened_at: i64, recorded_at: i64,
+        changed_at: i64, fingerprint: Vec<u8>, occurrence: i32, line: i32, place_length: i32, place_offset: i64, place_line: i64,
+        fingerprint_version: i16, first_state: i16, first_severity: i16, state: i16, severity: i16, title: String, message: String,
+        location: String, suppression: String,
+    }
+    /// Changes of findings.
+    transition = "transition" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, finding_id: Uuid, scan_id: Uuid, at: i64, recorded_at: i64, state: i16, severity: i16,
+    }
+    /// Waivers.
+    waiver = "waiver" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, finding_id: Uuid, kind: String, reason: String, requested_by: String, state: String,
+        decided_by: Option<String>, revoked_by: Option<String>, from_at: i64, until_at: i64, requested_at: i64,
+        decided_at: Option<i64>, revoked_at: Option<i64>,
+    }
+    /// Attestations.
+    attestation = "attestation" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, control: String, outcome: String, statement: String, evidence: String, actor: String, from_at: i64,
+        until_at: i64, recorded_at: i64, revoked_at: Option<i64>,
+    }
+    /// Catalogues that assessments were made with.
+    catalogue = "catalogue" {
+        #[sea_orm(primary_key, auto_increment = false)] digest: String,
+        body: Vec<u8>, recorded_at: i64,
+    }
+    /// Assessments.
+    assessment = "assessment" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, schedule_id: Option<Uuid>, framework: String, version: String, catalogue_digest: String,
+        evidence_digest: String, origin: String, actor: String, as_of: i64, recorded_at: i64, slot: Option<i64>, score: Option<f64>,
+        score_raw: Option<f64>, coverage: f64, low: f64, high: f64, body: Vec<u8>,
+    }
+    /// Schedules.
+    schedule = "schedule" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, framework: String, cron: String, zone: String, enabled: bool, since_at: i64,
+    }
+    /// Slots that were fired.
+    schedule_fire = "schedule_fire" {
+        #[sea_orm(primary_key, auto_increment = false)] schedule_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] slot: i64,
+        job_id: Uuid, fired_at: i64, missed: i32,
+    }
+    /// Jobs.
+    job = "job" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Option<Uuid>, kind: String, payload: String, state: String, result: String, attempt: i32, created_at: i64,
+        done: i64, total: i64, lease_until: i64,
+    }
+    /// Reports.
+    report = "report" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Option<Uuid>, framework: String, digest: String, actor: String, start_at: i64, end_at: i64, recorded_at: i64,
+        body: Vec<u8>,
+    }
+    /// Audit events.
+    audit_event = "audit_event" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, asset_id: Option<Uuid>, source: String, event_key: String, agent: String, action: String,
+        action_key: String, resource: String, outcome: String, risk: String, reasons: String, tags: String, categories: String,
+        payloads: String, detail: String, is_processing: bool, at: i64, recorded_at: i64,
+    }
+    /// Persons in audit events.
+    audit_event_person = "audit_event_person" {
+        #[sea_orm(primary_key, auto_increment = false)] event_id: Uuid,
+        user_name: String, source_ip: String,
+    }
+    /// One-time links.
+    sign_in_link = "sign_in_link" {
+        #[sea_orm(primary_key, auto_increment = false)] hash: String,
+        name: String, role: String, expires_at: i64, used_at: Option<i64>,
+    }
+    /// Sessions.
+    session = "session" {
+        #[sea_orm(primary_key, auto_increment = false)] hash: String,
+        name: String, role: String, csrf: String, created_at: i64, expires_at: i64,
+    }
+    /// Tokens.
+    token = "token" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Option<Uuid>, name: String, prefix: String, hash: String, role: String, actor: String, created_at: i64,
+        expires_at: i64, last_used_at: Option<i64>, revoked_at: Option<i64>,
+    }
+    /// Answers kept for retries.
+    idempotency = "idempotency" {
+        #[sea_orm(primary_key, auto_increment = false)] owner: String,
+        #[sea_orm(primary_key, auto_increment = false)] key: String,
+        request: String, content_type: String, status: i32, body: Vec<u8>, created_at: i64,
+    }
+}

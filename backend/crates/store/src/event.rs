@@ -1,0 +1,238 @@
+//! Audit events. The same event of one source twice is one.
+
+use crate::entity::{audit_event, audit_event_person};
+use crate::import::intern_assets;
+use crate::page::{Cursor, Page};
+use crate::sql::{clean, column, marks, rows, run, tuples};
+use crate::{Scoped, StoreError, micros};
+use affiant_domain::Instant;
+use affiant_domain::asset::AssetKey;
+use affiant_domain::audit::AuditEvent;
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use uuid::Uuid;
+
+/// An event to store.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// As it was read.
+    pub event: AuditEvent,
+    /// Identity within the source.
+    pub key: String,
+    /// When it happened.
+    pub at: i64,
+    /// Our risk level.
+    pub risk: &'static str,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Frameworks, the sender's or the source's.
+    pub tags: Vec<String>,
+    /// Whether it works on data.
+    pub is_processing: bool,
+}
+
+/// A stored event with the person.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// The event.
+    pub event: audit_event::Model,
+    /// The person, where there is one.
+    pub user: String,
+    /// The address it came from.
+    pub source_ip: String,
+}
+
+/// Counts over a period.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventSummary {
+    /// Operations of agents.
+    pub agent_operations: u64,
+    /// High-risk and critical operations.
+    pub high_risk: u64,
+    /// Operations on data.
+    pub processing: u64,
+    /// All events.
+    pub all: u64,
+}
+
+impl Scoped<'_> {
+    /// Stores events of a source in one transaction; gives how many were new. `asset` is what they are about, where that is
+    /// not their agent.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn store_events(&self, source: &str, asset: Option<&AssetKey>, events: &[NewEvent], now: Instant) -> Result<u64, StoreError> {
+        let tx = self.store.begin().await?;
+        let mut wanted: BTreeMap<String, AssetKey> = BTreeMap::new();
+        for event in events.iter().filter(|e| asset.is_none() && !e.event.agent.is_empty()) {
+            let key = AssetKey::resource("agent", &event.event.agent);
+            wanted.insert(clean(key.as_str()), key);
+        }
+        if let Some(asset) = asset {
+            wanted.insert(clean(asset.as_str()), asset.clone());
+        }
+        let first = events.iter().map(|e| e.at).min().map_or(now, crate::instant);
+        let keys: Vec<(AssetKey, bool)> = wanted.values().map(|key| (key.clone(), true)).collect();
+        let ids = intern_assets(&tx, self.project, &keys, first, now).await?;
+        let asset_of = |event: &NewEvent| {
+            let own = || (!event.event.agent.is_empty()).then(|| AssetKey::resource("agent", &event.event.agent));
+            asset.cloned().or_else(own).and_then(|key| ids.get(&clean(key.as_str())).copied())
+        };
+        let mut created = 0;
+        for chunk in events.chunks(100) {
+            created += self.store_chunk(&tx, source, chunk, &asset_of, now).await?;
+        }
+        tx.commit().await?;
+        Ok(created)
+    }
+
+    async fn store_chunk(
+        &self,
+        tx: &sea_orm::DatabaseTransaction,
+        source: &str,
+        chunk: &[NewEvent],
+        asset_of: &impl Fn(&NewEvent) -> Option<Uuid>,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        const COLUMNS: usize = 19;
+        let mut seen = HashSet::new();
+        let chunk: Vec<&NewEvent> = chunk.iter().filter(|event| seen.insert(event.key.as_str())).collect();
+        let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
+        let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * COLUMNS);
+        let json = |value: &dyn erased::Json| clean(&value.json());
+        for (new, id) in chunk.iter().zip(&ids) {
+            let event = &new.event;
+            values.extend([
+                (*id).into(),
+                self.project.0.into(),
+                asset_of(new).into(),
+                clean(source).into(),
+                clean(&new.key).into(),
+                clean(&event.agent).into(),
+                clean(&event.action).into(),
+                affiant_domain::audit::normalise_action(&event.action).into(),
+                clean(&event.resource).into(),
+                event.outcome.as_str().to_owned().into(),
+                new.risk.to_owned().into(),
+                json(&new.reasons).into(),
+                json(&new.tags).into(),
+                json(&event.data_categories).into(),
+                json(&event.payloads).into(),
+                json(&event.detail).into(),
+                new.is_processing.into(),
+                new.at.into(),
+                micros(now).into(),
+            ]);
+        }
+        let sql = format!(
+            "INSERT INTO audit_event (id, project_id, asset_id, source, event_key, agent, action, action_key, resource, outcome, risk, \
+             reasons, tags, categories, payloads, detail, is_processing, at, recorded_at) VALUES {} \
+             ON CONFLICT (project_id, source, event_key) DO NOTHING RETURNING id",
+            tuples(COLUMNS, chunk.len())
+        );
+        let stored: HashSet<Uuid> =
+            rows(tx, &sql, values).await?.iter().map(|row| column::<Uuid>(row, "id")).collect::<Result<_, _>>()?;
+        let persons: Vec<(&Uuid, &AuditEvent)> = ids
+            .iter()
+            .zip(chunk.iter().map(|new| &new.event))
+            .filter(|(id, event)| stored.contains(*id) && !(event.user.is_empty() && event.source_ip.is_empty()))
+            .collect();
+        if !persons.is_empty() {
+            let sql = format!("INSERT INTO audit_event_person (event_id, user_name, source_ip) VALUES {}", tuples(3, persons.len()));
+            let values = persons.iter().flat_map(|(id, event)| [Value::from(**id), clean(&event.user).into(), clean(&event.source_ip).into()]);
+            run(tx, &sql, values.collect()).await?;
+        }
+        Ok(stored.len() as u64)
+    }
+
+    /// One page of events, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn events(&self, period: (i64, i64), risk: &[&str], cursor: Option<&Cursor>, limit: u64) -> Result<Page<EventRow>, StoreError> {
+        let mut query = audit_event::Entity::find()
+            .filter(audit_event::Column::ProjectId.eq(self.project.0))
+            .filter(audit_event::Column::At.gte(period.0))
+            .filter(audit_event::Column::At.lt(period.1));
+        if !risk.is_empty() {
+            query = query.filter(audit_event::Column::Risk.is_in(risk.iter().copied()));
+        }
+        if let Some(cursor) = cursor {
+            query = query.filter(
+                Condition::any()
+                    .add(audit_event::Column::At.lt(cursor.sort))
+                    .add(Condition::all().add(audit_event::Column::At.eq(cursor.sort)).add(audit_event::Column::Id.lt(cursor.id))),
+            );
+        }
+        let found = query
+            .order_by_desc(audit_event::Column::At)
+            .order_by_desc(audit_event::Column::Id)
+            .limit(limit + 1)
+            .all(&self.store.read)
+            .await?;
+        let mut persons: HashMap<Uuid, audit_event_person::Model> = HashMap::new();
+        let ids: Vec<Uuid> = found.iter().map(|event| event.id).collect();
+        for chunk in ids.chunks(1000) {
+            let query = audit_event_person::Entity::find().filter(audit_event_person::Column::EventId.is_in(chunk.iter().copied()));
+            persons.extend(query.all(&self.store.read).await?.into_iter().map(|person| (person.event_id, person)));
+        }
+        let items = found
+            .into_iter()
+            .map(|event| {
+                let person = persons.remove(&event.id);
+                let (user, source_ip) = person.map_or_else(Default::default, |p| (p.user_name, p.source_ip));
+                EventRow { event, user, source_ip }
+            })
+            .collect();
+        Ok(Page::cut(items, limit, |row| Cursor { sort: row.event.at, id: row.event.id }))
+    }
+
+    /// Counts over a period.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn event_summary(&self, start: i64, end: i64) -> Result<EventSummary, StoreError> {
+        let sql = "SELECT count(*) AS n, count(CASE WHEN agent <> '' THEN 1 END) AS agents, \
+                   count(CASE WHEN risk IN ('HIGH', 'CRITICAL') THEN 1 END) AS high, \
+                   count(CASE WHEN is_processing THEN 1 END) AS processing \
+                   FROM audit_event WHERE project_id = ? AND at >= ? AND at < ?";
+        let found = rows(&self.store.read, sql, vec![self.project.0.into(), start.into(), end.into()]).await?;
+        let Some(row) = found.first() else { return Ok(EventSummary::default()) };
+        let n = |name: &str| Ok::<u64, StoreError>(column::<i64>(row, name)?.unsigned_abs());
+        Ok(EventSummary { all: n("n")?, agent_operations: n("agents")?, high_risk: n("high")?, processing: n("processing")? })
+    }
+
+    /// The latest time of each kind of event on each asset, up to an instant as it was known: asset, action, outcome, time.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn latest_events(&self, actions: &[String], t: i64, k: i64) -> Result<Vec<(Uuid, String, String, i64)>, StoreError> {
+        if actions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT asset_id, action_key, outcome, max(at) AS at FROM audit_event WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
+             AND asset_id IS NOT NULL AND action_key IN ({}) GROUP BY asset_id, action_key, outcome ORDER BY asset_id, action_key, outcome",
+            marks(actions.len())
+        );
+        let mut values: Vec<Value> = vec![self.project.0.into(), t.into(), k.into()];
+        values.extend(actions.iter().map(|action| Value::from(action.clone())));
+        let found = rows(&self.store.read, &sql, values).await?;
+        found
+            .iter()
+            .map(|row| Ok((column(row, "asset_id")?, column(row, "action_key")?, column(row, "outcome")?, column(row, "at")?)))
+            .collect()
+    }
+}
+
+/// JSON of things of several types.
+mod erased {
+    pub(super) trait Json {
+        fn json(&self) -> String;
+    }
+    impl<T: serde::Serialize> Json for T {
+        fn json(&self) -> String {
+            serde_json::to_string(self).unwrap_or_default()
+        }
+    }
+}

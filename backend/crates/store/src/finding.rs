@@ -1,0 +1,221 @@
+//! Lists of findings, and one finding with its history.
+
+use crate::entity::{asset, checks, finding, import, transition};
+use crate::page::{Cursor, Page};
+use crate::sql::{column, rows};
+use crate::{Scoped, StoreError};
+use affiant_domain::Severity;
+use affiant_domain::observation::Check;
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Which findings are wanted. Every field narrows.
+#[derive(Clone, Debug, Default)]
+pub struct FindingFilter {
+    /// `open`, `closed`, `suppressed`.
+    pub state: Option<i16>,
+    /// Severities.
+    pub severity: Vec<Severity>,
+    /// Key of the asset.
+    pub asset: Option<String>,
+    /// Tool.
+    pub tool: Option<String>,
+    /// Rule of the tool.
+    pub rule: Option<String>,
+    /// Ids of checks; none means any.
+    pub checks: Option<Vec<i64>>,
+    /// Text in title, message or location, taken literally.
+    pub text: Option<String>,
+}
+
+/// A finding in a list.
+#[derive(Clone, Debug)]
+pub struct FindingRow {
+    /// The row.
+    pub finding: finding::Model,
+    /// Key of its asset.
+    pub asset: String,
+    /// Its check.
+    pub check: Check,
+}
+
+/// A finding with all that is known of it.
+#[derive(Clone, Debug)]
+pub struct FindingDetail {
+    /// As in a list.
+    pub row: FindingRow,
+    /// Its changes, oldest first.
+    pub transitions: Vec<transition::Model>,
+    /// The import that first brought it.
+    pub import: Option<import::Model>,
+}
+
+impl Scoped<'_> {
+    /// One page of findings, worst first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn findings(&self, filter: &FindingFilter, cursor: Option<&Cursor>, limit: u64) -> Result<Page<FindingRow>, StoreError> {
+        let Some(condition) = self.condition(filter).await? else { return Ok(Page { items: Vec::new(), next: None }) };
+        let mut query = finding::Entity::find().filter(condition);
+        if let Some(cursor) = cursor {
+            let severity = i16::try_from(cursor.sort).unwrap_or(i16::MAX);
+            query = query.filter(
+                Condition::any()
+                    .add(finding::Column::Severity.gt(severity))
+                    .add(Condition::all().add(finding::Column::Severity.eq(severity)).add(finding::Column::Id.gt(cursor.id))),
+            );
+        }
+        let found = query
+            .order_by_asc(finding::Column::Severity)
+            .order_by_asc(finding::Column::Id)
+            .limit(limit + 1)
+            .all(&self.store.read)
+            .await?;
+        let items = self.dress(found).await?;
+        Ok(Page::cut(items, limit, |row| Cursor { sort: i64::from(row.finding.severity), id: row.finding.id }))
+    }
+
+    /// How many findings there are, by severity.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn count_findings(&self, filter: &FindingFilter) -> Result<HashMap<Severity, u64>, StoreError> {
+        let Some(condition) = self.condition(filter).await? else { return Ok(HashMap::new()) };
+        let found: Vec<(i16, i64)> = finding::Entity::find()
+            .filter(condition)
+            .select_only()
+            .column(finding::Column::Severity)
+            .column_as(finding::Column::Id.count(), "n")
+            .group_by(finding::Column::Severity)
+            .into_tuple()
+            .all(&self.store.read)
+            .await?;
+        Ok(found.into_iter().map(|(rank, n)| (Severity::from_rank(rank), n.unsigned_abs())).collect())
+    }
+
+    /// None where the filter can match nothing.
+    async fn condition(&self, filter: &FindingFilter) -> Result<Option<Condition>, StoreError> {
+        let mut all = Condition::all().add(finding::Column::ProjectId.eq(self.project.0));
+        if let Some(state) = filter.state {
+            all = all.add(finding::Column::State.eq(state));
+        }
+        if !filter.severity.is_empty() {
+            all = all.add(finding::Column::Severity.is_in(filter.severity.iter().map(|s| s.rank())));
+        }
+        if let Some(key) = &filter.asset {
+            let Some(found) = self.asset(key).await? else { return Ok(None) };
+            all = all.add(finding::Column::AssetId.eq(found.id));
+        }
+        if filter.tool.is_some() || filter.rule.is_some() {
+            let mut wanted = Condition::all();
+            if let Some(tool) = &filter.tool {
+                wanted = wanted.add(checks::Column::Tool.eq(tool.as_str()));
+            }
+            if let Some(rule) = &filter.rule {
+                wanted = wanted.add(checks::Column::Rule.eq(rule.as_str()));
+            }
+            let ids: Vec<i64> =
+                checks::Entity::find().filter(wanted).select_only().column(checks::Column::Id).into_tuple().all(&self.store.read).await?;
+            all = all.add(finding::Column::CheckId.is_in(ids));
+        }
+        if let Some(ids) = &filter.checks {
+            all = all.add(finding::Column::CheckId.is_in(ids.iter().copied()));
+        }
+        if let Some(text) = filter.text.as_deref().filter(|text| !text.is_empty()) {
+            let pattern = format!("%{}%", escape(text));
+            let like = |column: finding::Column| column.like(sea_orm::sea_query::LikeExpr::new(pattern.clone()).escape('\\'));
+            all = all.add(
+                Condition::any()
+                    .add(like(finding::Column::Title))
+                    .add(like(finding::Column::Location))
+                    .add(like(finding::Column::Message)),
+            );
+        }
+        Ok(Some(all))
+    }
+
+    async fn dress(&self, found: Vec<finding::Model>) -> Result<Vec<FindingRow>, StoreError> {
+        let checks = self.checks(found.iter().map(|f| f.check_id).collect()).await?;
+        let ids: Vec<Uuid> = found.iter().map(|f| f.asset_id).collect();
+        let mut keys: HashMap<Uuid, String> = HashMap::new();
+        for chunk in ids.chunks(1000) {
+            let assets = asset::Entity::find().filter(asset::Column::Id.is_in(chunk.iter().copied())).all(&self.store.read).await?;
+            keys.extend(assets.into_iter().map(|asset| (asset.id, asset.key)));
+        }
+        Ok(found
+            .into_iter()
+            .map(|finding| FindingRow {
+                asset: keys.get(&finding.asset_id).cloned().unwrap_or_default(),
+                check: checks.get(&finding.check_id).cloned().unwrap_or_default(),
+                finding,
+            })
+            .collect())
+    }
+
+    /// These findings, in order of id.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn findings_by_id(&self, ids: &[Uuid]) -> Result<Vec<FindingRow>, StoreError> {
+        let mut all = Vec::new();
+        for chunk in ids.chunks(1000) {
+            let found = finding::Entity::find()
+                .filter(finding::Column::ProjectId.eq(self.project.0))
+                .filter(finding::Column::Id.is_in(chunk.iter().copied()))
+                .order_by_asc(finding::Column::Id)
+                .all(&self.store.read)
+                .await?;
+            all.extend(self.dress(found).await?);
+        }
+        Ok(all)
+    }
+
+    /// One finding with its history.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn finding(&self, id: Uuid) -> Result<Option<FindingDetail>, StoreError> {
+        let Some(row) = self.findings_by_id(&[id]).await?.pop() else { return Ok(None) };
+        let transitions = transition::Entity::find()
+            .filter(transition::Column::FindingId.eq(id))
+            .order_by_asc(transition::Column::At)
+            .order_by_asc(transition::Column::Id)
+            .all(&self.store.read)
+            .await?;
+        let import = import::Entity::find_by_id(row.finding.import_id).one(&self.store.read).await?;
+        Ok(Some(FindingDetail { row, transitions, import }))
+    }
+
+    /// Tools and rules of open findings with their counts, most first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn open_by_tool(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT c.tool AS tool, count(*) AS n FROM finding f JOIN checks c ON c.id = f.check_id \
+                   WHERE f.project_id = ? AND f.state = 0 GROUP BY c.tool ORDER BY n DESC, c.tool";
+        let found = rows(&self.store.read, sql, vec![Value::from(self.project.0)]).await?;
+        found.iter().map(|row| Ok((column(row, "tool")?, column::<i64>(row, "n")?.unsigned_abs()))).collect()
+    }
+
+    /// Ids of findings that opened or changed in a period, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn changed_between(&self, start: i64, end: i64, limit: u64) -> Result<Vec<(Uuid, i64, i16)>, StoreError> {
+        let sql = "SELECT id, at, state FROM (SELECT id, opened_at AS at, first_state AS state FROM finding \
+                     WHERE project_id = ? AND opened_at >= ? AND opened_at < ? \
+                   UNION ALL SELECT finding_id AS id, at, state FROM transition WHERE project_id = ? AND at >= ? AND at < ?) AS c \
+                   ORDER BY at DESC, id LIMIT ?";
+        let project = Value::from(self.project.0);
+        let values = vec![project.clone(), start.into(), end.into(), project, start.into(), end.into(), limit.cast_signed().into()];
+        let found = rows(&self.store.read, sql, values).await?;
+        found.iter().map(|row| Ok((column(row, "id")?, column(row, "at")?, column(row, "state")?))).collect()
+    }
+}
+
+/// A text as a literal inside a LIKE pattern.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('\0', "")
+}

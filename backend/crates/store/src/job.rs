@@ -1,0 +1,123 @@
+//! Background work, as rows: claimed with a lease, so that a server that dies leaves its work to another.
+
+use crate::entity::job;
+use crate::sql::{column, row};
+use crate::{Scoped, Store, StoreError, micros};
+use affiant_domain::Instant;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
+use uuid::Uuid;
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// Waiting.
+    Queued,
+    /// Being worked on.
+    Running,
+    /// Done.
+    Done,
+    /// Given up.
+    Failed,
+}
+
+impl JobState {
+    /// The word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How long a claim holds without a sign of life, microseconds.
+const LEASE: i64 = 60_000_000;
+
+pub(crate) fn fresh(id: Uuid, project: Option<Uuid>, kind: &str, payload: &str, now: Instant) -> job::ActiveModel {
+    job::ActiveModel {
+        id: Set(id),
+        project_id: Set(project),
+        kind: Set(kind.to_owned()),
+        payload: Set(payload.to_owned()),
+        state: Set(JobState::Queued.as_str().to_owned()),
+        result: Set(String::new()),
+        attempt: Set(0),
+        created_at: Set(micros(now)),
+        done: Set(0),
+        total: Set(0),
+        lease_until: Set(0),
+    }
+}
+
+impl Store {
+    /// Takes the oldest job that waits or whose worker has died.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn claim_job(&self, now: Instant) -> Result<Option<job::Model>, StoreError> {
+        let skip = if self.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
+        let sql = format!(
+            "UPDATE job SET state = 'running', attempt = attempt + 1, lease_until = ? WHERE id IN \
+             (SELECT id FROM job WHERE state = 'queued' OR (state = 'running' AND lease_until < ?) ORDER BY created_at LIMIT 1{skip}) \
+             RETURNING id"
+        );
+        let at = micros(now);
+        let Some(found) = row(&self.write, &sql, vec![(at + LEASE).into(), at.into()]).await? else { return Ok(None) };
+        Ok(job::Entity::find_by_id(column::<Uuid>(&found, "id")?).one(&self.write).await?)
+    }
+
+    /// A sign of life with progress. False where another worker has taken the job over.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn renew_job(&self, job: &job::Model, done: i64, total: i64, now: Instant) -> Result<bool, StoreError> {
+        let changed = job::Entity::update_many()
+            .col_expr(job::Column::Done, Expr::value(done))
+            .col_expr(job::Column::Total, Expr::value(total))
+            .col_expr(job::Column::LeaseUntil, Expr::value(micros(now) + LEASE))
+            .filter(job::Column::Id.eq(job.id))
+            .filter(job::Column::Attempt.eq(job.attempt))
+            .exec(&self.write)
+            .await?;
+        Ok(changed.rows_affected == 1)
+    }
+
+    /// Ends a job, unless another worker has taken it over.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn end_job(&self, job: &job::Model, state: JobState, result: &str) -> Result<(), StoreError> {
+        job::Entity::update_many()
+            .col_expr(job::Column::State, Expr::value(state.as_str()))
+            .col_expr(job::Column::Result, Expr::value(result))
+            .filter(job::Column::Id.eq(job.id))
+            .filter(job::Column::Attempt.eq(job.attempt))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Scoped<'_> {
+    /// Adds a job.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn add_job(&self, kind: &str, payload: &str, now: Instant) -> Result<Uuid, StoreError> {
+        let id = Uuid::now_v7();
+        fresh(id, Some(self.project.0), kind, payload, now).insert(&self.store.write).await?;
+        Ok(id)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn job(&self, id: Uuid) -> Result<Option<job::Model>, StoreError> {
+        Ok(job::Entity::find_by_id(id).filter(job::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?)
+    }
+}

@@ -1,0 +1,69 @@
+//! Stored reports.
+
+use crate::assessment::{pack, unpack};
+use crate::entity::report;
+use crate::{Store, StoreError, micros};
+use affiant_domain::Instant;
+use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use uuid::Uuid;
+
+/// A report to store.
+#[derive(Debug)]
+pub struct NewReport<'a> {
+    /// The project, or none for all.
+    pub project: Option<Uuid>,
+    /// The framework.
+    pub framework: &'a str,
+    /// SHA-256 of the JSON.
+    pub digest: &'a str,
+    /// Who asked.
+    pub actor: &'a str,
+    /// First instant of the period.
+    pub start: Instant,
+    /// First instant after it.
+    pub end: Instant,
+    /// The report, JSON.
+    pub body: &'a [u8],
+}
+
+impl Store {
+    /// Stores a report.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn store_report(&self, new: &NewReport<'_>, now: Instant) -> Result<report::Model, StoreError> {
+        let row = report::ActiveModel {
+            id: Set(Uuid::now_v7()),
+            project_id: Set(new.project),
+            framework: Set(new.framework.to_owned()),
+            digest: Set(new.digest.to_owned()),
+            actor: Set(new.actor.to_owned()),
+            start_at: Set(micros(new.start)),
+            end_at: Set(micros(new.end)),
+            recorded_at: Set(micros(now)),
+            body: Set(pack(new.body)?),
+        };
+        Ok(row.insert(&self.write).await?)
+    }
+
+    /// Reports of these projects, and those over all projects where that is allowed; latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn reports(&self, projects: &[Uuid], overall: bool, limit: u64) -> Result<Vec<report::Model>, StoreError> {
+        let mut visible = Condition::any().add(report::Column::ProjectId.is_in(projects.iter().copied()));
+        if overall {
+            visible = visible.add(report::Column::ProjectId.is_null());
+        }
+        Ok(report::Entity::find().filter(visible).order_by_desc(report::Column::Id).limit(limit).all(&self.read).await?)
+    }
+
+    /// One report with its JSON.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn report(&self, id: Uuid) -> Result<Option<(report::Model, Vec<u8>)>, StoreError> {
+        let found = report::Entity::find_by_id(id).one(&self.read).await?;
+        found.map(|row| { let json = unpack(&row.body)?; Ok((row, json)) }).transpose()
+    }
+}

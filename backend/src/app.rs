@@ -1,0 +1,39 @@
+//! What everything else is given: wires, decides nothing.
+
+use crate::clock::Clock;
+use affiant_domain::catalogue::Catalogue;
+use affiant_ingest::Limits;
+use affiant_store::Store;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The parts of a running installation.
+#[derive(Clone)]
+pub struct Context {
+    /// The database.
+    pub store: Store,
+    /// The catalogue.
+    pub catalogue: Arc<Catalogue>,
+    /// The time.
+    pub clock: Clock,
+    /// Bounds on files.
+    pub limits: Limits,
+    /// Folder for uploads under way.
+    pub spool: PathBuf,
+    /// Audit events on their way into the database, committed together.
+    pub events: crate::flow::events::Writer,
+}
+
+impl Context {
+    /// Puts the parts together and keeps the catalogue for later recomputation.
+    ///
+    /// # Errors
+    /// [`crate::flow::FlowError`] where the database or the spool folder fails.
+    pub async fn new(store: Store, catalogue: Arc<Catalogue>, clock: Clock, spool: PathBuf) -> Result<Self, crate::flow::FlowError> {
+        std::fs::create_dir_all(&spool).map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
+        let sources = serde_json::to_vec(catalogue.sources()).unwrap_or_default();
+        store.keep_catalogue(catalogue.digest(), &sources, clock.now()).await?;
+        let events = crate::flow::events::Writer::start(store.clone(), clock.clone());
+        Ok(Self { store, catalogue, clock, limits: Limits::default(), spool, events })
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line: one file per command. Exit codes: 0 done, 1 the answer is no, 2 bad use or input, 3 fault.
+
+mod assess;
+mod demo;
+mod formats;
+mod frameworks;
+mod ingest;
+mod output;
+mod report;
+mod score;
+mod serve;
+mod token;
+
+use crate::app::Context;
+use crate::clock::Clock;
+use crate::config::Storage;
+use crate::flow::FlowError;
+use clap::{CommandFactory, Parser, Subcommand};
+use output::{Failure, say};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Proves, again and again, what scanner findings and audit events mean for SOX, HIPAA, GDPR and PCI DSS
+#[derive(Parser)]
+#[command(name = "affiant", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    storage: Storage,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the dashboard and the API
+    Serve(serve::Args),
+    /// Fill a database with a believable company and serve it
+    Demo(demo::Args),
+    /// Import scanner files or audit logs, here or into a server
+    Ingest(ingest::Args),
+    /// Score a project now and store the assessment
+    Assess(assess::Args),
+    /// Make a period report
+    Report(report::Args),
+    /// Compute a score from an exported evidence file
+    Score(score::Args),
+    /// Look at the catalogue of frameworks
+    Frameworks(frameworks::Args),
+    /// Look at the formats that are read
+    Formats(formats::Args),
+    /// Make an API token
+    Token(token::Args),
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Print the description of the API
+    Openapi,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let Ok(runtime) = runtime else {
+        return ExitCode::from(3);
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,affiant=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("AFFIANT_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.with_target(false).init();
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let storage = &cli.storage;
+    match cli.command {
+        Command::Serve(args) => serve::run(storage, args).await,
+        Command::Demo(args) => demo::run(storage, args).await,
+        Command::Ingest(args) => ingest::run(storage, args).await,
+        Command::Assess(args) => assess::run(storage, args).await,
+        Command::Report(args) => report::run(storage, args).await,
+        Command::Score(args) => score::run(&args),
+        Command::Frameworks(args) => frameworks::run(storage, &args),
+        Command::Formats(args) => formats::run(&args),
+        Command::Token(args) => token::run(storage, args).await,
+        Command::Migrate => {
+            context(storage, Clock::system()).await?;
+            say("the schema is up to date");
+            Ok(())
+        }
+        Command::Openapi => {
+            say(crate::http::api::description().trim_end());
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "affiant", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Opens the installation that the flags name.
+async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
+    let catalogue = crate::frameworks::load_checked(storage.frameworks.as_deref()).map_err(Failure::input)?;
+    let io = |error| Failure::fault(FlowError::Io(storage.data.display().to_string(), error));
+    std::fs::create_dir_all(&storage.data).map_err(io)?;
+    let store = affiant_store::Store::connect(&storage.url()).await.map_err(Failure::fault)?;
+    let spool = storage.data.join("spool");
+    Context::new(store, Arc::new(catalogue), clock, spool).await.map_err(Failure::from)
+}

@@ -1,0 +1,63 @@
+//! What the command line prints, and how it ends.
+
+use crate::flow::FlowError;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// A line on standard output. A reader that has gone away ends nothing.
+pub(super) fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A line on standard error.
+pub(super) fn warn(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// JSON on standard output.
+pub(super) fn say_json(value: &impl serde::Serialize) {
+    say(serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// How a command ends when it does not do what was asked.
+pub(super) enum Failure {
+    /// The answer is no: 1.
+    No(String),
+    /// Bad use or input: 2.
+    Input(String),
+    /// A fault: 3.
+    Fault(String),
+    /// Bad input that was told already: 2.
+    Told,
+}
+
+impl Failure {
+    pub(super) fn input(error: impl std::fmt::Display) -> Self {
+        Self::Input(error.to_string())
+    }
+
+    pub(super) fn fault(error: impl std::fmt::Display) -> Self {
+        Self::Fault(error.to_string())
+    }
+
+    pub(super) fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Self::No(text) => (text, 1),
+            Self::Input(text) => (text, 2),
+            Self::Fault(text) => (text, 3),
+            Self::Told => return ExitCode::from(2),
+        };
+        warn(format_args!("affiant: {text}"));
+        ExitCode::from(code)
+    }
+}
+
+impl From<FlowError> for Failure {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Store(_) | FlowError::Io(..) | FlowError::Worker | FlowError::Report(_) => Self::fault(error),
+            FlowError::Invalid { at, what } => Self::Input(format!("{at}: {what}")),
+            other => Self::input(other),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `affiant token create`.
+
+use super::context;
+use super::output::{Failure, say};
+use crate::clock::Clock;
+use crate::config::Storage;
+use crate::http::api::tokens::{TokenRequest, make};
+
+/// Arguments of `token`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make a token and print it; it is not kept anywhere in clear
+    Create {
+        /// What it is for
+        #[arg(long, default_value = "cli")]
+        name: String,
+        /// ingest, auditor, member, compliance or admin
+        #[arg(long, default_value = "ingest")]
+        role: String,
+        /// Slug of its project; all projects, where it is not given
+        #[arg(long)]
+        project: Option<String>,
+        /// When it ends; 90 days from now, where it is not given
+        #[arg(long)]
+        expires_at: Option<String>,
+    },
+}
+
+pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
+    let Command::Create { name, role, project, expires_at } = args.command;
+    let app = context(storage, Clock::system()).await?;
+    let wanted = TokenRequest { name, role, project, expires_at };
+    let (_, secret) = make(&app, &wanted, None, "cli").await.map_err(|problem| Failure::Input(problem.detail))?;
+    say(secret);
+    Ok(())
+}

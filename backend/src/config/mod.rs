@@ -1,0 +1,37 @@
+//! What an operator can set, by flag or environment.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// Where data is kept.
+#[derive(Args, Clone, Debug)]
+pub struct Storage {
+    /// Folder for the SQLite database and for uploads under way
+    #[arg(long, env = "AFFIANT_DATA", default_value = "data", global = true)]
+    pub data: PathBuf,
+    /// PostgreSQL address (postgres://…) to use instead of SQLite in the data folder
+    #[arg(long, env = "AFFIANT_DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<String>,
+    /// Folder with catalogue files of your own, beside the built-in ones
+    #[arg(long, env = "AFFIANT_FRAMEWORKS", global = true)]
+    pub frameworks: Option<PathBuf>,
+}
+
+impl Storage {
+    /// The address of the database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data.join("affiant.sqlite").display()))
+    }
+}
+
+/// How the server listens.
+#[derive(Args, Clone, Debug)]
+pub struct Listen {
+    /// Address to listen on
+    #[arg(long, env = "AFFIANT_LISTEN", default_value = "127.0.0.1:8400")]
+    pub listen: String,
+    /// Address under which browsers reach the server, where it is another one
+    #[arg(long, env = "AFFIANT_PUBLIC_URL")]
+    pub public_url: Option<String>,
+}

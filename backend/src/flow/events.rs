@@ -1,0 +1,223 @@
+//! Takes audit events in. Single events of many clients are committed together.
+
+use super::{FlowError, invalid};
+use crate::app::Context;
+use crate::clock::Clock;
+use affiant_domain::asset::AssetKey;
+use affiant_domain::audit::{AuditEvent, is_data_processing, risk};
+use affiant_domain::id::ProjectId;
+use affiant_domain::observation::{Observation, Place};
+use affiant_domain::{Instant, sha256_hex};
+use affiant_ingest::{Bytes, Format, Kind, Rejection, Sink, Source, Stop};
+use affiant_store::{NewEvent, Store, micros};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
+
+/// Events written by one transaction at most.
+const TOGETHER: usize = 2000;
+/// Rejected records that a result shows.
+const SHOWN: usize = 20;
+
+/// What came of events.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct EventsResult {
+    /// Format that was recognised.
+    #[schema(example = "audit-event")]
+    pub format: String,
+    /// Events read.
+    pub read: u64,
+    /// Events that were new.
+    pub created: u64,
+    /// Events that were there already.
+    pub repeated: u64,
+    /// Records that could not be read.
+    pub rejected: u64,
+    /// The first of them.
+    #[schema(value_type = Vec<Object>)]
+    pub rejections: Vec<super::ingest::Rejected>,
+    /// How the file was read, where a person should know.
+    pub remarks: Vec<String>,
+}
+
+/// Where events come from and what they are about.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Name of the source; the format's, where empty.
+    pub source: String,
+    /// What they are about, where it is not their agent.
+    pub asset: Option<String>,
+    /// Format, where it is not to be recognised.
+    pub format: Option<String>,
+}
+
+#[derive(Default)]
+struct Gather {
+    result: EventsResult,
+    events: Vec<(AuditEvent, Place)>,
+}
+
+impl Sink for Gather {
+    fn recognised(&mut self, format: &'static Format) {
+        format.name.clone_into(&mut self.result.format);
+    }
+    fn observation(&mut self, _: Observation<'_>) -> Result<(), Stop> {
+        Err(Stop)
+    }
+    fn event(&mut self, event: AuditEvent, place: Place) -> Result<(), Stop> {
+        self.result.read += 1;
+        self.events.push((event, place));
+        Ok(())
+    }
+    fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
+        self.result.rejected += 1;
+        if self.result.rejections.len() < SHOWN {
+            self.result.rejections.push(super::ingest::Rejected { at: rejection.at, why: rejection.why });
+        }
+        Ok(())
+    }
+    fn remark(&mut self, remark: String) {
+        self.result.remarks.push(remark);
+    }
+}
+
+/// Stores the events of a body.
+///
+/// # Errors
+/// [`FlowError`] where the body is refused or the database fails; then nothing was stored.
+pub async fn ingest(app: &Context, project: ProjectId, body: &[u8], options: &Options) -> Result<EventsResult, FlowError> {
+    ingest_source(app, project, &Bytes(body), options).await
+}
+
+/// Stores the events of a source.
+///
+/// # Errors
+/// [`FlowError`] where the source is refused or the database fails; then nothing was stored.
+pub async fn ingest_source(app: &Context, project: ProjectId, source: &dyn Source, options: &Options) -> Result<EventsResult, FlowError> {
+    let asset = options.asset.as_deref().filter(|asset| !asset.is_empty()).map(AssetKey::parse);
+    let asset = asset.transpose().map_err(|error| invalid("asset", error.to_string()))?;
+    let format = affiant_ingest::recognise(source, options.format.as_deref(), &app.limits)?;
+    if format.kind == Kind::Findings {
+        return Err(invalid("format", format!("{} holds findings; send it to scans", format.title)));
+    }
+    let mut gather = Gather::default();
+    affiant_ingest::read(source, Some(format.name), &app.limits, &mut gather)?;
+    let Gather { mut result, events } = gather;
+    if result.read == 0 && result.rejected > 0 && format.name == "audit-event" {
+        let first = result.rejections.first();
+        let (at, why) = first.map_or(("", "no event could be read"), |r| (r.at.as_str(), r.why.as_str()));
+        return Err(invalid(at, why));
+    }
+    let name = if options.source.is_empty() { format.name.to_owned() } else { options.source.chars().take(100).collect() };
+    let now = app.clock.now();
+    let new: Vec<NewEvent> = events.into_iter().map(|(event, _)| prepare(event, now)).collect();
+    result.created = app.events.write(project, &name, asset, new).await?;
+    result.repeated = result.read - result.created;
+    Ok(result)
+}
+
+/// An event ready to be stored: its risk, its identity.
+fn prepare(event: AuditEvent, now: Instant) -> NewEvent {
+    let (level, reasons) = risk(&event);
+    let key = if event.event_id.is_empty() { identity(&event) } else { event.event_id.chars().take(300).collect() };
+    NewEvent {
+        key,
+        at: micros(event.at.unwrap_or(now)),
+        risk: level.as_str(),
+        reasons,
+        tags: event.tags.clone(),
+        is_processing: is_data_processing(&event.action, &event.data_categories),
+        event,
+    }
+}
+
+/// The identity of an event whose sender gave it none: a digest of all that it says.
+fn identity(event: &AuditEvent) -> String {
+    let text = format!(
+        "{:?}|{}|{}|{}|{}|{}|{}|{:?}|{}",
+        event.at.map(micros),
+        event.user,
+        event.agent,
+        event.action,
+        event.resource,
+        event.outcome.as_str(),
+        event.source_ip,
+        event.payloads,
+        event.detail
+    );
+    sha256_hex(text.as_bytes())
+}
+
+struct Order {
+    project: ProjectId,
+    source: String,
+    asset: Option<AssetKey>,
+    events: Vec<NewEvent>,
+    done: oneshot::Sender<Result<u64, FlowError>>,
+}
+
+/// Commits events of many clients together: one wait for the disk serves them all.
+#[derive(Clone)]
+pub struct Writer(mpsc::Sender<Order>);
+
+impl Writer {
+    /// Starts the writer's task; it ends when the last handle is dropped.
+    #[must_use]
+    pub fn start(store: Store, clock: Clock) -> Self {
+        let (sender, mut orders) = mpsc::channel::<Order>(256);
+        tokio::spawn(async move {
+            while let Some(first) = orders.recv().await {
+                let mut batch = vec![first];
+                let mut size = batch[0].events.len();
+                while size < TOGETHER
+                    && let Ok(next) = orders.try_recv()
+                {
+                    size += next.events.len();
+                    batch.push(next);
+                }
+                commit(&store, &clock, batch).await;
+            }
+        });
+        Self(sender)
+    }
+
+    /// Stores events; comes back when they are durable, with how many were new.
+    ///
+    /// # Errors
+    /// [`FlowError`] where the database fails.
+    pub async fn write(&self, project: ProjectId, source: &str, asset: Option<AssetKey>, events: Vec<NewEvent>) -> Result<u64, FlowError> {
+        let (done, answer) = oneshot::channel();
+        let order = Order { project, source: source.to_owned(), asset, events, done };
+        self.0.send(order).await.map_err(|_| FlowError::Worker)?;
+        answer.await.map_err(|_| FlowError::Worker)?
+    }
+}
+
+/// One transaction for each project, source and asset.
+async fn commit(store: &Store, clock: &Clock, batch: Vec<Order>) {
+    let mut groups: HashMap<(ProjectId, String, Option<AssetKey>), Vec<Order>> = HashMap::new();
+    for order in batch {
+        groups.entry((order.project, order.source.clone(), order.asset.clone())).or_default().push(order);
+    }
+    for ((project, source, asset), orders) in groups {
+        if let [_] = orders.as_slice() {
+            for order in orders {
+                let stored = store.project(project).store_events(&source, asset.as_ref(), &order.events, clock.now()).await;
+                let _ = order.done.send(stored.map_err(FlowError::from));
+            }
+            continue;
+        }
+        let all: Vec<NewEvent> = orders.iter().flat_map(|order| order.events.iter().cloned()).collect();
+        let stored = store.project(project).store_events(&source, asset.as_ref(), &all, clock.now()).await;
+        for order in orders {
+            let share = order.events.len() as u64;
+            let answer = match &stored {
+                Ok(created) if *created == all.len() as u64 => Ok(share),
+                Ok(_) => store.project(project).store_events(&source, asset.as_ref(), &order.events, clock.now()).await.map_err(FlowError::from),
+                Err(error) => Err(FlowError::Store(affiant_store::StoreError::Unavailable(error.to_string()))),
+            };
+            let _ = order.done.send(answer);
+        }
+    }
+}

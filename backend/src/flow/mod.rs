@@ -1,0 +1,75 @@
+//! Use cases, named by verbs. Each loads, lets the domain decide, and saves.
+
+pub mod assess;
+pub mod decide;
+pub mod events;
+pub mod evidence;
+pub mod ingest;
+pub mod project;
+pub mod report;
+
+use affiant_domain::catalogue::UnknownFramework;
+use affiant_ingest::ReadError;
+use affiant_store::StoreError;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// It is not there, or not for whoever asks.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was sent is wrong: what, and where.
+    #[error("{what}")]
+    Invalid {
+        /// JSON Pointer, parameter or line.
+        at: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file was refused whole.
+    #[error("the file is refused: {0}")]
+    Refused(#[from] ReadError),
+    /// An import would close so much that it wants to be confirmed.
+    #[error("this snapshot would close {closing} of {open} open findings; send it with confirm=true if that is meant")]
+    MassClose {
+        /// How many would close.
+        closing: u64,
+        /// How many are open now.
+        open: u64,
+    },
+    /// It does not fit with what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// A framework that is not known.
+    #[error(transparent)]
+    Framework(#[from] UnknownFramework),
+    /// The database.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A file of our own.
+    #[error("cannot use {0}: {1}")]
+    Io(String, std::io::Error),
+    /// A report could not be drawn.
+    #[error("the report could not be made: {0}")]
+    Report(String),
+    /// A part of the program ended early.
+    #[error("a worker ended before its work was done")]
+    Worker,
+}
+
+impl From<StoreError> for FlowError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(what) => Self::Conflict(what),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// An [`FlowError::Invalid`].
+pub(crate) fn invalid(at: impl Into<String>, what: impl Into<String>) -> FlowError {
+    FlowError::Invalid { at: at.into(), what: what.into() }
+}

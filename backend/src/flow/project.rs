@@ -1,0 +1,67 @@
+//! Makes and changes projects.
+
+use super::{FlowError, invalid};
+use crate::app::Context;
+use affiant_domain::catalogue::PROFILES;
+use affiant_domain::id::ProjectId;
+use affiant_domain::schedule::DEFAULT_CRON;
+use affiant_store::{NewProject, entity};
+use std::collections::BTreeSet;
+
+/// The profiles of a stored project.
+#[must_use]
+pub fn profiles(project: &entity::project::Model) -> BTreeSet<String> {
+    serde_json::from_str(&project.profiles).unwrap_or_default()
+}
+
+/// Checks a slug: 2 to 60 lower-case letters, digits and dashes, beginning with a letter.
+///
+/// # Errors
+/// [`FlowError::Invalid`] says what a slug is.
+pub fn check_slug(slug: &str) -> Result<(), FlowError> {
+    let letters = slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let begins = slug.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+    if letters && begins && (2..=60).contains(&slug.len()) {
+        Ok(())
+    } else {
+        Err(invalid("/slug", "a slug is 2 to 60 lower-case letters, digits and dashes, and begins with a letter"))
+    }
+}
+
+fn check(name: &str, wanted: &BTreeSet<String>) -> Result<(), FlowError> {
+    if name.trim().is_empty() || name.chars().count() > 120 {
+        return Err(invalid("/name", "a name has 1 to 120 characters"));
+    }
+    match wanted.iter().find(|profile| !PROFILES.iter().any(|(id, _)| id == profile)) {
+        Some(unknown) => {
+            let known = PROFILES.map(|(id, _)| id).join(", ");
+            Err(invalid("/profiles", format!("unknown profile \"{unknown}\"; known are {known}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Makes a project, with a daily schedule for every framework.
+///
+/// # Errors
+/// [`FlowError`] where something is wrong with it or the slug is taken.
+pub async fn create(app: &Context, slug: &str, name: &str, wanted: &BTreeSet<String>) -> Result<entity::project::Model, FlowError> {
+    check_slug(slug)?;
+    check(name, wanted)?;
+    let now = app.clock.now();
+    let project = app.store.create_project(&NewProject { slug, name, profiles: wanted }, now).await?;
+    let scoped = app.store.project(ProjectId(project.id));
+    for framework in app.catalogue.frameworks.keys() {
+        scoped.set_schedule(framework, DEFAULT_CRON, "UTC", true, now).await?;
+    }
+    Ok(project)
+}
+
+/// Changes a project.
+///
+/// # Errors
+/// [`FlowError`] where something is wrong with the new values.
+pub async fn update(app: &Context, id: ProjectId, name: &str, wanted: &BTreeSet<String>) -> Result<(), FlowError> {
+    check(name, wanted)?;
+    Ok(app.store.update_project(id, name, wanted).await?)
+}

@@ -1,0 +1,143 @@
+//! Audit events.
+
+use super::{List, limit, listed, retry, time};
+use crate::auth::{In, PushEvents, Read};
+use crate::flow::events::{EventsResult, Options, ingest};
+use crate::http::problem::Problem;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use affiant_domain::sha256_hex;
+use affiant_store::{Cursor, EventRow, instant, micros};
+use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// Bytes of a body of events.
+pub(crate) const BODY: usize = 64 << 20;
+
+/// How events are to be taken.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct EventPush {
+    /// Name of the source; that of the format, where it is not given.
+    #[param(example = "prod-agents")]
+    pub source: Option<String>,
+    /// What the events are about, where it is not their agent.
+    #[param(example = "account:123456789012")]
+    pub asset: Option<String>,
+    /// Format, where it is not to be recognised.
+    pub format: Option<String>,
+}
+
+/// An audit event.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its id.
+    pub id: Uuid,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// When we learned of it.
+    pub recorded_at: DateTime<Utc>,
+    /// Its source.
+    pub source: String,
+    /// The person.
+    pub user: String,
+    /// The agent.
+    pub agent: String,
+    /// What was done.
+    pub action: String,
+    /// What it was done to.
+    pub resource: String,
+    /// `success`, `failure` or `denied`.
+    pub outcome: String,
+    /// `LOW`, `MEDIUM`, `HIGH` or `CRITICAL`.
+    pub risk: String,
+    /// Why it is of that risk.
+    pub reasons: Vec<String>,
+    /// Frameworks.
+    pub tags: Vec<String>,
+    /// Categories of data.
+    pub data_categories: Vec<String>,
+}
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        let words = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        let e = row.event;
+        Self {
+            id: e.id,
+            at: instant(e.at),
+            recorded_at: instant(e.recorded_at),
+            user: row.user,
+            reasons: words(&e.reasons),
+            tags: words(&e.tags),
+            data_categories: words(&e.categories),
+            source: e.source,
+            agent: e.agent,
+            action: e.action,
+            resource: e.resource,
+            outcome: e.outcome,
+            risk: e.risk,
+        }
+    }
+}
+
+/// Push audit events
+///
+/// Our own event (one, an array or NDJSON), CloudTrail or a Kubernetes audit log, recognised by content. The same event of one source
+/// again adds nothing. Answers when they are durable. Needs the permission `events:write`.
+#[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventPush, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer")), request_body(content = Object, content_type = "application/json", example = json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "invoice-bot", "action": "data_export", "resource": "ledger", "outcome": "success"})), responses((status = 201, body = EventsResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+#[post("/api/v1/projects/{project}/audit-events")]
+pub async fn push(at: In<PushEvents>, query: web::Query<EventPush>, request: HttpRequest, body: web::Bytes) -> Result<HttpResponse, Problem> {
+    let query = query.into_inner();
+    if query.source.as_ref().is_some_and(|source| source.contains('\0')) {
+        return Err(Problem::invalid("source", "it holds a NUL"));
+    }
+    let options = Options { source: query.source.unwrap_or_default(), asset: query.asset, format: query.format };
+    let digest = if request.headers().contains_key("idempotency-key") { sha256_hex(&body) } else { String::new() };
+    let work = async {
+        let result = ingest(&at.app, at.id(), &body, &options).await?;
+        Ok((StatusCode::CREATED, serde_json::to_vec(&result).unwrap_or_default()))
+    };
+    retry::once(&at.app, &at.principal, &request, &digest, work).await
+}
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct EventQuery {
+    /// First instant.
+    pub from: Option<String>,
+    /// First instant after the last.
+    pub until: Option<String>,
+    /// Risk level.
+    pub risk: Option<String>,
+    /// Rows on a page, 1 to 500.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u64>,
+    /// Where the page begins: `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// List audit events, latest first
+///
+/// Needs the permission `read`.
+#[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventQuery), responses((status = 200, body = List<Event>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[get("/api/v1/projects/{project}/audit-events")]
+pub async fn list(at: In<Read>, query: web::Query<EventQuery>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let bound = |name: &str, text: &Option<String>, default: i64| text.as_deref().map_or(Ok(default), |text| time(name, text).map(micros));
+    let period = (bound("from", &query.from, i64::MIN)?, bound("until", &query.until, i64::MAX)?);
+    let risk = match query.risk.as_deref() {
+        None | Some("") => Vec::new(),
+        Some(word) if ["LOW", "MEDIUM", "HIGH", "CRITICAL"].contains(&word) => vec![word],
+        Some(_) => return Err(Problem::invalid("risk", "known are LOW, MEDIUM, HIGH, CRITICAL")),
+    };
+    let decode = |text: &String| Cursor::decode(text).ok_or_else(|| Problem::invalid("cursor", "take it from the page before"));
+    let cursor = query.cursor.as_ref().map(decode).transpose()?;
+    let page = at.scoped().events(period, &risk, cursor.as_ref(), limit(query.limit)?).await?;
+    let found = List { items: page.items.into_iter().map(Event::from).collect(), next: page.next.map(|c| c.encode()) };
+    Ok(listed(request.path(), request.query_string(), &found))
+}

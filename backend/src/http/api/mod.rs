@@ -1,0 +1,182 @@
+//! The REST API under `/api/v1`, one file per resource. The description is made from the handlers.
+
+pub mod assessments;
+pub mod assets;
+pub mod attestations;
+pub mod catalogue;
+pub mod events;
+pub mod findings;
+pub mod health;
+pub mod jobs;
+pub mod projects;
+pub mod reports;
+mod retry;
+pub mod scans;
+pub mod schedules;
+pub mod tokens;
+pub mod waivers;
+
+use super::problem::Problem;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, SecurityRequirement, ServerBuilder};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Rows on a page, where nobody says.
+pub(crate) const PAGE: u64 = 50;
+/// Rows on a page at most.
+pub(crate) const MOST: u64 = 500;
+
+/// Every route of the API.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(health::live)
+        .service(health::ready)
+        .service(projects::list)
+        .service(projects::create)
+        .service(projects::show)
+        .service(projects::update)
+        .service(assets::list)
+        .service(assets::register)
+        .service(assets::rule)
+        .service(assets::rule_requirement)
+        .service(scans::push)
+        .service(scans::list)
+        .service(scans::original)
+        .service(findings::list)
+        .service(findings::show)
+        .service(findings::push)
+        .service(waivers::list)
+        .service(waivers::request)
+        .service(waivers::decide)
+        .service(waivers::revoke)
+        .service(attestations::list)
+        .service(attestations::create)
+        .service(attestations::revoke)
+        .service(events::push)
+        .service(events::list)
+        .service(assessments::list)
+        .service(assessments::run)
+        .service(assessments::show)
+        .service(assessments::evidence)
+        .service(schedules::list)
+        .service(schedules::set)
+        .service(reports::list)
+        .service(reports::make)
+        .service(reports::make_overall)
+        .service(reports::download)
+        .service(jobs::show)
+        .service(catalogue::frameworks)
+        .service(catalogue::framework)
+        .service(catalogue::formats)
+        .service(tokens::list)
+        .service(tokens::create)
+        .service(tokens::revoke);
+}
+
+/// Puts the head of the description on.
+#[must_use]
+pub fn describe(mut api: OpenApi) -> OpenApi {
+    api.info = InfoBuilder::new()
+        .title("Affiant")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Push scanner findings and audit events; read scores, evidence and reports. Errors are RFC 9457 problems; docs/API.md lists \
+             their types.",
+        ))
+        .license(Some(License::new("Apache-2.0")))
+        .build();
+    api.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API token, aff_…, made under Settings or by `affiant token create`"))
+        .build();
+    let mut components = api.components.take().unwrap_or_else(|| ComponentsBuilder::new().build());
+    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    api.components = Some(components);
+    api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    api
+}
+
+/// The description as it is served.
+pub struct Document(String);
+
+impl Document {
+    /// Writes it once.
+    #[must_use]
+    pub fn new(api: &OpenApi) -> Self {
+        Self(api.to_pretty_json().unwrap_or_default())
+    }
+}
+
+/// The description without a server, as `affiant openapi` prints it.
+#[must_use]
+pub fn description() -> String {
+    use utoipa_actix_web::AppExt;
+    let (_, api) = actix_web::App::new().into_utoipa_app().configure(routes).split_for_parts();
+    let mut text = describe(api).to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+pub(super) async fn openapi(document: web::Data<Document>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
+}
+
+/// The description to read and try in a browser, without any outside host.
+#[must_use]
+pub fn browser(_: OpenApi) -> utoipa_swagger_ui::SwaggerUi {
+    let config = utoipa_swagger_ui::Config::from("/api/openapi.json").persist_authorization(false);
+    utoipa_swagger_ui::SwaggerUi::new("/{_:.*}").config(config)
+}
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Paging {
+    /// Rows on a page, 1 to 500; 50 where it is not given.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u64>,
+}
+
+pub(crate) fn limit(wanted: Option<u64>) -> Result<u64, Problem> {
+    match wanted {
+        None => Ok(PAGE),
+        Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::invalid("limit", format!("a page has 1 to {MOST} rows"))),
+    }
+}
+
+/// A list.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct List<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// Answers with a list, and a `Link` to the next page.
+pub(crate) fn listed<T: Serialize>(path: &str, query: &str, list: &List<T>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = &list.next {
+        let kept: String = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor=")).fold(String::new(), |mut all, part| {
+            all.push_str(part);
+            all.push('&');
+            all
+        });
+        response.insert_header(("Link", format!("<{path}?{kept}cursor={next}>; rel=\"next\"")));
+    }
+    response.json(list)
+}
+
+pub(crate) fn uuid(text: &str, what: &str) -> Result<uuid::Uuid, Problem> {
+    uuid::Uuid::parse_str(text).map_err(|_| Problem::not_found(&format!("there is no such {what}")))
+}
+
+pub(crate) fn time(at: &str, text: &str) -> Result<affiant_domain::Instant, Problem> {
+    affiant_domain::period::parse_instant(text).map_err(|error| Problem::invalid(at, error.to_string()))
+}

@@ -1,0 +1,149 @@
+//! Period reports.
+
+use super::{List, uuid};
+use crate::app::Context;
+use crate::auth::{Allowed, In, MakeReports, Principal, Read};
+use crate::flow::report::make as gather;
+use crate::http::problem::Problem;
+use actix_web::{HttpResponse, get, post, web};
+use affiant_domain::period::Period;
+use affiant_report::{FORMATS, Report, by_name};
+use affiant_store::{entity, instant};
+use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// A stored report.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StoredReport {
+    /// Its id.
+    pub id: Uuid,
+    /// The framework.
+    pub framework: String,
+    /// First instant of the period.
+    pub start: DateTime<Utc>,
+    /// First instant after it.
+    pub end: DateTime<Utc>,
+    /// SHA-256 of the JSON as it was made.
+    pub digest: String,
+    /// Who made it.
+    pub actor: String,
+    /// When.
+    pub recorded_at: DateTime<Utc>,
+    /// Whether it covers all projects.
+    pub overall: bool,
+}
+
+impl From<entity::report::Model> for StoredReport {
+    fn from(row: entity::report::Model) -> Self {
+        Self {
+            id: row.id,
+            framework: row.framework,
+            start: instant(row.start_at),
+            end: instant(row.end_at),
+            digest: row.digest,
+            actor: row.actor,
+            recorded_at: instant(row.recorded_at),
+            overall: row.project_id.is_none(),
+        }
+    }
+}
+
+/// A report to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportRequest {
+    /// The framework.
+    #[schema(example = "pci-dss")]
+    pub framework: String,
+    /// `2026`, `2026-Q3`, `2026-09` or `START..END`, half-open, UTC.
+    #[schema(example = "2026-Q3")]
+    pub period: String,
+}
+
+/// Which table of a format that holds one.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct TableQuery {
+    /// For CSV: `requirements` (the default), `findings`, `audit_events`, `metrics`, `changes` or `recommendations`.
+    pub table: Option<String>,
+}
+
+/// List reports, latest first
+///
+/// Needs the permission `read`.
+#[utoipa::path(tag = "reports", responses((status = 200, body = List<StoredReport>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[get("/api/v1/reports")]
+pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let items = visible(&app, &who.principal).await?.into_iter().map(StoredReport::from).collect();
+    Ok(HttpResponse::Ok().json(List::<StoredReport> { items, next: None }))
+}
+
+/// The reports that somebody may see.
+pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity::report::Model>, Problem> {
+    let projects: Vec<Uuid> = app.store.projects().await?.into_iter().map(|p| p.id).filter(|id| who.sees(*id)).collect();
+    Ok(app.store.reports(&projects, who.project.is_none(), 200).await?)
+}
+
+/// Make a period report of a project
+///
+/// Needs the permission `reports:write`.
+#[utoipa::path(tag = "reports", params(("project" = String, Path, description = "Slug")), request_body = ReportRequest, responses((status = 201, body = StoredReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[post("/api/v1/projects/{project}/reports")]
+pub async fn make(at: In<MakeReports>, wanted: web::Json<ReportRequest>) -> Result<HttpResponse, Problem> {
+    let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
+    let (row, _) = gather(&at.app, &wanted.framework, std::slice::from_ref(&at.project), false, period, &at.principal.name).await?;
+    Ok(HttpResponse::Created().json(StoredReport::from(row)))
+}
+
+/// Make a period report of all projects
+///
+/// Needs the permission `reports:write` for all projects.
+#[utoipa::path(tag = "reports", request_body = ReportRequest, responses((status = 201, body = StoredReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[post("/api/v1/reports")]
+pub async fn make_overall(who: Allowed<MakeReports>, app: web::Data<Context>, wanted: web::Json<ReportRequest>) -> Result<HttpResponse, Problem> {
+    if who.principal.project.is_some() {
+        return Err(Problem::forbidden("reports:write for all projects"));
+    }
+    let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
+    let projects = app.store.projects().await?;
+    let (row, _) = gather(&app, &wanted.framework, &projects, true, period, &who.principal.name).await?;
+    Ok(HttpResponse::Created().json(StoredReport::from(row)))
+}
+
+/// Download a report as JSON, CSV or PDF
+///
+/// Needs the permission `read`.
+#[utoipa::path(tag = "reports", params(("report" = String, Path, description = "Id"), ("format" = String, Path, description = "json, csv or pdf"), TableQuery), responses((status = 200, description = "The report", content((Object = "application/json"), (String = "text/csv"), (Vec<u8> = "application/pdf"))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[get("/api/v1/reports/{report}/{format}")]
+pub async fn download(who: Allowed<Read>, app: web::Data<Context>, path: web::Path<(String, String)>, query: web::Query<TableQuery>) -> Result<HttpResponse, Problem> {
+    render(&app, &who.principal, &path.0, &path.1, query.table.as_deref().unwrap_or_default()).await
+}
+
+/// Renders a stored report for somebody who may see it.
+pub(crate) async fn render(app: &Context, who: &Principal, id: &str, format: &str, table: &str) -> Result<HttpResponse, Problem> {
+    let missing = || Problem::not_found("there is no such report");
+    let (row, json) = app.store.report(uuid(id, "report")?).await?.ok_or_else(missing)?;
+    let seen = row.project_id.map_or(who.project.is_none(), |project| who.sees(project));
+    if !seen {
+        return Err(missing());
+    }
+    let format = by_name(format).ok_or_else(|| {
+        let known: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+        Problem::invalid("format", format!("unknown format; known are {}", known.join(", ")))
+    })?;
+    let report: Report = serde_json::from_slice(&json).map_err(|error| Problem::internal(&error.to_string()))?;
+    let table = table.to_owned();
+    let name = format!("{}-{}-{}{}{}", report.framework, report.reporting_period.start.format("%Y%m%d"), report.reporting_period.end.format("%Y%m%d"), if table.is_empty() { "" } else { "-" }, table);
+    let body = web::block(move || (format.render)(&report, &table)).await.map_err(|error| Problem::internal(&error.to_string()))?;
+    let body = body.map_err(|error| match error {
+        affiant_report::RenderError::Table(_) => Problem::invalid("table", error.to_string()),
+        other => Problem::internal(&other.to_string()),
+    })?;
+    Ok(HttpResponse::Ok()
+        .content_type(format.media_type)
+        .insert_header(("Content-Disposition", format!("attachment; filename=\"{name}.{}\"", format.name)))
+        .body(body))
+}

@@ -1,0 +1,89 @@
+//! The server: routes, headers, errors. Handlers read the request, call one use case, and answer.
+
+pub mod api;
+pub mod pages;
+pub mod problem;
+mod upload;
+
+use crate::app::Context;
+use actix_web::dev::Server;
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, TrailingSlash};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use problem::Problem;
+use std::net::TcpListener;
+use utoipa_actix_web::AppExt;
+
+/// Bytes of a JSON or form body.
+const BODY: usize = 2 << 20;
+
+/// What pages and answers may do in a browser: nothing that does not come from here, and no inline script or style.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+/// The API browser runs scripts of its own.
+const DOCS_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                           frame-ancestors 'none'; base-uri 'none'";
+
+/// Starts the server on a listener.
+///
+/// # Errors
+/// The system's, where the listener cannot be used.
+pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
+    let data = web::Data::new(app);
+    let server = HttpServer::new(move || {
+        let (app, api) = App::new()
+            .into_utoipa_app()
+            .app_data(data.clone())
+            .app_data(web::PayloadConfig::new(api::events::BODY))
+            .app_data(web::JsonConfig::default().limit(BODY).error_handler(|error, _| json_problem(&error).into()))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::invalid("query", error.to_string()).into()))
+            .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found("there is nothing at this address").into()))
+            .app_data(web::FormConfig::default().limit(BODY).error_handler(|error, _| Problem::invalid("form", error.to_string()).into()))
+            .configure(api::routes)
+            .split_for_parts();
+        let docs = api::describe(api);
+        app.app_data(web::Data::new(api::Document::new(&docs)))
+            .service(web::resource("/api/openapi.json").route(web::get().to(api::openapi)))
+            .service(
+                web::scope("/api/docs")
+                    .wrap(DefaultHeaders::new().add(("Content-Security-Policy", DOCS_POLICY)))
+                    .service(api::browser(docs)),
+            )
+            .configure(pages::routes)
+            .default_service(web::to(nothing_here))
+            .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
+            .wrap(
+                DefaultHeaders::new()
+                    .add(("Content-Security-Policy", POLICY))
+                    .add(("X-Content-Type-Options", "nosniff"))
+                    .add(("X-Frame-Options", "DENY"))
+                    .add(("Referrer-Policy", "same-origin"))
+                    .add(("Cross-Origin-Opener-Policy", "same-origin"))
+                    .add(("Cache-Control", "no-store")),
+            )
+            .wrap(Compress::default())
+    });
+    Ok(server
+        .workers(std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8))
+        .client_request_timeout(std::time::Duration::from_secs(20))
+        .shutdown_timeout(20)
+        .listen(listener)?
+        .run())
+}
+
+async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    if request.path().starts_with("/api/") {
+        return Err(Problem::not_found("there is nothing at this address"));
+    }
+    pages::missing(&request).await
+}
+
+/// Why a JSON body is refused, with its place.
+fn json_problem(error: &actix_web::error::JsonPayloadError) -> Problem {
+    use actix_web::error::JsonPayloadError as E;
+    match error {
+        E::OverflowKnownLength { limit, .. } => Problem::new("too-large", format!("a JSON body has at most {limit} bytes")),
+        E::Overflow { limit } => Problem::new("too-large", format!("a JSON body has at most {limit} bytes")),
+        E::Deserialize(error) => Problem::invalid(format!("line {} column {}", error.line(), error.column()), error.to_string()),
+        other => Problem::invalid("body", other.to_string()),
+    }
+}

@@ -1,0 +1,48 @@
+//! Scheduled work. The table names every job; the scheduler library is named only here.
+
+mod fire_schedules;
+mod work;
+
+use crate::app::Context;
+use std::future::Future;
+use std::pin::Pin;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
+const JOBS: [(&str, &str, Run); 2] = [
+    ("fire_schedules", "*/15 * * * * *", |app| Box::pin(fire_schedules::run(app))),
+    ("work", "*/2 * * * * *", |app| Box::pin(work::run(app))),
+];
+
+/// Starts the ticker; it stops when the handle is dropped or shut down.
+///
+/// # Errors
+/// [`JobSchedulerError`] where the ticker cannot start.
+pub async fn start(app: &Context) -> Result<JobScheduler, JobSchedulerError> {
+    let scheduler = JobScheduler::new().await?;
+    for (name, when, run) in JOBS {
+        let app = app.clone();
+        let busy = std::sync::Arc::new(tokio::sync::Mutex::new(()));
+        let job = Job::new_async(when, move |_, _| {
+            let (app, busy) = (app.clone(), busy.clone());
+            Box::pin(async move {
+                // A tick that finds the one before still at work leaves it alone.
+                if let Ok(_turn) = busy.try_lock() {
+                    tracing::trace!(job = name, "tick");
+                    run(app).await;
+                }
+            })
+        })?;
+        scheduler.add(job).await?;
+    }
+    scheduler.start().await?;
+    Ok(scheduler)
+}
+
+/// Fires what is due and does all waiting work, once; for tests and the command line.
+pub async fn tick(app: &Context) {
+    fire_schedules::run(app.clone()).await;
+    work::run(app.clone()).await;
+}

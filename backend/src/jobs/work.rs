@@ -1,0 +1,101 @@
+//! Does the work that waits: assessments and large imports.
+
+use crate::app::Context;
+use crate::flow::{self, FlowError};
+use affiant_domain::id::ProjectId;
+use affiant_store::{JobState, entity};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// Attempts before a job is given up.
+const ATTEMPTS: i32 = 3;
+
+pub(super) async fn run(app: Context) {
+    loop {
+        match app.store.claim_job(app.clock.now()).await {
+            Ok(Some(job)) => one(&app, &job).await,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "jobs could not be looked at");
+                return;
+            }
+        }
+    }
+}
+
+async fn one(app: &Context, job: &entity::job::Model) {
+    let outcome = tokio::select! {
+        outcome = perform(app, job) => outcome,
+        () = keep_alive(app, job) => Err(FlowError::Worker),
+    };
+    let (state, result) = match outcome {
+        Ok(result) => (JobState::Done, result),
+        Err(error) if matches!(error, FlowError::Store(_)) && job.attempt < ATTEMPTS => {
+            tracing::warn!(%error, job = %job.id, "a job failed and will be tried again");
+            return;
+        }
+        Err(error) => (JobState::Failed, serde_json::json!({ "error": error.to_string() }).to_string()),
+    };
+    if let Err(error) = app.store.end_job(job, state, &result).await {
+        tracing::error!(%error, job = %job.id, "a job's end could not be recorded");
+    }
+}
+
+/// Renews the lease while the work goes on; ends where another worker has taken the job over.
+async fn keep_alive(app: &Context, job: &entity::job::Model) {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+        // A database with one writer that is at work for this very job cannot be asked: the lease outlives several tries.
+        let renewed = app.store.renew_job(job, job.done, job.total, app.clock.now());
+        if let Ok(Ok(false)) = tokio::time::timeout(std::time::Duration::from_secs(5), renewed).await {
+            return;
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Assess {
+    framework: String,
+    schedule: Uuid,
+    slot: i64,
+}
+
+async fn perform(app: &Context, job: &entity::job::Model) -> Result<String, FlowError> {
+    let project = ProjectId(job.project_id.ok_or(FlowError::Worker)?);
+    let damaged = |error: serde_json::Error| affiant_store::StoreError::Damaged(error.to_string());
+    match job.kind.as_str() {
+        "assess" => {
+            let wanted: Assess = serde_json::from_str(&job.payload).map_err(damaged)?;
+            let request =
+                flow::assess::Request { origin: "schedule", actor: "schedule", slot: Some((wanted.schedule, wanted.slot)) };
+            let at = affiant_store::instant(wanted.slot).min(app.clock.now());
+            let stored = flow::assess::assess(app, project, &[wanted.framework], at, request).await?;
+            let ids: Vec<Uuid> = stored.iter().map(|(row, _)| row.id).collect();
+            Ok(serde_json::json!({ "assessments": ids }).to_string())
+        }
+        "import" => {
+            let wanted: flow::ingest::JobPayload = serde_json::from_str(&job.payload).map_err(damaged)?;
+            let result = import(app, project, wanted).await?;
+            Ok(serde_json::to_string(&result).unwrap_or_default())
+        }
+        other => Err(FlowError::NotFound(format!("there is no job of kind \"{other}\""))),
+    }
+}
+
+async fn import(app: &Context, project: ProjectId, wanted: flow::ingest::JobPayload) -> Result<flow::ingest::ImportResult, FlowError> {
+    use tokio::io::AsyncWriteExt;
+    let scoped = app.store.project(project);
+    let head = scoped.original(wanted.original).await?.ok_or_else(|| FlowError::NotFound("the original is gone".to_owned()))?;
+    let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
+    let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
+    let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
+    let mut n = 0;
+    while let Some(piece) = scoped.original_piece(&head, n).await? {
+        out.write_all(&piece).await.map_err(failed)?;
+        n += 1;
+    }
+    out.flush().await.map_err(failed)?;
+    let upload =
+        flow::ingest::Upload { path: file.path().to_owned(), digest: wanted.digest, size: wanted.size, gzip: wanted.gzip };
+    flow::ingest::import_kept(app, project, &upload, &wanted.options, Some(wanted.original)).await
+}
