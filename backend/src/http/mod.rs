@@ -8,7 +8,7 @@ mod upload;
 use crate::app::Context;
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, TrailingSlash};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpServer, web};
 use problem::Problem;
 use std::net::TcpListener;
 use utoipa_actix_web::AppExt;
@@ -49,7 +49,6 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
                     .service(api::browser(docs)),
             )
             .configure(pages::routes)
-            .default_service(web::to(nothing_here))
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .wrap(
                 DefaultHeaders::new()
@@ -68,13 +67,6 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
         .shutdown_timeout(20)
         .listen(listener)?
         .run())
-}
-
-async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    if request.path().starts_with("/api/") {
-        return Err(Problem::not_found("there is nothing at this address"));
-    }
-    pages::missing(&request).await
 }
 
 /// Why a JSON body is refused, with its place.

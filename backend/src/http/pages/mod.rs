@@ -1,10 +1,198 @@
-//! Pages.
+//! Pages, rendered here and useful without script: one file per page. Forms carry a secret against forged requests.
+
+mod assessments;
+mod control;
+mod filters;
+mod finding;
+mod findings;
+mod framework;
+mod home;
+mod imports;
+mod overview;
+mod reports;
+mod sign_in;
+
+use crate::app::Context;
+use crate::auth::{Permission, Principal};
 use crate::http::problem::Problem;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::body::{BoxBody, EitherBody};
+use actix_web::dev::ServiceResponse;
+use actix_web::http::header;
+use actix_web::middleware::{ErrorHandlerResponse, ErrorHandlers};
+use actix_web::{HttpRequest, HttpResponse, web};
+use affiant_domain::Instant;
+use askama::Template;
+use subtle::ConstantTimeEq;
 
-/// Routes.
-pub fn routes(_: &mut actix_web::web::ServiceConfig) {}
+/// Files that pages use, by path: body and media type.
+const ASSETS: [(&str, &[u8], &str); 3] = [
+    ("app.css", include_bytes!("../../../../templates/assets/app.css"), "text/css; charset=utf-8"),
+    ("favicon.svg", include_bytes!("../../../../templates/assets/favicon.svg"), "image/svg+xml"),
+    (
+        "vendor/modern-normalize.css",
+        include_bytes!("../../../../templates/assets/vendor/modern-normalize.css"),
+        "text/css; charset=utf-8",
+    ),
+];
 
+/// Every route of the pages.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/assets/{path:.*}").route(web::get().to(asset)));
+    config.service(
+        web::scope("")
+            .wrap(ErrorHandlers::new().default_handler(dress_error))
+            .service(home::show)
+            .service(home::create)
+            .service(sign_in::arrive)
+            .service(sign_in::leave)
+            .service(overview::show)
+            .service(framework::show)
+            .service(control::show)
+            .service(control::attest)
+            .service(findings::show)
+            .service(finding::show)
+            .service(finding::waive)
+            .service(finding::decide)
+            .service(imports::show)
+            .service(imports::upload)
+            .service(assessments::show)
+            .service(assessments::run)
+            .service(assessments::schedule)
+            .service(reports::show)
+            .service(reports::make)
+            .service(reports::download)
+            .default_service(web::to(nothing_here)),
+    );
+}
+
+async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    if request.path().starts_with("/api/") {
+        return Err(Problem::not_found("there is nothing at this address"));
+    }
+    missing(&request).await
+}
+
+async fn asset(path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = ASSETS.iter().find(|(name, ..)| *name == path.as_str());
+    let (_, body, kind) = found.ok_or_else(|| Problem::not_found("there is no such file"))?;
+    Ok(HttpResponse::Ok().content_type(*kind).insert_header(("Cache-Control", "public, max-age=3600")).body(*body))
+}
+
+/// The page for an address where there is nothing.
 pub(super) async fn missing(_: &HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::not_found("there is nothing at this address"))
+}
+
+/// What every page needs.
+pub(crate) struct Chrome {
+    pub(crate) title: String,
+    /// Slug of the project; empty outside of one.
+    pub(crate) project: String,
+    pub(crate) projects: Vec<(String, String)>,
+    pub(crate) active: &'static str,
+    pub(crate) user: String,
+    pub(crate) csrf: String,
+}
+
+impl Chrome {
+    async fn new(app: &Context, who: &Principal, title: &str, project: &str, active: &'static str) -> Result<Self, Problem> {
+        let all = app.store.projects().await?;
+        Ok(Self {
+            title: title.to_owned(),
+            project: project.to_owned(),
+            projects: all.into_iter().filter(|p| who.sees(p.id)).map(|p| (p.slug, p.name)).collect(),
+            active,
+            user: format!("{} ({})", who.name, who.role.as_str()),
+            csrf: who.csrf().to_owned(),
+        })
+    }
+
+    fn bare(title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            project: String::new(),
+            projects: Vec::new(),
+            active: "",
+            user: String::new(),
+            csrf: String::new(),
+        }
+    }
+
+    /// Paths and names of a project's pages.
+    pub(crate) const fn pages(&self) -> [(&'static str, &'static str); 5] {
+        [("", "Overview"), ("/findings?state=open", "Findings"), ("/imports", "Imports"), ("/assessments", "Assessments"), ("/reports", "Reports")]
+    }
+
+    /// Version of the program.
+    pub(crate) const fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
+
+/// A page as an answer.
+fn page(template: &impl Template) -> Result<HttpResponse, Problem> {
+    let body = template.render().map_err(|error| Problem::internal(&error.to_string()))?;
+    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body))
+}
+
+fn redirect(to: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, to)).finish()
+}
+
+/// A form must carry the session's secret.
+fn check_csrf(who: &Principal, given: &str) -> Result<(), Problem> {
+    let wanted = who.csrf();
+    if !wanted.is_empty() && bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("a form of this site, sent from the session that opened it"))
+    }
+}
+
+fn may<P: Permission>(who: &Principal) -> bool {
+    who.may::<P>()
+}
+
+fn day(at: Instant) -> String {
+    at.format("%Y-%m-%d").to_string()
+}
+
+fn minute(at: Instant) -> String {
+    at.format("%Y-%m-%d %H:%M").to_string()
+}
+
+#[derive(Template)]
+#[template(path = "pages/message.html")]
+struct Message {
+    chrome: Chrome,
+    heading: String,
+    text: String,
+    show_home: bool,
+}
+
+/// An error of a page becomes a page.
+#[allow(clippy::unnecessary_wraps, reason = "the shape that the middleware asks for")]
+fn dress_error<B>(response: ServiceResponse<B>) -> actix_web::Result<ErrorHandlerResponse<B>> {
+    let status = response.status();
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    if !is_problem || response.request().path().starts_with("/api/") {
+        return Ok(ErrorHandlerResponse::Response(response.map_into_left_body()));
+    }
+    let detail = response.response().error().map(ToString::to_string).unwrap_or_default();
+    let (heading, text) = match status.as_u16() {
+        401 => (
+            "Sign in",
+            "Open the one-time link that the server printed when it started. A new one is printed at each start; there is no password."
+                .to_owned(),
+        ),
+        404 => ("Not found", "There is nothing at this address, or nothing that you may see.".to_owned()),
+        _ => ("That did not work", detail),
+    };
+    let message = Message { chrome: Chrome::bare(heading), heading: heading.to_owned(), text, show_home: status != 401 };
+    let body = message.render().unwrap_or_default();
+    let (request, response) = response.into_parts();
+    let mut dressed: HttpResponse<BoxBody> = response.set_body(BoxBody::new(body));
+    dressed.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
+    let response: ServiceResponse<EitherBody<B>> = ServiceResponse::new(request, dressed.map_into_right_body());
+    Ok(ErrorHandlerResponse::Response(response))
 }

@@ -1,0 +1,81 @@
+//! All projects.
+
+use super::{Chrome, check_csrf, filters, may, page, redirect};
+use crate::app::Context;
+use crate::auth::{Allowed, Read, WriteProjects};
+use crate::flow::project;
+use crate::http::problem::Problem;
+use actix_web::{HttpResponse, get, post, web};
+use affiant_domain::id::ProjectId;
+use affiant_store::FindingFilter;
+use askama::Template;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+#[derive(Template)]
+#[template(path = "pages/home.html")]
+struct Home {
+    chrome: Chrome,
+    frameworks: Vec<String>,
+    rows: Vec<Row>,
+    may_create: bool,
+}
+
+struct Row {
+    slug: String,
+    name: String,
+    cells: Vec<Cell>,
+    open: u64,
+}
+
+struct Cell {
+    framework: String,
+    score: Option<f64>,
+    coverage: f64,
+}
+
+/// Shows where every project stands.
+#[get("/")]
+pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let mut rows = Vec::new();
+    for project in app.store.projects().await?.into_iter().filter(|p| who.principal.sees(p.id)) {
+        let scoped = app.store.project(ProjectId(project.id));
+        let mut cells = Vec::new();
+        for framework in app.catalogue.frameworks.keys() {
+            let latest = scoped.assessments(Some(framework), 1).await?.pop().filter(|row| row.as_of <= affiant_store::micros(now));
+            cells.push(Cell {
+                framework: framework.clone(),
+                score: latest.as_ref().and_then(|row| row.score),
+                coverage: latest.map_or(0.0, |row| row.coverage),
+            });
+        }
+        let open = scoped.count_findings(&FindingFilter { state: Some(0), ..FindingFilter::default() }).await?;
+        rows.push(Row { slug: project.slug, name: project.name, cells, open: open.values().sum() });
+    }
+    page(&Home {
+        chrome: Chrome::new(&app, &who.principal, "All projects", "", "").await?,
+        frameworks: app.catalogue.frameworks.values().map(|f| f.row.name.clone()).collect(),
+        rows,
+        may_create: may::<WriteProjects>(&who.principal) && who.principal.project.is_none(),
+    })
+}
+
+/// A project to make.
+#[derive(Deserialize)]
+pub struct Form {
+    csrf: String,
+    name: String,
+    slug: String,
+}
+
+/// Makes a project.
+#[post("/projects")]
+pub async fn create(who: Allowed<WriteProjects>, app: web::Data<Context>, form: web::Form<Form>) -> Result<HttpResponse, Problem> {
+    check_csrf(&who.principal, &form.csrf)?;
+    if who.principal.project.is_some() {
+        return Err(Problem::forbidden("projects:write for all projects"));
+    }
+    let made = project::create(&app, &form.slug, &form.name, &BTreeSet::new()).await?;
+    Ok(redirect(&format!("/p/{}/imports", made.slug)))
+}
