@@ -29,11 +29,24 @@ impl Context {
     ///
     /// # Errors
     /// [`crate::flow::FlowError`] where the database or the spool folder fails.
-    pub async fn new(store: Store, catalogue: Arc<Catalogue>, clock: Clock, spool: PathBuf) -> Result<Self, crate::flow::FlowError> {
-        std::fs::create_dir_all(&spool).map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
+    pub async fn new(
+        store: Store,
+        catalogue: Arc<Catalogue>,
+        clock: Clock,
+        spool: PathBuf,
+    ) -> Result<Self, crate::flow::FlowError> {
+        std::fs::create_dir_all(&spool)
+            .map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
         let sources = serde_json::to_vec(catalogue.sources()).unwrap_or_default();
         store.keep_catalogue(catalogue.digest(), &sources, clock.now()).await?;
         let events = crate::flow::events::Writer::start(store.clone(), clock.clone());
-        Ok(Self { store, catalogue, clock, limits: Limits::default(), spool, events })
+        Ok(Self {
+            store,
+            catalogue,
+            clock,
+            limits: Limits::default(),
+            spool,
+            events,
+        })
     }
 }

@@ -15,7 +15,11 @@ impl MigrationTrait for Migration {
             .unique(&["digest"])
             .create(manager)
             .await?;
-        table("checklist").text(&["digest", "body"]).primary(&["digest"]).create(manager).await?;
+        table("checklist")
+            .text(&["digest", "body"])
+            .primary(&["digest"])
+            .create(manager)
+            .await?;
         table("original")
             .uuid(&["id", "project_id"])
             .text(&["digest"])

@@ -16,7 +16,13 @@ impl MigrationTrait for Migration {
             .bytes(&["fingerprint"])
             .int(&["occurrence", "line", "place_length"])
             .big(&["place_offset", "place_line"])
-            .small(&["fingerprint_version", "first_state", "first_severity", "state", "severity"])
+            .small(&[
+                "fingerprint_version",
+                "first_state",
+                "first_severity",
+                "state",
+                "severity",
+            ])
             .text(&["title", "message", "location", "suppression"])
             .primary(&["id"])
             .unique(&["scope_id", "fingerprint", "occurrence"])

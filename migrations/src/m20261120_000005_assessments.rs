@@ -9,11 +9,24 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        table("catalogue").text(&["digest"]).bytes(&["body"]).big(&["recorded_at"]).primary(&["digest"]).create(manager).await?;
+        table("catalogue")
+            .text(&["digest"])
+            .bytes(&["body"])
+            .big(&["recorded_at"])
+            .primary(&["digest"])
+            .create(manager)
+            .await?;
         table("assessment")
             .uuid(&["id", "project_id"])
             .uuid_null(&["schedule_id"])
-            .text(&["framework", "version", "catalogue_digest", "evidence_digest", "origin", "actor"])
+            .text(&[
+                "framework",
+                "version",
+                "catalogue_digest",
+                "evidence_digest",
+                "origin",
+                "actor",
+            ])
             .big(&["as_of", "recorded_at"])
             .big_null(&["slot"])
             .double_null(&["score", "score_raw"])

@@ -12,7 +12,17 @@ impl MigrationTrait for Migration {
         table("audit_event")
             .uuid(&["id", "project_id"])
             .uuid_null(&["asset_id"])
-            .text(&["source", "event_key", "agent", "action", "action_key", "resource", "outcome", "risk", "reasons"])
+            .text(&[
+                "source",
+                "event_key",
+                "agent",
+                "action",
+                "action_key",
+                "resource",
+                "outcome",
+                "risk",
+                "reasons",
+            ])
             .text(&["tags", "categories", "payloads", "detail"])
             .boolean(&["is_processing"])
             .big(&["at", "recorded_at"])

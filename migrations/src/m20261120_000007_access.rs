@@ -9,8 +9,19 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        table("sign_in_link").text(&["hash", "name", "role"]).big(&["expires_at"]).big_null(&["used_at"]).primary(&["hash"]).create(manager).await?;
-        table("session").text(&["hash", "name", "role", "csrf"]).big(&["created_at", "expires_at"]).primary(&["hash"]).create(manager).await?;
+        table("sign_in_link")
+            .text(&["hash", "name", "role"])
+            .big(&["expires_at"])
+            .big_null(&["used_at"])
+            .primary(&["hash"])
+            .create(manager)
+            .await?;
+        table("session")
+            .text(&["hash", "name", "role", "csrf"])
+            .big(&["created_at", "expires_at"])
+            .primary(&["hash"])
+            .create(manager)
+            .await?;
         table("token")
             .uuid(&["id"])
             .uuid_null(&["project_id"])

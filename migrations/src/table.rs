@@ -15,7 +15,11 @@ pub(crate) struct Table {
 pub(crate) fn table(name: &'static str) -> Table {
     let mut create = sea_query::Table::create();
     create.table(Alias::new(name));
-    Table { name, create, indexes: Vec::new() }
+    Table {
+        name,
+        create,
+        indexes: Vec::new(),
+    }
 }
 
 macro_rules! columns {
@@ -60,7 +64,13 @@ impl Table {
 
     /// A number that the database gives, as primary key.
     pub(crate) fn serial(mut self, name: &'static str) -> Self {
-        self.create.col(ColumnDef::new(Alias::new(name)).big_integer().not_null().auto_increment().primary_key());
+        self.create.col(
+            ColumnDef::new(Alias::new(name))
+                .big_integer()
+                .not_null()
+                .auto_increment()
+                .primary_key(),
+        );
         self
     }
 
@@ -77,7 +87,8 @@ impl Table {
     /// A column that names a row of another table.
     pub(crate) fn reference(mut self, column: &'static str, table: &'static str) -> Self {
         let mut key = ForeignKey::create();
-        key.from(Alias::new(self.name), Alias::new(column)).to(Alias::new(table), Alias::new("id"));
+        key.from(Alias::new(self.name), Alias::new(column))
+            .to(Alias::new(table), Alias::new("id"));
         self.create.foreign_key(&mut key);
         self
     }

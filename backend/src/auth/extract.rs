@@ -3,14 +3,15 @@
 use super::{Permission, Principal, Role, Way, hash};
 use crate::app::Context;
 use crate::http::problem::Problem;
-use actix_web::dev::Payload;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use affiant_domain::id::ProjectId;
 use affiant_store::{Scoped, entity};
-use std::future::Future;
+use std::future::{Ready, ready};
 use std::marker::PhantomData;
-use std::pin::Pin;
 
 /// Name of the session's cookie.
 pub const SESSION_COOKIE: &str = "affiant_session";
@@ -47,59 +48,126 @@ impl<P: Permission> In<P> {
     }
 }
 
-/// Who is asking; none where nobody says, or says so wrongly.
+/// The project of the path, where there is one that whoever asks may see.
+#[derive(Clone)]
+struct AskedProject(Option<entity::project::Model>);
+
+/// Finds out who is asking, and of which project, before anything of the request's body is looked at. It refuses nobody: that is for the
+/// handler's signature.
 ///
 /// # Errors
 /// [`Problem`] where the database fails.
-pub async fn principal_of(request: &HttpRequest) -> Result<Option<Principal>, Problem> {
-    if let Some(known) = request.extensions().get::<Principal>() {
-        return Ok(Some(known.clone()));
+pub async fn identify(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let app = request.app_data::<web::Data<Context>>().cloned();
+    if let Some(app) = app.filter(|_| !request.path().starts_with("/assets/")) {
+        let found = principal_of(&app, &request).await?;
+        if let Some(principal) = found {
+            let project = asked_project(&app, &principal, request.path()).await?;
+            request.extensions_mut().insert(principal);
+            request.extensions_mut().insert(AskedProject(project));
+        }
     }
-    let app = request.app_data::<web::Data<Context>>().ok_or_else(|| Problem::internal("no context"))?.clone();
-    let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-    let found = match header {
-        Some(header) => match header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
-            Some((_, secret)) => by_token(&app, secret.trim()).await?,
-            None => None,
+    next.call(request).await
+}
+
+async fn principal_of(app: &Context, request: &ServiceRequest) -> Result<Option<Principal>, Problem> {
+    let header = request
+        .headers()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    match header {
+        Some(header) => match header
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        {
+            Some((_, secret)) => by_token(app, secret.trim()).await,
+            None => Ok(None),
         },
         None => match request.cookie(SESSION_COOKIE) {
-            Some(cookie) => by_session(&app, cookie.value()).await?,
-            None => None,
+            Some(cookie) => by_session(app, cookie.value()).await,
+            None => Ok(None),
         },
-    };
-    if let Some(principal) = &found {
-        request.extensions_mut().insert(principal.clone());
     }
-    Ok(found)
+}
+
+/// What belongs to somebody else is as if it were not there.
+async fn asked_project(
+    app: &Context,
+    principal: &Principal,
+    path: &str,
+) -> Result<Option<entity::project::Model>, Problem> {
+    let rest = path
+        .strip_prefix("/api/v1/projects/")
+        .or_else(|| path.strip_prefix("/p/"));
+    let slug = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if crate::flow::project::check_slug(slug).is_err() {
+        return Ok(None);
+    }
+    Ok(app
+        .store
+        .project_by_slug(slug)
+        .await?
+        .filter(|project| principal.sees(project.id)))
 }
 
 async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Problem> {
     /// How often the last use is noted, microseconds.
     const NOTED: i64 = 60_000_000;
     let now = app.clock.now();
-    let Some(row) = app.store.token(&hash(secret), now).await? else { return Ok(None) };
-    if row.last_used_at.is_none_or(|last| affiant_store::micros(now) - last > NOTED) {
+    let Some(row) = app.store.token(&hash(secret), now).await? else {
+        return Ok(None);
+    };
+    if row
+        .last_used_at
+        .is_none_or(|last| affiant_store::micros(now) - last > NOTED)
+    {
         app.store.touch_token(row.id, now).await?;
     }
     let role = Role::parse(&row.role);
-    Ok(role.map(|role| Principal { name: format!("token:{}", row.name), role, project: row.project_id, way: Way::Token(row.id) }))
+    Ok(role.map(|role| Principal {
+        name: format!("token:{}", row.name),
+        role,
+        project: row.project_id,
+        way: Way::Token(row.id),
+    }))
 }
 
 async fn by_session(app: &Context, secret: &str) -> Result<Option<Principal>, Problem> {
-    let Some(row) = app.store.session(&hash(secret), app.clock.now()).await? else { return Ok(None) };
+    let Some(row) = app.store.session(&hash(secret), app.clock.now()).await? else {
+        return Ok(None);
+    };
     let role = Role::parse(&row.role);
-    Ok(role.map(|role| Principal { name: row.name, role, project: None, way: Way::Session { hash: row.hash, csrf: row.csrf } }))
+    Ok(role.map(|role| Principal {
+        name: row.name,
+        role,
+        project: None,
+        way: Way::Session {
+            hash: row.hash,
+            csrf: row.csrf,
+        },
+    }))
 }
 
-async fn allowed<P: Permission>(request: &HttpRequest) -> Result<Principal, Problem> {
-    let principal = principal_of(request).await?.ok_or_else(Problem::unauthenticated)?;
+fn principal(request: &HttpRequest) -> Result<Principal, Problem> {
+    let found = request.extensions().get::<Principal>().cloned();
+    found.ok_or_else(Problem::unauthenticated)
+}
+
+fn allowed<P: Permission>(request: &HttpRequest, principal: Principal) -> Result<Principal, Problem> {
     if !principal.may::<P>() {
         return Err(Problem::forbidden(P::NAME));
     }
     // A session is sent by the browser whether its owner means it or not: what changes something through the API must show that it
     // does not come from another site. Forms of pages carry a secret of their own.
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && matches!(principal.way, Way::Session { .. }) && request.path().starts_with("/api/") && !same_origin(request) {
+    if changes
+        && matches!(principal.way, Way::Session { .. })
+        && request.path().starts_with("/api/")
+        && !same_origin(request)
+    {
         return Err(Problem::forbidden("a request of this site"));
     }
     Ok(principal)
@@ -107,36 +175,52 @@ async fn allowed<P: Permission>(request: &HttpRequest) -> Result<Principal, Prob
 
 /// Browsers say where a request comes from; programs with a session must say it too.
 fn same_origin(request: &HttpRequest) -> bool {
-    request.headers().get("sec-fetch-site").is_some_and(|site| site == "same-origin" || site == "none")
+    request
+        .headers()
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "same-origin" || site == "none")
 }
-
-type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
 impl<P: Permission> FromRequest for Allowed<P> {
     type Error = Problem;
-    type Future = Extracting<Self>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { Ok(Self { principal: allowed::<P>(&request).await?, marker: PhantomData }) })
+        let found = principal(request).and_then(|principal| allowed::<P>(request, principal));
+        ready(found.map(|principal| Self {
+            principal,
+            marker: PhantomData,
+        }))
+    }
+}
+
+impl<P: Permission> In<P> {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let principal = principal(request)?;
+        let app = request
+            .app_data::<web::Data<Context>>()
+            .ok_or_else(|| Problem::internal("no context"))?
+            .clone();
+        let asked = request
+            .extensions()
+            .get::<AskedProject>()
+            .and_then(|asked| asked.0.clone());
+        let project = asked.ok_or_else(|| Problem::not_found("there is no such project"))?;
+        let principal = allowed::<P>(request, principal)?;
+        Ok(Self {
+            principal,
+            project,
+            app,
+            marker: PhantomData,
+        })
     }
 }
 
 impl<P: Permission> FromRequest for In<P> {
     type Error = Problem;
-    type Future = Extracting<Self>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let principal = principal_of(&request).await?.ok_or_else(Problem::unauthenticated)?;
-            let app = request.app_data::<web::Data<Context>>().ok_or_else(|| Problem::internal("no context"))?.clone();
-            let slug = request.match_info().get("project").unwrap_or_default();
-            // What belongs to somebody else looks like what is not there, whatever the role.
-            let project = app.store.project_by_slug(slug).await?.filter(|project| principal.sees(project.id));
-            let project = project.ok_or_else(|| Problem::not_found("there is no such project"))?;
-            let principal = allowed::<P>(&request).await?;
-            Ok(Self { principal, project, app, marker: PhantomData })
-        })
+        ready(Self::of(request))
     }
 }

@@ -3,7 +3,7 @@
 mod extract;
 mod secret;
 
-pub use extract::{Allowed, In, SESSION_COOKIE, principal_of};
+pub use extract::{Allowed, In, SESSION_COOKIE, identify};
 pub use secret::{hash, random, token};
 
 use uuid::Uuid;

@@ -30,8 +30,16 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     let app = context(storage, Clock::system()).await?;
     let project = app.store.project_by_slug(&args.project).await.map_err(Failure::fault)?;
     let project = project.ok_or_else(|| Failure::Input(format!("there is no project \"{}\"", args.project)))?;
-    let as_of = args.as_of.as_deref().map_or_else(|| Ok(app.clock.now()), parse_instant).map_err(Failure::input)?;
-    let request = Request { origin: "cli", actor: "cli", slot: None };
+    let as_of = args
+        .as_of
+        .as_deref()
+        .map_or_else(|| Ok(app.clock.now()), parse_instant)
+        .map_err(Failure::input)?;
+    let request = Request {
+        origin: "cli",
+        actor: "cli",
+        slot: None,
+    };
     let made = assess(&app, ProjectId(project.id), &args.frameworks, as_of, request).await?;
     if args.json {
         let rows: Vec<Assessment> = made.into_iter().map(|(row, _)| row.into()).collect();
@@ -39,7 +47,9 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     for (_, score) in made {
-        let shown = score.compliance_score.map_or_else(|| "–".to_owned(), |value| format!("{} %", per_cent(value)));
+        let shown = score
+            .compliance_score
+            .map_or_else(|| "–".to_owned(), |value| format!("{} %", per_cent(value)));
         say(format_args!(
             "{:<16} score {shown:>8}   coverage {:>6} %   bounds {} to {} %",
             score.framework,

@@ -43,14 +43,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn list(json: bool) {
-    let kind = |kind| if kind == Kind::Events { "events" } else { "findings" };
+    let kind = |kind| {
+        if kind == Kind::Events { "events" } else { "findings" }
+    };
     if json {
-        let all: Vec<_> =
-            FORMATS.iter().map(|f| serde_json::json!({ "name": f.name, "title": f.title, "kind": kind(f.kind) })).collect();
+        let all: Vec<_> = FORMATS
+            .iter()
+            .map(|f| serde_json::json!({ "name": f.name, "title": f.title, "kind": kind(f.kind) }))
+            .collect();
         return say_json(&all);
     }
     for format in &FORMATS {
-        say(format_args!("{:<18} {:<9} {}", format.name, kind(format.kind), format.title));
+        say(format_args!(
+            "{:<18} {:<9} {}",
+            format.name,
+            kind(format.kind),
+            format.title
+        ));
     }
 }
 
@@ -67,7 +76,12 @@ fn check(file: &std::path::Path, format: Option<&str>, json: bool) -> Result<(),
     if let Some(error) = refused {
         return Err(Failure::Input(format!("{}: {error}", file.display())));
     }
-    say(format_args!("{}: {} {}", file.display(), counter.format.unwrap_or("?"), counter.version.as_deref().unwrap_or("")));
+    say(format_args!(
+        "{}: {} {}",
+        file.display(),
+        counter.format.unwrap_or("?"),
+        counter.version.as_deref().unwrap_or("")
+    ));
     say(format_args!(
         "  {} findings, {} would open, {} passed checks, {} audit events, {} records rejected",
         counter.findings,

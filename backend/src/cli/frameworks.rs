@@ -55,10 +55,20 @@ fn list(catalogue: &Catalogue, json: bool) {
             .collect();
         return say_json(&rows);
     }
-    say(format_args!("{:<16} {:<10} {:>5} {:>7}  title", "id", "version", "rows", "scored"));
+    say(format_args!(
+        "{:<16} {:<10} {:>5} {:>7}  title",
+        "id", "version", "rows", "scored"
+    ));
     for framework in catalogue.frameworks.values() {
         let row = &framework.row;
-        say(format_args!("{:<16} {:<10} {:>5} {:>7}  {}", row.id, row.version, framework.requirements.len(), framework.scored().count(), row.title));
+        say(format_args!(
+            "{:<16} {:<10} {:>5} {:>7}  {}",
+            row.id,
+            row.version,
+            framework.requirements.len(),
+            framework.scored().count(),
+            row.title
+        ));
     }
 }
 
@@ -68,20 +78,30 @@ fn controls(catalogue: &Catalogue, json: bool) {
     }
     for control in catalogue.controls.values() {
         let tested = if control.automatable { "tools" } else { "statement" };
-        say(format_args!("{:<24} {:<10} {:>4} d  {}", control.id, tested, control.window_days, control.title));
+        say(format_args!(
+            "{:<24} {:<10} {:>4} d  {}",
+            control.id, tested, control.window_days, control.title
+        ));
     }
 }
 
 fn show(catalogue: &Catalogue, id: &str) -> Result<(), Failure> {
     if let Some(framework) = catalogue.frameworks.get(id) {
-        say(format_args!("{} {} ({})", framework.row.title, framework.row.version, framework.row.source));
+        say(format_args!(
+            "{} {} ({})",
+            framework.row.title, framework.row.version, framework.row.source
+        ));
         for row in &framework.requirements {
             let mark = if row.is_scored() { "" } else { "  (not scored)" };
             say(format_args!("  {:<28} {}{mark}", row.id, row.title));
         }
     } else if let Some((framework, row)) = catalogue.requirement(id) {
         say(format_args!("{} {}: {}", framework.row.name, row.label, row.title));
-        for (name, value) in [("note", &row.note), ("reference", &row.reference), ("not scored", &row.not_scored)] {
+        for (name, value) in [
+            ("note", &row.note),
+            ("reference", &row.reference),
+            ("not scored", &row.not_scored),
+        ] {
             if !value.is_empty() {
                 say(format_args!("  {name}: {value}"));
             }
@@ -94,17 +114,34 @@ fn show(catalogue: &Catalogue, id: &str) -> Result<(), Failure> {
         }
     } else if let Some(control) = catalogue.controls.get(id) {
         say(format_args!("{}: {}", control.id, control.title));
-        say(format_args!("  evidence is fresh for {} days; applies to {}", control.window_days, if control.applies_to.is_empty() { "the organisation, by statement".to_owned() } else { control.applies_to.join(", ") }));
-        for mapping in catalogue.mappings.iter().filter(|mapping| mapping.controls.contains_key(id)) {
+        say(format_args!(
+            "  evidence is fresh for {} days; applies to {}",
+            control.window_days,
+            if control.applies_to.is_empty() {
+                "the organisation, by statement".to_owned()
+            } else {
+                control.applies_to.join(", ")
+            }
+        ));
+        for mapping in catalogue
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.controls.contains_key(id))
+        {
             let strength = mapping.controls.get(id).copied().unwrap_or_default();
-            say(format_args!("  {:<14} strength {strength:<5} {}", mapping.id, mapping.rationale));
+            say(format_args!(
+                "  {:<14} strength {strength:<5} {}",
+                mapping.id, mapping.rationale
+            ));
         }
         for (requirement, weight) in catalogue.requirements_of(id) {
             say(format_args!("  {weight:>4}  {requirement}"));
         }
     } else {
         let known = catalogue.frameworks.keys().cloned().collect::<Vec<_>>().join(", ");
-        return Err(Failure::Input(format!("no framework, requirement or control \"{id}\"; the frameworks are {known}")));
+        return Err(Failure::Input(format!(
+            "no framework, requirement or control \"{id}\"; the frameworks are {known}"
+        )));
     }
     Ok(())
 }
@@ -125,7 +162,12 @@ fn check(catalogue: &Catalogue, json: bool) -> Result<(), Failure> {
         for (id, (rows, scored)) in &inspection.counts {
             say(format_args!("{id:<16} {rows:>4} rows, {scored:>4} scored"));
         }
-        say(format_args!("{} controls, {} mappings, digest {}", catalogue.controls.len(), catalogue.mappings.len(), catalogue.digest()));
+        say(format_args!(
+            "{} controls, {} mappings, digest {}",
+            catalogue.controls.len(),
+            catalogue.mappings.len(),
+            catalogue.digest()
+        ));
         for fault in &inspection.faults {
             say(format_args!("fault   {}: {}", fault.at, fault.what));
         }

@@ -68,7 +68,12 @@ async fn local(storage: &Storage, args: &Args) -> Result<(), Failure> {
         Some(project) => project,
         None => flow::project::create(&app, &args.project, &args.project, &std::collections::BTreeSet::new()).await?,
     };
-    let scanned_at = args.scanned_at.as_deref().map(parse_instant).transpose().map_err(Failure::input)?;
+    let scanned_at = args
+        .scanned_at
+        .as_deref()
+        .map(parse_instant)
+        .transpose()
+        .map_err(Failure::input)?;
     for file in &args.files {
         let format = affiant_ingest::recognise(&FileSource(file.clone()), args.format.as_deref(), &Limits::default());
         let format = format.map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
@@ -77,13 +82,25 @@ async fn local(storage: &Storage, args: &Args) -> Result<(), Failure> {
             other => other,
         };
         if format.kind == Kind::Events {
-            let options = flow::events::Options { source: String::new(), asset: args.asset.clone(), format: Some(format.name.to_owned()) };
+            let options = flow::events::Options {
+                source: String::new(),
+                asset: args.asset.clone(),
+                format: Some(format.name.to_owned()),
+            };
             let source = FileSource(file.clone());
-            let result = flow::events::ingest_source(&app, ProjectId(project.id), &source, &options).await.map_err(named)?;
+            let result = flow::events::ingest_source(&app, ProjectId(project.id), &source, &options)
+                .await
+                .map_err(named)?;
             if args.json {
                 say_json(&result);
             } else {
-                say(format_args!("{}: {} events, {} new, {} rejected", file.display(), result.read, result.created, result.rejected));
+                say(format_args!(
+                    "{}: {} events, {} new, {} rejected",
+                    file.display(),
+                    result.read,
+                    result.created,
+                    result.rejected
+                ));
             }
             continue;
         }
@@ -98,14 +115,18 @@ async fn local(storage: &Storage, args: &Args) -> Result<(), Failure> {
             confirm: args.confirm,
             actor: "cli".to_owned(),
         };
-        let result = flow::ingest::import(&app, ProjectId(project.id), &upload, &options).await.map_err(named)?;
+        let result = flow::ingest::import(&app, ProjectId(project.id), &upload, &options)
+            .await
+            .map_err(named)?;
         tell(file, &result, args.json);
     }
     Ok(())
 }
 
 fn asset(args: &Args) -> Result<String, Failure> {
-    args.asset.clone().ok_or_else(|| Failure::Input("say what was scanned with --asset kind:name, such as --asset repo:payments".to_owned()))
+    args.asset.clone().ok_or_else(|| {
+        Failure::Input("say what was scanned with --asset kind:name, such as --asset repo:payments".to_owned())
+    })
 }
 
 /// A file on disk with its digest.
@@ -125,14 +146,25 @@ pub(super) fn upload(path: &Path) -> std::io::Result<Upload> {
         hash.update(&buffer[..n]);
         size += n as u64;
     }
-    Ok(Upload { path: path.to_owned(), digest: hex::encode(hash.finalize()), size, gzip })
+    Ok(Upload {
+        path: path.to_owned(),
+        digest: hex::encode(hash.finalize()),
+        size,
+        gzip,
+    })
 }
 
 fn tell(file: &Path, result: &ImportResult, json: bool) {
     if json {
         return say_json(result);
     }
-    let what = if result.dry_run { " (dry run, nothing stored)" } else if result.unchanged { " (the same bytes as before)" } else { "" };
+    let what = if result.dry_run {
+        " (dry run, nothing stored)"
+    } else if result.unchanged {
+        " (the same bytes as before)"
+    } else {
+        ""
+    };
     say(format_args!(
         "{}: {} by {}{what}: {} new, {} seen again, {} reopened, {} closed, {} passed, {} rejected",
         file.display(),
@@ -154,12 +186,21 @@ fn tell(file: &Path, result: &ImportResult, json: bool) {
 }
 
 async fn remote(server: &str, args: &Args) -> Result<(), Failure> {
-    let token = args.token.as_ref().ok_or_else(|| Failure::Input("a server wants a token: --token or AFFIANT_TOKEN".to_owned()))?;
+    let token = args
+        .token
+        .as_ref()
+        .ok_or_else(|| Failure::Input("a server wants a token: --token or AFFIANT_TOKEN".to_owned()))?;
     let client = reqwest::Client::new();
     let asset = asset(args)?;
     for file in &args.files {
-        let body = tokio::fs::File::open(file).await.map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
-        let mut query = vec![("asset", asset.as_str()), ("mode", args.mode.as_str()), ("part", args.part.as_str())];
+        let body = tokio::fs::File::open(file)
+            .await
+            .map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+        let mut query = vec![
+            ("asset", asset.as_str()),
+            ("mode", args.mode.as_str()),
+            ("part", args.part.as_str()),
+        ];
         query.extend(args.format.as_deref().map(|format| ("format", format)));
         query.extend(args.scanned_at.as_deref().map(|at| ("scanned_at", at)));
         if args.dry_run {
@@ -179,8 +220,12 @@ async fn remote(server: &str, args: &Args) -> Result<(), Failure> {
         let status = answer.status();
         let text = answer.text().await.map_err(Failure::fault)?;
         if !status.is_success() {
-            let detail = serde_json::from_str::<crate::http::problem::Problem>(&text).map_or(text, |problem| problem.detail);
-            return Err(Failure::Input(format!("{}: {detail} (status {status})", file.display())));
+            let detail =
+                serde_json::from_str::<crate::http::problem::Problem>(&text).map_or(text, |problem| problem.detail);
+            return Err(Failure::Input(format!(
+                "{}: {detail} (status {status})",
+                file.display()
+            )));
         }
         match serde_json::from_str::<ImportResult>(&text) {
             Ok(result) if status != reqwest::StatusCode::ACCEPTED => tell(file, &result, args.json),

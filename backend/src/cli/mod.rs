@@ -83,8 +83,11 @@ pub fn run() -> ExitCode {
 }
 
 fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,affiant=info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,affiant=info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::env::var("AFFIANT_LOG_FORMAT").is_ok_and(|format| format == "json") {
         log.json().init();
     } else {
@@ -125,7 +128,11 @@ async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
     let catalogue = crate::frameworks::load_checked(storage.frameworks.as_deref()).map_err(Failure::input)?;
     let io = |error| Failure::fault(FlowError::Io(storage.data.display().to_string(), error));
     std::fs::create_dir_all(&storage.data).map_err(io)?;
-    let store = affiant_store::Store::connect(&storage.url()).await.map_err(Failure::fault)?;
+    let store = affiant_store::Store::connect(&storage.url())
+        .await
+        .map_err(Failure::fault)?;
     let spool = storage.data.join("spool");
-    Context::new(store, Arc::new(catalogue), clock, spool).await.map_err(Failure::from)
+    Context::new(store, Arc::new(catalogue), clock, spool)
+        .await
+        .map_err(Failure::from)
 }

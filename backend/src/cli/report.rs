@@ -32,7 +32,11 @@ pub(super) struct Args {
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     let format = affiant_report::by_name(&args.format).ok_or_else(|| {
         let known: Vec<&str> = affiant_report::FORMATS.iter().map(|format| format.name).collect();
-        Failure::Input(format!("unknown format \"{}\"; known are {}", args.format, known.join(", ")))
+        Failure::Input(format!(
+            "unknown format \"{}\"; known are {}",
+            args.format,
+            known.join(", ")
+        ))
     })?;
     let period = Period::parse(&args.period).map_err(Failure::input)?;
     let app = context(storage, Clock::system()).await?;
@@ -45,7 +49,14 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     }
     let (row, report) = make(&app, &args.framework, &projects, args.project.is_none(), period, "cli").await?;
     let bytes = (format.render)(&report, &args.table).map_err(Failure::input)?;
-    let out = args.out.unwrap_or_else(|| PathBuf::from(format!("{}-{}.{}", args.framework, args.period.replace("..", "-to-").replace(':', ""), args.format)));
+    let out = args.out.unwrap_or_else(|| {
+        PathBuf::from(format!(
+            "{}-{}.{}",
+            args.framework,
+            args.period.replace("..", "-to-").replace(':', ""),
+            args.format
+        ))
+    });
     std::fs::write(&out, bytes).map_err(|error| Failure::Fault(format!("cannot write {}: {error}", out.display())))?;
     say(format_args!("{} (SHA-256 of the JSON {})", out.display(), row.digest));
     Ok(())

@@ -22,7 +22,8 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
 
 /// Serves until it is asked to stop; prints a link to sign in with.
 pub(super) async fn serve(app: Context, listen: &Listen) -> Result<(), Failure> {
-    let listener = TcpListener::bind(&listen.listen).map_err(|error| Failure::Input(format!("cannot listen on {}: {error}", listen.listen)))?;
+    let listener = TcpListener::bind(&listen.listen)
+        .map_err(|error| Failure::Input(format!("cannot listen on {}: {error}", listen.listen)))?;
     let address = listener.local_addr().map_err(Failure::fault)?;
     let url = listen.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let link = link(&app, &url).await?;
@@ -39,6 +40,9 @@ pub(super) async fn serve(app: Context, listen: &Listen) -> Result<(), Failure> 
 async fn link(app: &Context, url: &str) -> Result<String, Failure> {
     let secret = crate::auth::random();
     let until = app.clock.now() + Duration::hours(1);
-    app.store.add_link(&crate::auth::hash(&secret), "operator", "admin", until).await.map_err(Failure::fault)?;
+    app.store
+        .add_link(&crate::auth::hash(&secret), "operator", "admin", until)
+        .await
+        .map_err(Failure::fault)?;
     Ok(format!("{}/sign-in/{secret}", url.trim_end_matches('/')))
 }

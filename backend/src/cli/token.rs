@@ -33,10 +33,22 @@ enum Command {
 }
 
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
-    let Command::Create { name, role, project, expires_at } = args.command;
+    let Command::Create {
+        name,
+        role,
+        project,
+        expires_at,
+    } = args.command;
     let app = context(storage, Clock::system()).await?;
-    let wanted = TokenRequest { name, role, project, expires_at };
-    let (_, secret) = make(&app, &wanted, None, "cli").await.map_err(|problem| Failure::Input(problem.detail))?;
+    let wanted = TokenRequest {
+        name,
+        role,
+        project,
+        expires_at,
+    };
+    let (_, secret) = make(&app, &wanted, None, "cli")
+        .await
+        .map_err(|problem| Failure::Input(problem.detail))?;
     say(secret);
     Ok(())
 }

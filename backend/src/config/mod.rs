@@ -13,7 +13,12 @@ pub struct Storage {
     #[arg(long, env = "AFFIANT_DATABASE_URL", hide_env_values = true, global = true)]
     pub database_url: Option<String>,
     /// Folder with catalogue files of your own, beside the built-in ones
-    #[arg(long, env = "AFFIANT_FRAMEWORKS", global = true)]
+    #[arg(
+        long = "frameworks",
+        id = "frameworks-folder",
+        env = "AFFIANT_FRAMEWORKS",
+        global = true
+    )]
     pub frameworks: Option<PathBuf>,
 }
 
@@ -21,7 +26,9 @@ impl Storage {
     /// The address of the database.
     #[must_use]
     pub fn url(&self) -> String {
-        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data.join("affiant.sqlite").display()))
+        self.database_url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", self.data.join("affiant.sqlite").display()))
     }
 }
 

@@ -53,7 +53,11 @@ impl<'c> Reading<'c> {
         known: Instant,
     ) -> Result<Self, FlowError> {
         let scoped = app.store.project(project);
-        let row = app.store.project_by_id(project).await?.ok_or_else(|| FlowError::NotFound("there is no such project".to_owned()))?;
+        let row = app
+            .store
+            .project_by_id(project)
+            .await?
+            .ok_or_else(|| FlowError::NotFound("there is no such project".to_owned()))?;
         let assets = scoped.assets(false).await?;
         let assets = assets
             .into_iter()
@@ -68,7 +72,11 @@ impl<'c> Reading<'c> {
         for framework in catalogue.frameworks.keys() {
             let mut out: HashSet<Uuid> = HashSet::new();
             for ruling in scoped.asset_scopes(framework, as_of, known).await? {
-                if ruling.in_scope { out.remove(&ruling.asset_id) } else { out.insert(ruling.asset_id) };
+                if ruling.in_scope {
+                    out.remove(&ruling.asset_id)
+                } else {
+                    out.insert(ruling.asset_id)
+                };
             }
             scoped_out.insert(framework.clone(), out);
         }
@@ -82,7 +90,9 @@ impl<'c> Reading<'c> {
             attestations: scoped.attestations_known(micros(known)).await?,
             rulings,
             scoped_out,
-            events: scoped.latest_events(&actions(catalogue), micros(as_of), micros(known)).await?,
+            events: scoped
+                .latest_events(&actions(catalogue), micros(as_of), micros(known))
+                .await?,
             speaks: HashMap::new(),
             exercised: HashMap::new(),
             event_speaks: HashMap::new(),
@@ -105,16 +115,27 @@ impl<'c> Reading<'c> {
             if self.exercised.contains_key(&key) {
                 continue;
             }
-            let ids = self.aggregates.checklists.get(&scan.checklist).map_or(&[][..], Vec::as_slice);
+            let ids = self
+                .aggregates
+                .checklists
+                .get(&scan.checklist)
+                .map_or(&[][..], Vec::as_slice);
             let listed: Vec<&Check> = ids.iter().filter_map(|id| self.aggregates.checks.get(id)).collect();
-            let mut controls = if listed.is_empty() { BTreeSet::new() } else { mapper.exercised(&scan.tool, listed.into_iter()) };
+            let mut controls = if listed.is_empty() {
+                BTreeSet::new()
+            } else {
+                mapper.exercised(&scan.tool, listed.into_iter())
+            };
             if ids.contains(&super::ingest::PROFILE) {
                 controls.extend(mapper.exercised(&scan.tool, std::iter::empty()));
             }
             self.exercised.insert(key, controls);
         }
         for (_, action, outcome, _) in &self.events {
-            let found = mapper.event_controls(action, outcome).into_iter().filter(|(_, strength, _)| *strength >= SPEAKS);
+            let found = mapper
+                .event_controls(action, outcome)
+                .into_iter()
+                .filter(|(_, strength, _)| *strength >= SPEAKS);
             let found = found.map(|(control, _, polarity)| (control, polarity)).collect();
             self.event_speaks.insert((action.clone(), outcome.clone()), found);
         }
@@ -135,14 +156,20 @@ impl<'c> Reading<'c> {
     /// What an event says of controls.
     #[must_use]
     pub fn event_speaks(&self, action: &str, outcome: &str) -> &[(&'c str, Polarity)] {
-        self.event_speaks.get(&(action.to_owned(), outcome.to_owned())).map_or(&[], Vec::as_slice)
+        self.event_speaks
+            .get(&(action.to_owned(), outcome.to_owned()))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Whether a requirement applies to this project at the instant: a ruling decides, else profile and date.
     #[must_use]
     pub fn applies(&self, framework: &Framework, requirement: &str) -> Applicability {
         if let Some((applicable, reason)) = self.rulings.get(requirement) {
-            return if *applicable { Applicability::Applicable } else { Applicability::NotApplicable(reason.clone()) };
+            return if *applicable {
+                Applicability::Applicable
+            } else {
+                Applicability::NotApplicable(reason.clone())
+            };
         }
         let Some(row) = framework.requirements.iter().find(|r| r.id == requirement) else {
             return Applicability::NotApplicable("not in the catalogue".to_owned());
@@ -155,7 +182,11 @@ impl<'c> Reading<'c> {
     pub fn input(&self, framework: &Framework) -> Input {
         let mut controls = self.blank_controls(framework);
         let out = self.scoped_out.get(&framework.row.id);
-        let mut pad = Pad { reading: self, controls: &mut controls, out };
+        let mut pad = Pad {
+            reading: self,
+            controls: &mut controls,
+            out,
+        };
         pad.kinds();
         pad.scans();
         pad.results();
@@ -177,7 +208,13 @@ impl<'c> Reading<'c> {
     fn blank_controls(&self, framework: &Framework) -> BTreeMap<&'c str, Draft<'c>> {
         let mut controls = BTreeMap::new();
         for requirement in framework.scored() {
-            for id in self.catalogue.crosswalk.get(&requirement.id).into_iter().flat_map(BTreeMap::keys) {
+            for id in self
+                .catalogue
+                .crosswalk
+                .get(&requirement.id)
+                .into_iter()
+                .flat_map(BTreeMap::keys)
+            {
                 if let Some((id, row)) = self.catalogue.controls.get_key_value(id) {
                     controls.entry(id.as_str()).or_insert_with(|| Draft::new(row));
                 }
@@ -210,7 +247,9 @@ impl<'c> Reading<'c> {
     fn attest(&self, controls: &mut BTreeMap<&'c str, Draft<'c>>) {
         let t = micros(self.as_of);
         for row in self.attestations.iter().filter(|a| a.from_at <= t) {
-            let Some(draft) = controls.get_mut(row.control.as_str()) else { continue };
+            let Some(draft) = controls.get_mut(row.control.as_str()) else {
+                continue;
+            };
             if row.until_at <= t {
                 draft.attested_before = true;
                 continue;
@@ -237,8 +276,15 @@ pub fn outcome_of(word: &str) -> AttestedOutcome {
 }
 
 fn actions(catalogue: &Catalogue) -> Vec<String> {
-    let all: BTreeSet<&String> = catalogue.mappings.iter().flat_map(|mapping| &mapping.when.event).collect();
-    all.into_iter().filter(|action| !action.ends_with('*')).cloned().collect()
+    let all: BTreeSet<&String> = catalogue
+        .mappings
+        .iter()
+        .flat_map(|mapping| &mapping.when.event)
+        .collect();
+    all.into_iter()
+        .filter(|action| !action.ends_with('*'))
+        .cloned()
+        .collect()
 }
 
 /// A control while its assets are gathered.
@@ -251,7 +297,12 @@ struct Draft<'c> {
 
 impl<'c> Draft<'c> {
     const fn new(row: &'c affiant_domain::catalogue::ControlRow) -> Self {
-        Self { row, assets: BTreeMap::new(), attested: None, attested_before: false }
+        Self {
+            row,
+            assets: BTreeMap::new(),
+            attested: None,
+            attested_before: false,
+        }
     }
 
     fn finish(self) -> ControlInput {
@@ -285,10 +336,11 @@ impl Pad<'_, '_> {
         let key = &self.reading.assets.get(&asset)?.key;
         let draft = self.controls.get_mut(control)?;
         let window = draft.window();
-        let state = draft
-            .assets
-            .entry(key.clone())
-            .or_insert_with(|| AssetState { id: key.clone(), freshness: Freshness::default(), open: Vec::new() });
+        let state = draft.assets.entry(key.clone()).or_insert_with(|| AssetState {
+            id: key.clone(),
+            freshness: Freshness::default(),
+            open: Vec::new(),
+        });
         Some((state, window))
     }
 
@@ -296,7 +348,10 @@ impl Pad<'_, '_> {
         let ids: Vec<&str> = self.controls.keys().copied().collect();
         for (id, asset) in self.reading.assets.iter().filter(|(_, asset)| asset.named) {
             for control in &ids {
-                let applies = self.controls.get(control).is_some_and(|draft| draft.row.applies_to.contains(&asset.kind));
+                let applies = self
+                    .controls
+                    .get(control)
+                    .is_some_and(|draft| draft.row.applies_to.contains(&asset.kind));
                 if applies {
                     let _ = self.state(control, *id);
                 }
@@ -362,7 +417,12 @@ impl Pad<'_, '_> {
         for (group, count) in &reading.aggregates.open {
             for (control, strength) in reading.speaks(group.check, group.severity) {
                 if let Some((state, _)) = self.state(control, group.asset) {
-                    state.open.push(Impact { strength: *strength, severity: group.severity, waived: group.waived, count: *count });
+                    state.open.push(Impact {
+                        strength: *strength,
+                        severity: group.severity,
+                        waived: group.waived,
+                        count: *count,
+                    });
                 }
             }
         }
@@ -394,7 +454,10 @@ pub async fn assess(
     let wanted = chosen(&app.catalogue, frameworks)?;
     let now = app.clock.now();
     if as_of > now {
-        return Err(super::invalid("as_of", "an assessment looks at the present or the past, not at the future"));
+        return Err(super::invalid(
+            "as_of",
+            "an assessment looks at the present or the past, not at the future",
+        ));
     }
     let reading = Reading::load(app, &app.catalogue, project, as_of, now).await?;
     let mut stored = Vec::new();
@@ -423,5 +486,7 @@ pub fn chosen<'c>(catalogue: &'c Catalogue, ids: &[String]) -> Result<Vec<&'c Fr
     if ids.is_empty() {
         return Ok(catalogue.frameworks.values().collect());
     }
-    ids.iter().map(|id| catalogue.framework(id).map_err(FlowError::from)).collect()
+    ids.iter()
+        .map(|id| catalogue.framework(id).map_err(FlowError::from))
+        .collect()
 }

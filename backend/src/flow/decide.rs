@@ -27,16 +27,27 @@ fn check_span(from: Instant, until: Instant) -> Result<(), FlowError> {
 
 fn check_text(at: &str, text: &str) -> Result<(), FlowError> {
     let n = text.trim().chars().count();
-    if (3..=4000).contains(&n) { Ok(()) } else { Err(invalid(at, "write 3 to 4000 characters")) }
+    if (3..=4000).contains(&n) {
+        Ok(())
+    } else {
+        Err(invalid(at, "write 3 to 4000 characters"))
+    }
 }
 
 /// Requests a waiver of a finding.
 ///
 /// # Errors
 /// [`FlowError`] where something is wrong with it or the finding is not in the project.
-pub async fn request_waiver(app: &Context, project: ProjectId, new: &NewWaiver<'_>) -> Result<entity::waiver::Model, FlowError> {
+pub async fn request_waiver(
+    app: &Context,
+    project: ProjectId,
+    new: &NewWaiver<'_>,
+) -> Result<entity::waiver::Model, FlowError> {
     if !WAIVER_KINDS.contains(&new.kind) {
-        return Err(invalid("/kind", format!("unknown kind \"{}\"; known are {}", new.kind, WAIVER_KINDS.join(", "))));
+        return Err(invalid(
+            "/kind",
+            format!("unknown kind \"{}\"; known are {}", new.kind, WAIVER_KINDS.join(", ")),
+        ));
     }
     check_text("/reason", new.reason)?;
     check_span(new.from, new.until)?;
@@ -48,11 +59,22 @@ pub async fn request_waiver(app: &Context, project: ProjectId, new: &NewWaiver<'
 ///
 /// # Errors
 /// [`FlowError::Forbidden`] for the one who asked, [`FlowError::Conflict`] where it was decided before.
-pub async fn decide_waiver(app: &Context, project: ProjectId, id: Uuid, approve: bool, actor: &str) -> Result<(), FlowError> {
+pub async fn decide_waiver(
+    app: &Context,
+    project: ProjectId,
+    id: Uuid,
+    approve: bool,
+    actor: &str,
+) -> Result<(), FlowError> {
     let scoped = app.store.project(project);
-    let waiver = scoped.waiver(id).await?.ok_or_else(|| FlowError::NotFound("there is no such waiver".to_owned()))?;
+    let waiver = scoped
+        .waiver(id)
+        .await?
+        .ok_or_else(|| FlowError::NotFound("there is no such waiver".to_owned()))?;
     if waiver.requested_by == actor {
-        return Err(FlowError::Forbidden("a waiver is decided on by somebody else than the one who asked for it".to_owned()));
+        return Err(FlowError::Forbidden(
+            "a waiver is decided on by somebody else than the one who asked for it".to_owned(),
+        ));
     }
     if scoped.decide_waiver(id, approve, actor, app.clock.now()).await? {
         Ok(())
@@ -81,13 +103,23 @@ pub async fn revoke_waiver(app: &Context, project: ProjectId, id: Uuid, actor: &
 ///
 /// # Errors
 /// [`FlowError`] where something is wrong with it or the control is not known.
-pub async fn attest(app: &Context, project: ProjectId, new: &NewAttestation<'_>) -> Result<entity::attestation::Model, FlowError> {
+pub async fn attest(
+    app: &Context,
+    project: ProjectId,
+    new: &NewAttestation<'_>,
+) -> Result<entity::attestation::Model, FlowError> {
     if !app.catalogue.controls.contains_key(new.control) {
         let control: String = new.control.chars().take(60).collect();
-        return Err(invalid("/control", format!("unknown control \"{control}\"; `affiant frameworks list --controls` lists them all")));
+        return Err(invalid(
+            "/control",
+            format!("unknown control \"{control}\"; `affiant frameworks list --controls` lists them all"),
+        ));
     }
     if !OUTCOMES.contains(&new.outcome) {
-        return Err(invalid("/outcome", format!("unknown outcome \"{}\"; known are {}", new.outcome, OUTCOMES.join(", "))));
+        return Err(invalid(
+            "/outcome",
+            format!("unknown outcome \"{}\"; known are {}", new.outcome, OUTCOMES.join(", ")),
+        ));
     }
     check_text("/statement", new.statement)?;
     check_span(new.from, new.until)?;

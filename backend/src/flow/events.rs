@@ -73,7 +73,10 @@ impl Sink for Gather {
     fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
         self.result.rejected += 1;
         if self.result.rejections.len() < SHOWN {
-            self.result.rejections.push(super::ingest::Rejected { at: rejection.at, why: rejection.why });
+            self.result.rejections.push(super::ingest::Rejected {
+                at: rejection.at,
+                why: rejection.why,
+            });
         }
         Ok(())
     }
@@ -86,7 +89,12 @@ impl Sink for Gather {
 ///
 /// # Errors
 /// [`FlowError`] where the body is refused or the database fails; then nothing was stored.
-pub async fn ingest(app: &Context, project: ProjectId, body: &[u8], options: &Options) -> Result<EventsResult, FlowError> {
+pub async fn ingest(
+    app: &Context,
+    project: ProjectId,
+    body: &[u8],
+    options: &Options,
+) -> Result<EventsResult, FlowError> {
     ingest_source(app, project, &Bytes(body), options).await
 }
 
@@ -94,12 +102,24 @@ pub async fn ingest(app: &Context, project: ProjectId, body: &[u8], options: &Op
 ///
 /// # Errors
 /// [`FlowError`] where the source is refused or the database fails; then nothing was stored.
-pub async fn ingest_source(app: &Context, project: ProjectId, source: &dyn Source, options: &Options) -> Result<EventsResult, FlowError> {
-    let asset = options.asset.as_deref().filter(|asset| !asset.is_empty()).map(AssetKey::parse);
+pub async fn ingest_source(
+    app: &Context,
+    project: ProjectId,
+    source: &dyn Source,
+    options: &Options,
+) -> Result<EventsResult, FlowError> {
+    let asset = options
+        .asset
+        .as_deref()
+        .filter(|asset| !asset.is_empty())
+        .map(AssetKey::parse);
     let asset = asset.transpose().map_err(|error| invalid("asset", error.to_string()))?;
     let format = affiant_ingest::recognise(source, options.format.as_deref(), &app.limits)?;
     if format.kind == Kind::Findings {
-        return Err(invalid("format", format!("{} holds findings; send it to scans", format.title)));
+        return Err(invalid(
+            "format",
+            format!("{} holds findings; send it to scans", format.title),
+        ));
     }
     let mut gather = Gather::default();
     affiant_ingest::read(source, Some(format.name), &app.limits, &mut gather)?;
@@ -109,7 +129,11 @@ pub async fn ingest_source(app: &Context, project: ProjectId, source: &dyn Sourc
         let (at, why) = first.map_or(("", "no event could be read"), |r| (r.at.as_str(), r.why.as_str()));
         return Err(invalid(at, why));
     }
-    let name = if options.source.is_empty() { format.name.to_owned() } else { options.source.chars().take(100).collect() };
+    let name = if options.source.is_empty() {
+        format.name.to_owned()
+    } else {
+        options.source.chars().take(100).collect()
+    };
     let now = app.clock.now();
     let new: Vec<NewEvent> = events.into_iter().map(|(event, _)| prepare(event, now)).collect();
     result.created = app.events.write(project, &name, asset, new).await?;
@@ -120,7 +144,11 @@ pub async fn ingest_source(app: &Context, project: ProjectId, source: &dyn Sourc
 /// An event ready to be stored: its risk, its identity.
 fn prepare(event: AuditEvent, now: Instant) -> NewEvent {
     let (level, reasons) = risk(&event);
-    let key = if event.event_id.is_empty() { identity(&event) } else { event.event_id.chars().take(300).collect() };
+    let key = if event.event_id.is_empty() {
+        identity(&event)
+    } else {
+        event.event_id.chars().take(300).collect()
+    };
     NewEvent {
         key,
         at: micros(event.at.unwrap_or(now)),
@@ -186,9 +214,21 @@ impl Writer {
     ///
     /// # Errors
     /// [`FlowError`] where the database fails.
-    pub async fn write(&self, project: ProjectId, source: &str, asset: Option<AssetKey>, events: Vec<NewEvent>) -> Result<u64, FlowError> {
+    pub async fn write(
+        &self,
+        project: ProjectId,
+        source: &str,
+        asset: Option<AssetKey>,
+        events: Vec<NewEvent>,
+    ) -> Result<u64, FlowError> {
         let (done, answer) = oneshot::channel();
-        let order = Order { project, source: source.to_owned(), asset, events, done };
+        let order = Order {
+            project,
+            source: source.to_owned(),
+            asset,
+            events,
+            done,
+        };
         self.0.send(order).await.map_err(|_| FlowError::Worker)?;
         answer.await.map_err(|_| FlowError::Worker)?
     }
@@ -198,24 +238,39 @@ impl Writer {
 async fn commit(store: &Store, clock: &Clock, batch: Vec<Order>) {
     let mut groups: HashMap<(ProjectId, String, Option<AssetKey>), Vec<Order>> = HashMap::new();
     for order in batch {
-        groups.entry((order.project, order.source.clone(), order.asset.clone())).or_default().push(order);
+        groups
+            .entry((order.project, order.source.clone(), order.asset.clone()))
+            .or_default()
+            .push(order);
     }
     for ((project, source, asset), orders) in groups {
         if let [_] = orders.as_slice() {
             for order in orders {
-                let stored = store.project(project).store_events(&source, asset.as_ref(), &order.events, clock.now()).await;
+                let stored = store
+                    .project(project)
+                    .store_events(&source, asset.as_ref(), &order.events, clock.now())
+                    .await;
                 let _ = order.done.send(stored.map_err(FlowError::from));
             }
             continue;
         }
         let all: Vec<NewEvent> = orders.iter().flat_map(|order| order.events.iter().cloned()).collect();
-        let stored = store.project(project).store_events(&source, asset.as_ref(), &all, clock.now()).await;
+        let stored = store
+            .project(project)
+            .store_events(&source, asset.as_ref(), &all, clock.now())
+            .await;
         for order in orders {
             let share = order.events.len() as u64;
             let answer = match &stored {
                 Ok(created) if *created == all.len() as u64 => Ok(share),
-                Ok(_) => store.project(project).store_events(&source, asset.as_ref(), &order.events, clock.now()).await.map_err(FlowError::from),
-                Err(error) => Err(FlowError::Store(affiant_store::StoreError::Unavailable(error.to_string()))),
+                Ok(_) => store
+                    .project(project)
+                    .store_events(&source, asset.as_ref(), &order.events, clock.now())
+                    .await
+                    .map_err(FlowError::from),
+                Err(error) => Err(FlowError::Store(affiant_store::StoreError::Unavailable(
+                    error.to_string(),
+                ))),
             };
             let _ = order.done.send(answer);
         }

@@ -6,8 +6,8 @@ use crate::app::Context;
 use affiant_domain::catalogue::{Catalogue, Framework, SPEAKS};
 use affiant_domain::id::ProjectId;
 use affiant_domain::score::{
-    Attestation, ControlEvidence, ControlWeight, Evidence, FindingEvidence, FrameworkEvidence, Interval, RequirementEvidence,
-    ResultEvidence, ResultOutcome, SCHEMA, ScanEvidence, WaiverEvidence,
+    Attestation, ControlEvidence, ControlWeight, Evidence, FindingEvidence, FrameworkEvidence, Interval,
+    RequirementEvidence, ResultEvidence, ResultOutcome, SCHEMA, ScanEvidence, WaiverEvidence,
 };
 use affiant_domain::{Instant, Severity};
 use affiant_store::{EvidenceFinding, entity, instant, micros};
@@ -27,8 +27,11 @@ pub async fn of_assessment(app: &Context, row: &entity::assessment::Model) -> Re
         &app.catalogue
     } else {
         let json = app.store.catalogue(&row.catalogue_digest).await?;
-        let json = json.ok_or_else(|| FlowError::NotFound("the catalogue of that assessment is not kept".to_owned()))?;
-        then = Catalogue::new(serde_json::from_slice(&json).map_err(|e| affiant_store::StoreError::Damaged(e.to_string()))?);
+        let json =
+            json.ok_or_else(|| FlowError::NotFound("the catalogue of that assessment is not kept".to_owned()))?;
+        then = Catalogue::new(
+            serde_json::from_slice(&json).map_err(|e| affiant_store::StoreError::Damaged(e.to_string()))?,
+        );
         &then
     };
     let (as_of, known) = (instant(row.as_of), instant(row.recorded_at));
@@ -67,7 +70,12 @@ pub async fn gather(app: &Context, reading: &Reading<'_>, framework: &Framework)
             controls: requirement
                 .controls
                 .iter()
-                .filter_map(|(at, weight)| Some(ControlWeight { id: input.controls.get(*at)?.id.clone(), weight: *weight }))
+                .filter_map(|(at, weight)| {
+                    Some(ControlWeight {
+                        id: input.controls.get(*at)?.id.clone(),
+                        weight: *weight,
+                    })
+                })
                 .collect(),
         })
         .collect();
@@ -78,7 +86,11 @@ pub async fn gather(app: &Context, reading: &Reading<'_>, framework: &Framework)
         schema: SCHEMA.to_owned(),
         as_of: reading.as_of,
         project: reading.project.slug.clone(),
-        framework: FrameworkEvidence { id: framework.row.id.clone(), version: framework.row.version.clone(), requirements },
+        framework: FrameworkEvidence {
+            id: framework.row.id.clone(),
+            version: framework.row.version.clone(),
+            requirements,
+        },
         controls,
         scans: scans(reading, &used),
         results: results(reading, &used),
@@ -96,9 +108,16 @@ fn scans(reading: &Reading<'_>, used: &HashSet<&str>) -> Vec<ScanEvidence> {
     let mut all = Vec::new();
     for scan in &reading.aggregates.scans {
         let exercised = reading.exercised(&scan.tool, &scan.checklist).into_iter().flatten();
-        let controls: Vec<String> = exercised.filter(|control| used.contains(*control)).map(|control| (*control).to_owned()).collect();
+        let controls: Vec<String> = exercised
+            .filter(|control| used.contains(*control))
+            .map(|control| (*control).to_owned())
+            .collect();
         if let Some(asset) = key(reading, scan.asset).filter(|_| !controls.is_empty()) {
-            all.push(ScanEvidence { asset: asset.to_owned(), completed_at: instant(scan.at), controls });
+            all.push(ScanEvidence {
+                asset: asset.to_owned(),
+                completed_at: instant(scan.at),
+                controls,
+            });
         }
     }
     all
@@ -108,7 +127,12 @@ fn results(reading: &Reading<'_>, used: &HashSet<&str>) -> Vec<ResultEvidence> {
     let mut all = Vec::new();
     let mut push = |asset: Uuid, controls: Vec<String>, outcome: ResultOutcome, at: Instant| {
         if let Some(asset) = key(reading, asset).filter(|_| !controls.is_empty()) {
-            all.push(ResultEvidence { asset: asset.to_owned(), controls, outcome, observed_at: at });
+            all.push(ResultEvidence {
+                asset: asset.to_owned(),
+                controls,
+                outcome,
+                observed_at: at,
+            });
         }
     };
     for result in &reading.aggregates.results {
@@ -120,18 +144,33 @@ fn results(reading: &Reading<'_>, used: &HashSet<&str>) -> Vec<ResultEvidence> {
         };
         let speaks = reading.speaks(result.check, Severity::High).iter();
         let strong = speaks.filter(|(control, strength)| *strength >= SPEAKS && used.contains(control));
-        push(result.asset, strong.map(|(control, _)| (*control).to_owned()).collect(), outcome, instant(result.at));
+        push(
+            result.asset,
+            strong.map(|(control, _)| (*control).to_owned()).collect(),
+            outcome,
+            instant(result.at),
+        );
     }
     for (asset, action, outcome, at) in &reading.events {
         let speaks = reading.event_speaks(action, outcome).iter();
-        let good = speaks.filter(|(control, polarity)| *polarity != affiant_domain::catalogue::Polarity::Fail && used.contains(control));
-        push(*asset, good.map(|(control, _)| (*control).to_owned()).collect(), ResultOutcome::Pass, instant(*at));
+        let good = speaks.filter(|(control, polarity)| {
+            *polarity != affiant_domain::catalogue::Polarity::Fail && used.contains(control)
+        });
+        push(
+            *asset,
+            good.map(|(control, _)| (*control).to_owned()).collect(),
+            ResultOutcome::Pass,
+            instant(*at),
+        );
     }
     all
 }
 
 fn attestations(reading: &Reading<'_>, used: &HashSet<&str>) -> Vec<Attestation> {
-    let known = reading.attestations.iter().filter(|row| used.contains(row.control.as_str()));
+    let known = reading
+        .attestations
+        .iter()
+        .filter(|row| used.contains(row.control.as_str()));
     known
         .map(|row| Attestation {
             control: row.control.clone(),
@@ -142,26 +181,44 @@ fn attestations(reading: &Reading<'_>, used: &HashSet<&str>) -> Vec<Attestation>
         .collect()
 }
 
-async fn findings(app: &Context, reading: &Reading<'_>, used: &HashSet<&str>) -> Result<Vec<FindingEvidence>, FlowError> {
+async fn findings(
+    app: &Context,
+    reading: &Reading<'_>,
+    used: &HashSet<&str>,
+) -> Result<Vec<FindingEvidence>, FlowError> {
     let scoped = app.store.project(ProjectId(reading.project.id));
     let (t, k) = (micros(reading.as_of), micros(reading.known));
     let mut all = Vec::new();
     let mut after = None;
     loop {
         let page = scoped.evidence_findings(after, PAGE, t, k).await?;
-        let Some(last) = page.last() else { return Ok(all) };
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
         after = Some(last.id);
         all.extend(page.iter().filter_map(|finding| dress(reading, used, finding)));
     }
 }
 
 fn dress(reading: &Reading<'_>, used: &HashSet<&str>, finding: &EvidenceFinding) -> Option<FindingEvidence> {
-    let speaks = reading.speaks(finding.check, finding.severity).iter().filter(|(control, _)| used.contains(control));
-    let controls: BTreeMap<String, f64> = speaks.map(|(control, strength)| ((*control).to_owned(), *strength)).collect();
+    let speaks = reading
+        .speaks(finding.check, finding.severity)
+        .iter()
+        .filter(|(control, _)| used.contains(control));
+    let controls: BTreeMap<String, f64> = speaks
+        .map(|(control, strength)| ((*control).to_owned(), *strength))
+        .collect();
     if controls.is_empty() {
         return None;
     }
-    let open = finding.open.iter().map(|(from, until)| Interval { from: instant(*from), until: until.map(instant) }).collect();
+    let open = finding
+        .open
+        .iter()
+        .map(|(from, until)| Interval {
+            from: instant(*from),
+            until: until.map(instant),
+        })
+        .collect();
     Some(FindingEvidence {
         id: finding.id.to_string(),
         asset: key(reading, finding.asset)?.to_owned(),
@@ -171,12 +228,23 @@ fn dress(reading: &Reading<'_>, used: &HashSet<&str>, finding: &EvidenceFinding)
     })
 }
 
-async fn waivers(app: &Context, reading: &Reading<'_>, findings: &HashSet<&str>) -> Result<Vec<WaiverEvidence>, FlowError> {
+async fn waivers(
+    app: &Context,
+    reading: &Reading<'_>,
+    findings: &HashSet<&str>,
+) -> Result<Vec<WaiverEvidence>, FlowError> {
     let scoped = app.store.project(ProjectId(reading.project.id));
     let held = scoped.waivers_at(micros(reading.as_of), micros(reading.known)).await?;
     let mut unique: HashMap<(Uuid, i64, i64), WaiverEvidence> = HashMap::new();
-    for row in held.into_iter().filter(|row| findings.contains(row.finding_id.to_string().as_str())) {
-        let waiver = WaiverEvidence { finding: row.finding_id.to_string(), from: instant(row.from_at), until: instant(row.until_at) };
+    for row in held
+        .into_iter()
+        .filter(|row| findings.contains(row.finding_id.to_string().as_str()))
+    {
+        let waiver = WaiverEvidence {
+            finding: row.finding_id.to_string(),
+            from: instant(row.from_at),
+            until: instant(row.until_at),
+        };
         unique.insert((row.finding_id, row.from_at, row.until_at), waiver);
     }
     let mut all: Vec<_> = unique.into_iter().collect();

@@ -218,10 +218,16 @@ fn start_reader(
     path: PathBuf,
     format: Option<String>,
     limits: Limits,
-) -> (tokio::sync::mpsc::Receiver<Vec<Item>>, tokio::task::JoinHandle<Result<(), ReadError>>) {
+) -> (
+    tokio::sync::mpsc::Receiver<Vec<Item>>,
+    tokio::task::JoinHandle<Result<(), ReadError>>,
+) {
     let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
     let handle = tokio::task::spawn_blocking(move || {
-        let mut channel = Channel { sender, batch: Vec::with_capacity(BATCH) };
+        let mut channel = Channel {
+            sender,
+            batch: Vec::with_capacity(BATCH),
+        };
         affiant_ingest::read(&FileSource(path), format.as_deref(), &limits, &mut channel)?;
         channel.flush().map_err(ReadError::from)
     });
@@ -263,7 +269,12 @@ struct Importer<'a> {
 ///
 /// # Errors
 /// [`FlowError`]; then nothing was stored.
-pub async fn import(app: &Context, project: ProjectId, upload: &Upload, options: &Options) -> Result<ImportResult, FlowError> {
+pub async fn import(
+    app: &Context,
+    project: ProjectId,
+    upload: &Upload,
+    options: &Options,
+) -> Result<ImportResult, FlowError> {
     import_kept(app, project, upload, options, None).await
 }
 
@@ -297,22 +308,32 @@ fn check_options(options: &Options) -> Result<(AssetKey, Mode), FlowError> {
     let asset = AssetKey::parse(&options.asset).map_err(|error| invalid("asset", error.to_string()))?;
     let mode = options.mode.parse().map_err(|error: String| invalid("mode", error))?;
     if options.part.len() > 200 || options.part.chars().any(char::is_control) {
-        return Err(invalid("part", "a part has at most 200 characters and no control characters"));
+        return Err(invalid(
+            "part",
+            "a part has at most 200 characters and no control characters",
+        ));
     }
     Ok((asset, mode))
 }
 
 async fn recognise(app: &Context, upload: &Upload, options: &Options) -> Result<&'static Format, FlowError> {
     let (path, wanted, limits) = (upload.path.clone(), options.format.clone(), app.limits);
-    let found = tokio::task::spawn_blocking(move || affiant_ingest::recognise(&FileSource(path), wanted.as_deref(), &limits))
-        .await
-        .map_err(|_| FlowError::Worker)??;
+    let found =
+        tokio::task::spawn_blocking(move || affiant_ingest::recognise(&FileSource(path), wanted.as_deref(), &limits))
+            .await
+            .map_err(|_| FlowError::Worker)??;
     if found.kind == Kind::Events {
-        return Err(invalid("format", format!("{} holds audit events; send it to audit-events", found.title)));
+        return Err(invalid(
+            "format",
+            format!("{} holds audit events; send it to audit-events", found.title),
+        ));
     }
     let nothing = options.format.is_none() && upload.size < 64 && is_nothing(&upload.path);
     if nothing {
-        return Err(invalid("format", "the file holds nothing and could be of any tool; say whose with format="));
+        return Err(invalid(
+            "format",
+            "the file holds nothing and could be of any tool; say whose with format=",
+        ));
     }
     Ok(found)
 }
@@ -355,7 +376,10 @@ async fn run(
     let at = options.scanned_at.unwrap_or(now).min(now);
     let assets = tx.assets(&[(key.clone(), true)], at, now).await?;
     let asset = assets.get(key.as_str()).copied().ok_or(FlowError::Worker)?;
-    if let Some((import, text)) = tx.same_as_latest(asset, &options.part, mode.as_str(), &upload.digest).await? {
+    if let Some((import, text)) = tx
+        .same_as_latest(asset, &options.part, mode.as_str(), &upload.digest)
+        .await?
+    {
         let result = repeat(tx, options, upload, (import, &text, asset, format), now).await?;
         return Ok((result, false));
     }
@@ -370,7 +394,10 @@ async fn run(
         assets: HashMap::new(),
         findings: Vec::new(),
         changes: Vec::new(),
-        result: ImportResult { dry_run: options.dry_run, ..ImportResult::default() },
+        result: ImportResult {
+            dry_run: options.dry_run,
+            ..ImportResult::default()
+        },
         secrets: false,
     };
     let (mut receiver, reader) = start_reader(upload.path.clone(), Some(format.name.to_owned()), app.limits);
@@ -451,7 +478,10 @@ impl Importer<'_> {
                 Item::Rejected(rejection) => {
                     self.result.rejected += 1;
                     if self.result.rejections.len() < SHOWN {
-                        self.result.rejections.push(Rejected { at: rejection.at, why: rejection.why });
+                        self.result.rejections.push(Rejected {
+                            at: rejection.at,
+                            why: rejection.why,
+                        });
                     }
                 }
                 Item::Remark(remark) => self.result.remarks.push(remark),
@@ -515,27 +545,51 @@ impl Importer<'_> {
 
     async fn tool(&mut self, tool: &str) -> Result<&mut ToolState, FlowError> {
         if !self.tools.contains_key(tool) {
-            self.begin(RunInfo { tool: tool.to_owned(), ..RunInfo::default() }).await?;
+            self.begin(RunInfo {
+                tool: tool.to_owned(),
+                ..RunInfo::default()
+            })
+            .await?;
         }
         self.tools.get_mut(tool).ok_or(FlowError::Worker)
     }
 
     /// The first word of a tool: its scope is locked and what is stored in it is loaded.
     async fn begin(&mut self, info: RunInfo) -> Result<(), FlowError> {
-        let tool = if info.tool.is_empty() { tool_name("") } else { info.tool.clone() };
+        let tool = if info.tool.is_empty() {
+            tool_name("")
+        } else {
+            info.tool.clone()
+        };
         let scope = self.tx.scope(self.asset, &tool, &self.options.part).await?;
         if let Some(future) = info.scanned_at.filter(|at| *at > self.now) {
-            self.result.remarks.push(format!("{tool}: the file's time {future} lies in the future; the time of receipt is taken"));
+            self.result.remarks.push(format!(
+                "{tool}: the file's time {future} lies in the future; the time of receipt is taken"
+            ));
         }
-        let at = micros(info.scanned_at.or(self.options.scanned_at).unwrap_or(self.now).min(self.now));
+        let at = micros(
+            info.scanned_at
+                .or(self.options.scanned_at)
+                .unwrap_or(self.now)
+                .min(self.now),
+        );
         let historic = scope.latest_at.is_some_and(|latest| at < latest);
-        let gone_at = if historic { self.tx.next_scan(scope.id, at).await? } else { None };
+        let gone_at = if historic {
+            self.tx.next_scan(scope.id, at).await?
+        } else {
+            None
+        };
         if historic {
-            self.result.remarks.push(format!("{tool}: the file is older than the latest scan of its scope; it closes and reopens nothing"));
+            self.result.remarks.push(format!(
+                "{tool}: the file is older than the latest scan of its scope; it closes and reopens nothing"
+            ));
         }
         let stored = self.tx.stored(scope.id).await?;
         let known = stored.iter().enumerate().map(|(n, f)| {
-            (Fingerprint(f.fingerprint), Stored::new(u32::try_from(n).unwrap_or(u32::MAX), f.state, f.severity))
+            (
+                Fingerprint(f.fingerprint),
+                Stored::new(u32::try_from(n).unwrap_or(u32::MAX), f.state, f.severity),
+            )
         });
         let matcher = Matcher::new(known, historic);
         let open_before = stored.iter().filter(|f| f.state == State::Open).count() as u64;
@@ -560,7 +614,11 @@ impl Importer<'_> {
 
     async fn row(&mut self, row: Row) -> Result<(), FlowError> {
         self.result.read += 1;
-        let asset = row.resource.as_ref().and_then(|key| self.assets.get(key).copied()).unwrap_or(self.asset);
+        let asset = row
+            .resource
+            .as_ref()
+            .and_then(|key| self.assets.get(key).copied())
+            .unwrap_or(self.asset);
         let check = self.checks.get(&row.check).copied().unwrap_or_default();
         let of_resource = row.resource.is_some();
         let tool = row.check.tool.clone();
@@ -589,23 +647,39 @@ impl Importer<'_> {
     }
 
     fn failure(&mut self, row: Row, tool: &str, asset: Uuid, check: i64, wanted: State) {
-        let Some(state) = self.tools.get_mut(tool) else { return };
+        let Some(state) = self.tools.get_mut(tool) else {
+            return;
+        };
         match state.matcher.observe(row.fingerprint, wanted, row.severity) {
             Verdict::SeenAgain(_) => self.result.seen_again += 1,
             Verdict::Change(key, to) => {
-                let Some(stored) = state.stored.get(key as usize) else { return };
+                let Some(stored) = state.stored.get(key as usize) else {
+                    return;
+                };
                 if to == State::Open && stored.state == State::Closed {
                     self.result.reopened += 1;
                 } else {
                     self.result.seen_again += 1;
                 }
-                self.changes.push(Change { finding: stored.id, scan: state.scan, at: state.at, state: to, severity: row.severity });
+                self.changes.push(Change {
+                    finding: stored.id,
+                    scan: state.scan,
+                    at: state.at,
+                    state: to,
+                    severity: row.severity,
+                });
             }
             Verdict::Create(occurrence) => {
                 self.result.created += 1;
                 let id = Uuid::now_v7();
                 if let Some(gone) = state.gone_at.filter(|_| state.historic && wanted == State::Open) {
-                    self.changes.push(Change { finding: id, scan: state.scan, at: gone, state: State::Closed, severity: row.severity });
+                    self.changes.push(Change {
+                        finding: id,
+                        scan: state.scan,
+                        at: gone,
+                        state: State::Closed,
+                        severity: row.severity,
+                    });
                 }
                 self.findings.push(NewFinding {
                     id,
@@ -639,14 +713,27 @@ impl Importer<'_> {
         Ok(())
     }
 
-    async fn finish(mut self, mode: Mode, upload: &Upload, original: Option<Uuid>) -> Result<(ImportResult, bool), FlowError> {
+    async fn finish(
+        mut self,
+        mode: Mode,
+        upload: &Upload,
+        original: Option<Uuid>,
+    ) -> Result<(ImportResult, bool), FlowError> {
         let (mut closing, mut open) = (0, 0);
         for state in self.tools.values() {
             open += state.open_before;
             for key in state.matcher.absent(mode) {
-                let Some(stored) = state.stored.get(key as usize) else { continue };
+                let Some(stored) = state.stored.get(key as usize) else {
+                    continue;
+                };
                 closing += u64::from(stored.state == State::Open);
-                self.changes.push(Change { finding: stored.id, scan: state.scan, at: state.at, state: State::Closed, severity: stored.severity });
+                self.changes.push(Change {
+                    finding: stored.id,
+                    scan: state.scan,
+                    at: state.at,
+                    state: State::Closed,
+                    severity: stored.severity,
+                });
             }
         }
         self.result.closed = closing;
@@ -654,7 +741,12 @@ impl Importer<'_> {
             self.tx.rollback().await?;
             return Err(FlowError::MassClose { closing, open });
         }
-        let at = self.tools.values().map(|state| state.at).max().unwrap_or_else(|| micros(self.now));
+        let at = self
+            .tools
+            .values()
+            .map(|state| state.at)
+            .max()
+            .unwrap_or_else(|| micros(self.now));
         self.result.scanned_at = Some(affiant_store::instant(at));
         if self.options.dry_run {
             self.tx.rollback().await?;
@@ -664,7 +756,9 @@ impl Importer<'_> {
         self.write().await?;
         let keeps = original.filter(|_| !(self.secrets && self.result.format == "sarif"));
         if original.is_some() && keeps.is_none() {
-            self.result.remarks.push("the original is not kept: it may show the secrets that were found".to_owned());
+            self.result
+                .remarks
+                .push("the original is not kept: it may show the secrets that were found".to_owned());
         }
         self.store_import(upload, keeps, at).await?;
         for (tool, state) in std::mem::take(&mut self.tools) {
@@ -712,7 +806,14 @@ impl Importer<'_> {
         let results: Vec<NewResult> = state
             .results
             .into_iter()
-            .map(|((asset, check, outcome), count)| NewResult { scan: state.scan, asset, check, outcome, count, observed_at: state.at })
+            .map(|((asset, check, outcome), count)| NewResult {
+                scan: state.scan,
+                asset,
+                check,
+                outcome,
+                count,
+                observed_at: state.at,
+            })
             .collect();
         Ok(self.tx.insert_results(&results, self.now).await?)
     }

@@ -71,5 +71,8 @@ impl From<StoreError> for FlowError {
 
 /// An [`FlowError::Invalid`].
 pub(crate) fn invalid(at: impl Into<String>, what: impl Into<String>) -> FlowError {
-    FlowError::Invalid { at: at.into(), what: what.into() }
+    FlowError::Invalid {
+        at: at.into(),
+        what: what.into(),
+    }
 }

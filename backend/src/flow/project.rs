@@ -19,12 +19,17 @@ pub fn profiles(project: &entity::project::Model) -> BTreeSet<String> {
 /// # Errors
 /// [`FlowError::Invalid`] says what a slug is.
 pub fn check_slug(slug: &str) -> Result<(), FlowError> {
-    let letters = slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let letters = slug
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     let begins = slug.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
     if letters && begins && (2..=60).contains(&slug.len()) {
         Ok(())
     } else {
-        Err(invalid("/slug", "a slug is 2 to 60 lower-case letters, digits and dashes, and begins with a letter"))
+        Err(invalid(
+            "/slug",
+            "a slug is 2 to 60 lower-case letters, digits and dashes, and begins with a letter",
+        ))
     }
 }
 
@@ -32,10 +37,16 @@ fn check(name: &str, wanted: &BTreeSet<String>) -> Result<(), FlowError> {
     if name.trim().is_empty() || name.chars().count() > 120 {
         return Err(invalid("/name", "a name has 1 to 120 characters"));
     }
-    match wanted.iter().find(|profile| !PROFILES.iter().any(|(id, _)| id == profile)) {
+    match wanted
+        .iter()
+        .find(|profile| !PROFILES.iter().any(|(id, _)| id == profile))
+    {
         Some(unknown) => {
             let known = PROFILES.map(|(id, _)| id).join(", ");
-            Err(invalid("/profiles", format!("unknown profile \"{unknown}\"; known are {known}")))
+            Err(invalid(
+                "/profiles",
+                format!("unknown profile \"{unknown}\"; known are {known}"),
+            ))
         }
         None => Ok(()),
     }
@@ -45,11 +56,26 @@ fn check(name: &str, wanted: &BTreeSet<String>) -> Result<(), FlowError> {
 ///
 /// # Errors
 /// [`FlowError`] where something is wrong with it or the slug is taken.
-pub async fn create(app: &Context, slug: &str, name: &str, wanted: &BTreeSet<String>) -> Result<entity::project::Model, FlowError> {
+pub async fn create(
+    app: &Context,
+    slug: &str,
+    name: &str,
+    wanted: &BTreeSet<String>,
+) -> Result<entity::project::Model, FlowError> {
     check_slug(slug)?;
     check(name, wanted)?;
     let now = app.clock.now();
-    let project = app.store.create_project(&NewProject { slug, name, profiles: wanted }, now).await?;
+    let project = app
+        .store
+        .create_project(
+            &NewProject {
+                slug,
+                name,
+                profiles: wanted,
+            },
+            now,
+        )
+        .await?;
     let scoped = app.store.project(ProjectId(project.id));
     for framework in app.catalogue.frameworks.keys() {
         scoped.set_schedule(framework, DEFAULT_CRON, "UTC", true, now).await?;

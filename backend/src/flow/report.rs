@@ -9,8 +9,8 @@ use affiant_domain::period::Period;
 use affiant_domain::score::{AttestedOutcome, FrameworkScore, Input, compute};
 use affiant_domain::{Instant, Severity, sha256_hex};
 use affiant_report::{
-    Change, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine, Recommendation, Report,
-    ReportingPeriod, RequirementLine, TrendPoint,
+    Change, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
+    Recommendation, Report, ReportingPeriod, RequirementLine, TrendPoint,
 };
 use affiant_store::{EvidenceFinding, NewReport, entity, instant, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,11 +39,17 @@ pub async fn make(
     if period.start() >= now {
         return Err(super::invalid("/period", "the period has not begun yet"));
     }
-    let framework = *chosen(&app.catalogue, &[framework.to_owned()])?.first().ok_or(FlowError::Worker)?;
+    let framework = *chosen(&app.catalogue, &[framework.to_owned()])?
+        .first()
+        .ok_or(FlowError::Worker)?;
     let report = gather(app, framework, projects, overall, period, now).await?;
     let json = serde_json::to_vec(&report).map_err(|e| FlowError::Report(e.to_string()))?;
     let new = NewReport {
-        project: if overall { None } else { projects.first().map(|project| project.id) },
+        project: if overall {
+            None
+        } else {
+            projects.first().map(|project| project.id)
+        },
         framework: &framework.row.id,
         digest: &sha256_hex(&json),
         actor,
@@ -70,7 +76,10 @@ async fn gather(
         let reading = Reading::load(app, &app.catalogue, ProjectId(project.id), period.start(), now).await?;
         began.push((project.slug.clone(), reading.input(framework)));
     }
-    let inputs: Vec<(String, Input)> = readings.iter().map(|r| (r.project.slug.clone(), r.input(framework))).collect();
+    let inputs: Vec<(String, Input)> = readings
+        .iter()
+        .map(|r| (r.project.slug.clone(), r.input(framework)))
+        .collect();
     let input = merge(&inputs);
     let score = compute(&input);
     let at_start = compute(&merge(&began)).compliance_score;
@@ -80,7 +89,11 @@ async fn gather(
         parts.project(app, reading, framework, period).await?;
         parts.events(app, reading, &mapper, period).await?;
     }
-    let subject = if overall { "All projects".to_owned() } else { projects.first().map_or_else(String::new, |p| p.name.clone()) };
+    let subject = if overall {
+        "All projects".to_owned()
+    } else {
+        projects.first().map_or_else(String::new, |p| p.name.clone())
+    };
     let lines = readings
         .iter()
         .zip(&inputs)
@@ -100,7 +113,10 @@ async fn gather(
         framework_version: framework.row.version.clone(),
         subject,
         projects: lines,
-        reporting_period: ReportingPeriod { start: period.start(), end: period.end() },
+        reporting_period: ReportingPeriod {
+            start: period.start(),
+            end: period.end(),
+        },
         metrics: parts.metrics(&score, at_start),
         definitions: definitions(),
         requirements: requirements(&app.catalogue, framework, &readings, &score),
@@ -134,7 +150,10 @@ pub fn merge(inputs: &[(String, Input)]) -> Input {
     };
     let mut merged = first.clone();
     for (at, control) in merged.controls.iter_mut().enumerate() {
-        let same: Vec<_> = inputs.iter().filter_map(|(slug, input)| Some((slug, input.controls.get(at)?))).collect();
+        let same: Vec<_> = inputs
+            .iter()
+            .filter_map(|(slug, input)| Some((slug, input.controls.get(at)?)))
+            .collect();
         control.assets = same
             .iter()
             .flat_map(|(slug, c)| {
@@ -150,7 +169,9 @@ pub fn merge(inputs: &[(String, Input)]) -> Input {
         control.attested_before = same.iter().any(|(_, c)| c.attested_before);
     }
     for (at, requirement) in merged.requirements.iter_mut().enumerate() {
-        requirement.applicable = inputs.iter().any(|(_, input)| input.requirements.get(at).is_some_and(|r| r.applicable));
+        requirement.applicable = inputs
+            .iter()
+            .any(|(_, input)| input.requirements.get(at).is_some_and(|r| r.applicable));
     }
     merged
 }
@@ -170,14 +191,27 @@ struct Parts {
 }
 
 impl Parts {
-    async fn project(&mut self, app: &Context, reading: &Reading<'_>, framework: &Framework, period: Period) -> Result<(), FlowError> {
+    async fn project(
+        &mut self,
+        app: &Context,
+        reading: &Reading<'_>,
+        framework: &Framework,
+        period: Period,
+    ) -> Result<(), FlowError> {
         let scoped = app.store.project(ProjectId(reading.project.id));
         let (start, end) = (micros(period.start()), micros(reading.as_of));
-        let waived: BTreeSet<Uuid> = scoped.waivers_at(end, micros(reading.known)).await?.into_iter().map(|w| w.finding_id).collect();
+        let waived: BTreeSet<Uuid> = scoped
+            .waivers_at(end, micros(reading.known))
+            .await?
+            .into_iter()
+            .map(|w| w.finding_id)
+            .collect();
         let mut after = None;
         let mut kept: Vec<(EvidenceFinding, &'static str, Option<i64>)> = Vec::new();
         loop {
-            let page = scoped.evidence_findings(after, 5000, end, micros(reading.known)).await?;
+            let page = scoped
+                .evidence_findings(after, 5000, end, micros(reading.known))
+                .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
             for finding in page {
@@ -220,9 +254,16 @@ impl Parts {
     ) -> Result<(), FlowError> {
         let scoped = app.store.project(ProjectId(reading.project.id));
         let ids: Vec<Uuid> = kept.iter().map(|(finding, ..)| finding.id).collect();
-        let rows: HashMap<Uuid, _> = scoped.findings_by_id(&ids).await?.into_iter().map(|row| (row.finding.id, row)).collect();
+        let rows: HashMap<Uuid, _> = scoped
+            .findings_by_id(&ids)
+            .await?
+            .into_iter()
+            .map(|row| (row.finding.id, row))
+            .collect();
         for (finding, status, until) in kept {
-            let Some(row) = rows.get(&finding.id) else { continue };
+            let Some(row) = rows.get(&finding.id) else {
+                continue;
+            };
             self.findings.items.push(FindingLine {
                 id: finding.id.to_string(),
                 project: reading.project.slug.clone(),
@@ -238,13 +279,26 @@ impl Parts {
                 requirements: bears_on(reading, framework, finding.check, finding.severity),
             });
         }
-        let rank = |f: &FindingLine| (f.status == "closed", f.severity.parse::<Severity>().map_or(9, Severity::rank));
-        self.findings.items.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id)));
+        let rank = |f: &FindingLine| {
+            (
+                f.status == "closed",
+                f.severity.parse::<Severity>().map_or(9, Severity::rank),
+            )
+        };
+        self.findings
+            .items
+            .sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id)));
         self.findings.items.truncate(LISTED);
         Ok(())
     }
 
-    async fn events(&mut self, app: &Context, reading: &Reading<'_>, mapper: &Mapper<'_>, period: Period) -> Result<(), FlowError> {
+    async fn events(
+        &mut self,
+        app: &Context,
+        reading: &Reading<'_>,
+        mapper: &Mapper<'_>,
+        period: Period,
+    ) -> Result<(), FlowError> {
         let scoped = app.store.project(ProjectId(reading.project.id));
         let bounds = (micros(period.start()), micros(period.end()));
         let summary = scoped.event_summary(bounds.0, bounds.1).await?;
@@ -255,7 +309,10 @@ impl Parts {
         let page = scoped.events(bounds, &["HIGH", "CRITICAL"], None, EVENTS).await?;
         for row in page.items {
             let event = row.event;
-            let bad = mapper.event_controls(&event.action_key, &event.outcome).iter().any(|(_, _, polarity)| *polarity == Polarity::Fail);
+            let bad = mapper
+                .event_controls(&event.action_key, &event.outcome)
+                .iter()
+                .any(|(_, _, polarity)| *polarity == Polarity::Fail);
             if bad || event.risk == "CRITICAL" {
                 self.incidents.push(Incident {
                     at: instant(event.at),
@@ -280,8 +337,10 @@ impl Parts {
     }
 
     fn metrics(&mut self, score: &FrameworkScore, at_start: Option<f64>) -> Metrics {
-        self.findings.open_by_severity =
-            Severity::ALL.into_iter().map(|s| (s.as_str().to_owned(), self.open.get(&s).copied().unwrap_or(0))).collect();
+        self.findings.open_by_severity = Severity::ALL
+            .into_iter()
+            .map(|s| (s.as_str().to_owned(), self.open.get(&s).copied().unwrap_or(0)))
+            .collect();
         Metrics {
             total_ai_operations: self.operations,
             high_risk_operations: self.high_risk,
@@ -302,44 +361,78 @@ impl Parts {
         (0..STRETCHES)
             .map(|n| {
                 let (from, until) = (period.start() + span * n, period.start() + span * (n + 1));
-                let count = |all: &[i64]| all.iter().filter(|at| **at >= micros(from) && **at < micros(until)).count() as u64;
-                Change { from, opened: count(&self.opened), closed: count(&self.closed) }
+                let count = |all: &[i64]| {
+                    all.iter()
+                        .filter(|at| **at >= micros(from) && **at < micros(until))
+                        .count() as u64
+                };
+                Change {
+                    from,
+                    opened: count(&self.opened),
+                    closed: count(&self.closed),
+                }
             })
             .collect()
     }
 }
 
 fn bears_on(reading: &Reading<'_>, framework: &Framework, check: i64, severity: Severity) -> Vec<String> {
-    let controls: BTreeSet<&str> = reading.speaks(check, severity).iter().map(|(control, _)| *control).collect();
+    let controls: BTreeSet<&str> = reading
+        .speaks(check, severity)
+        .iter()
+        .map(|(control, _)| *control)
+        .collect();
     framework
         .scored()
-        .filter(|row| reading.catalogue.crosswalk.get(&row.id).is_some_and(|w| w.keys().any(|c| controls.contains(c.as_str()))))
+        .filter(|row| {
+            reading
+                .catalogue
+                .crosswalk
+                .get(&row.id)
+                .is_some_and(|w| w.keys().any(|c| controls.contains(c.as_str())))
+        })
         .map(|row| row.label.clone())
         .collect()
 }
 
-fn requirements(catalogue: &Catalogue, framework: &Framework, readings: &[Reading<'_>], score: &FrameworkScore) -> Vec<RequirementLine> {
-    let groups: HashMap<&str, &str> = framework.groups.iter().map(|g| (g.id.as_str(), g.title.as_str())).collect();
+fn requirements(
+    catalogue: &Catalogue,
+    framework: &Framework,
+    readings: &[Reading<'_>],
+    score: &FrameworkScore,
+) -> Vec<RequirementLine> {
+    let groups: HashMap<&str, &str> = framework
+        .groups
+        .iter()
+        .map(|g| (g.id.as_str(), g.title.as_str()))
+        .collect();
     let scores: HashMap<&str, _> = score.requirements.iter().map(|r| (r.id.as_str(), r)).collect();
     framework
         .scored()
         .filter_map(|row| {
             let result = scores.get(row.id.as_str())?;
-            let because = readings.iter().find_map(|reading| match reading.applies(framework, &row.id) {
-                Applicability::NotApplicable(reason) if result.coverage.is_none() => Some(reason),
-                _ => None,
-            });
+            let because = readings
+                .iter()
+                .find_map(|reading| match reading.applies(framework, &row.id) {
+                    Applicability::NotApplicable(reason) if result.coverage.is_none() => Some(reason),
+                    _ => None,
+                });
             let failing = result.controls.iter().filter(|c| c.failing);
             Some(RequirementLine {
                 id: row.id.clone(),
                 label: row.label.clone(),
                 title: row.title.clone(),
-                group: groups.get(row.group.as_str()).map_or_else(String::new, |title| (*title).to_owned()),
+                group: groups
+                    .get(row.group.as_str())
+                    .map_or_else(String::new, |title| (*title).to_owned()),
                 status: result.status,
                 score: result.score,
                 coverage: result.coverage,
                 waived: result.waived,
-                failing_controls: failing.filter_map(|c| catalogue.controls.get(&c.id)).map(|c| c.title.clone()).collect(),
+                failing_controls: failing
+                    .filter_map(|c| catalogue.controls.get(&c.id))
+                    .map(|c| c.title.clone())
+                    .collect(),
                 not_applicable_because: because,
             })
         })
@@ -353,10 +446,24 @@ async fn trend(
     period: Period,
     overall: bool,
 ) -> Result<Vec<TrendPoint>, FlowError> {
-    let Some(project) = projects.first().filter(|_| !overall) else { return Ok(Vec::new()) };
-    let points = app.store.project(ProjectId(project.id)).trend(&framework.row.id, period.start()).await?;
+    let Some(project) = projects.first().filter(|_| !overall) else {
+        return Ok(Vec::new());
+    };
+    let points = app
+        .store
+        .project(ProjectId(project.id))
+        .trend(&framework.row.id, period.start())
+        .await?;
     let inside = points.into_iter().filter(|(at, ..)| *at <= micros(period.end()));
-    Ok(inside.map(|(at, score, coverage, low, high)| TrendPoint { at: instant(at), score, coverage, low, high }).collect())
+    Ok(inside
+        .map(|(at, score, coverage, low, high)| TrendPoint {
+            at: instant(at),
+            score,
+            coverage,
+            low,
+            high,
+        })
+        .collect())
 }
 
 /// What raises the score most, one finding at a time; then what raises the coverage most.
@@ -373,10 +480,17 @@ fn fixes(readings: &[Reading<'_>], input: &Input, now: f64) -> Vec<Recommendatio
     const CANDIDATES: usize = 12;
     let mut candidates = Vec::new();
     for reading in readings {
-        let prefix = if readings.len() > 1 { format!("{}/", reading.project.slug) } else { String::new() };
+        let prefix = if readings.len() > 1 {
+            format!("{}/", reading.project.slug)
+        } else {
+            String::new()
+        };
         for group in reading.aggregates.open.keys().filter(|group| !group.waived) {
             let speaks = reading.speaks(group.check, group.severity);
-            let reach: f64 = speaks.iter().map(|(_, strength)| strength * group.severity.weight()).sum();
+            let reach: f64 = speaks
+                .iter()
+                .map(|(_, strength)| strength * group.severity.weight())
+                .sum();
             let asset = reading.assets.get(&group.asset).map(|a| format!("{prefix}{}", a.key));
             if let Some(asset) = asset.filter(|_| reach > 0.0) {
                 candidates.push((reach, asset, group, reading));
@@ -393,7 +507,10 @@ fn fixes(readings: &[Reading<'_>], input: &Input, now: f64) -> Vec<Recommendatio
                 let at = better.controls.binary_search_by(|c| c.id.as_str().cmp(control)).ok()?;
                 let state = better.controls.get_mut(at)?.assets.iter_mut().find(|a| a.id == asset);
                 let same = |i: &&mut affiant_domain::score::Impact| {
-                    !i.waived && i.severity == group.severity && i.strength.to_bits() == strength.to_bits() && i.count > 0
+                    !i.waived
+                        && i.severity == group.severity
+                        && i.strength.to_bits() == strength.to_bits()
+                        && i.count > 0
                 };
                 if let Some(impact) = state.and_then(|state| state.open.iter_mut().find(same)) {
                     impact.count -= 1;
@@ -417,15 +534,30 @@ fn fixes(readings: &[Reading<'_>], input: &Input, now: f64) -> Vec<Recommendatio
 
 /// The controls whose missing evidence costs most coverage.
 fn gaps(readings: &[Reading<'_>], framework: &Framework, input: &Input, now: &FrameworkScore) -> Vec<Recommendation> {
-    let total: f64 = input.requirements.iter().filter(|r| r.applicable).map(|r| r.weight).sum();
-    let Some(catalogue) = readings.first().map(|r| r.catalogue) else { return Vec::new() };
+    let total: f64 = input
+        .requirements
+        .iter()
+        .filter(|r| r.applicable)
+        .map(|r| r.weight)
+        .sum();
+    let Some(catalogue) = readings.first().map(|r| r.catalogue) else {
+        return Vec::new();
+    };
     let mut missing: BTreeMap<usize, f64> = BTreeMap::new();
-    let covered: HashMap<&str, f64> =
-        now.requirements.iter().flat_map(|r| r.controls.iter().map(|c| (c.id.as_str(), c.coverage))).collect();
+    let covered: HashMap<&str, f64> = now
+        .requirements
+        .iter()
+        .flat_map(|r| r.controls.iter().map(|c| (c.id.as_str(), c.coverage)))
+        .collect();
     for requirement in input.requirements.iter().filter(|r| r.applicable) {
         let weights: f64 = requirement.controls.iter().map(|(_, w)| w).sum();
         for (at, weight) in &requirement.controls {
-            let coverage = input.controls.get(*at).and_then(|c| covered.get(c.id.as_str())).copied().unwrap_or(0.0);
+            let coverage = input
+                .controls
+                .get(*at)
+                .and_then(|c| covered.get(c.id.as_str()))
+                .copied()
+                .unwrap_or(0.0);
             *missing.entry(*at).or_default() += requirement.weight * weight / weights * (1.0 - coverage) / total;
         }
     }
@@ -437,7 +569,10 @@ fn gaps(readings: &[Reading<'_>], framework: &Framework, input: &Input, now: &Fr
         .filter_map(|(at, gain)| {
             let row = catalogue.controls.get(&input.controls.get(at)?.id)?;
             let (verb, why) = if row.automatable {
-                ("Scan for", format!("no fresh scan on every asset in scope ({})", row.applies_to.join(", ")))
+                (
+                    "Scan for",
+                    format!("no fresh scan on every asset in scope ({})", row.applies_to.join(", ")),
+                )
             } else {
                 ("Attest", "only a statement answers for it".to_owned())
             };
@@ -454,15 +589,45 @@ fn gaps(readings: &[Reading<'_>], framework: &Framework, input: &Input, now: &Fr
 fn definitions() -> Vec<Metric> {
     const TEXTS: [(&str, &str); 10] = [
         ("total_ai_operations", "Audit events of the period that name an agent."),
-        ("high_risk_operations", "Audit events of the period whose own risk level is HIGH or CRITICAL: model updates, escalation of privilege, export of data and the like."),
-        ("data_processing_events", "Audit events of the period that name a category of data or whose action works on data."),
-        ("security_incidents", "Audit events of the period that show a breach of a control (logs stopped or cleared, integrity violated, a breach suspected) or that a detector called critical."),
-        ("compliance_score", "Weighted mean over applicable requirements of what their controls score, weighted by what is covered; 0 to 1, at the end of the period."),
+        (
+            "high_risk_operations",
+            "Audit events of the period whose own risk level is HIGH or CRITICAL: model updates, escalation of privilege, export of data and the like.",
+        ),
+        (
+            "data_processing_events",
+            "Audit events of the period that name a category of data or whose action works on data.",
+        ),
+        (
+            "security_incidents",
+            "Audit events of the period that show a breach of a control (logs stopped or cleared, integrity violated, a breach suspected) or that a detector called critical.",
+        ),
+        (
+            "compliance_score",
+            "Weighted mean over applicable requirements of what their controls score, weighted by what is covered; 0 to 1, at the end of the period.",
+        ),
         ("compliance_score_raw", "The same with no waiver heeded."),
-        ("audit_coverage", "Weighted share of applicable requirements that fresh evidence covers; 0 to 1, at the end of the period."),
-        ("bounds", "The score if all that is not covered turned out bad (low) or good (high)."),
-        ("event_coverage", "Recorded agent operations over operations that were expected by register, sequence or rhythm; empty where nothing is expected."),
-        ("suppressed_by_scanners", "Findings that a scanner itself set aside; they are not open and lower nothing until a person rules on them."),
+        (
+            "audit_coverage",
+            "Weighted share of applicable requirements that fresh evidence covers; 0 to 1, at the end of the period.",
+        ),
+        (
+            "bounds",
+            "The score if all that is not covered turned out bad (low) or good (high).",
+        ),
+        (
+            "event_coverage",
+            "Recorded agent operations over operations that were expected by register, sequence or rhythm; empty where nothing is expected.",
+        ),
+        (
+            "suppressed_by_scanners",
+            "Findings that a scanner itself set aside; they are not open and lower nothing until a person rules on them.",
+        ),
     ];
-    TEXTS.iter().map(|(name, definition)| Metric { name: (*name).to_owned(), definition: (*definition).to_owned() }).collect()
+    TEXTS
+        .iter()
+        .map(|(name, definition)| Metric {
+            name: (*name).to_owned(),
+            definition: (*definition).to_owned(),
+        })
+        .collect()
 }

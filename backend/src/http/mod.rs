@@ -7,7 +7,7 @@ mod upload;
 
 use crate::app::Context;
 use actix_web::dev::Server;
-use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, TrailingSlash};
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpServer, web};
 use problem::Problem;
 use std::net::TcpListener;
@@ -34,10 +34,24 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
             .into_utoipa_app()
             .app_data(data.clone())
             .app_data(web::PayloadConfig::new(api::events::BODY))
-            .app_data(web::JsonConfig::default().limit(BODY).error_handler(|error, _| json_problem(&error).into()))
-            .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::invalid("query", error.to_string()).into()))
-            .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found("there is nothing at this address").into()))
-            .app_data(web::FormConfig::default().limit(BODY).error_handler(|error, _| Problem::invalid("form", error.to_string()).into()))
+            .app_data(
+                web::JsonConfig::default()
+                    .limit(BODY)
+                    .error_handler(|error, _| json_problem(&error).into()),
+            )
+            .app_data(
+                web::QueryConfig::default()
+                    .error_handler(|error, _| Problem::invalid("query", error.to_string()).into()),
+            )
+            .app_data(
+                web::PathConfig::default()
+                    .error_handler(|_, _| Problem::not_found("there is nothing at this address").into()),
+            )
+            .app_data(
+                web::FormConfig::default()
+                    .limit(BODY)
+                    .error_handler(|error, _| Problem::invalid("form", error.to_string()).into()),
+            )
             .configure(api::routes)
             .split_for_parts();
         let docs = api::describe(api);
@@ -49,6 +63,7 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
                     .service(api::browser(docs)),
             )
             .configure(pages::routes)
+            .wrap(from_fn(crate::auth::identify))
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .wrap(
                 DefaultHeaders::new()
@@ -62,7 +77,11 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(Compress::default())
     });
     Ok(server
-        .workers(std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8))
+        .workers(
+            std::thread::available_parallelism()
+                .map_or(2, std::num::NonZero::get)
+                .min(8),
+        )
         .client_request_timeout(std::time::Duration::from_secs(20))
         .shutdown_timeout(20)
         .listen(listener)?
@@ -73,9 +92,14 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
 fn json_problem(error: &actix_web::error::JsonPayloadError) -> Problem {
     use actix_web::error::JsonPayloadError as E;
     match error {
-        E::OverflowKnownLength { limit, .. } => Problem::new("too-large", format!("a JSON body has at most {limit} bytes")),
+        E::OverflowKnownLength { limit, .. } => {
+            Problem::new("too-large", format!("a JSON body has at most {limit} bytes"))
+        }
         E::Overflow { limit } => Problem::new("too-large", format!("a JSON body has at most {limit} bytes")),
-        E::Deserialize(error) => Problem::invalid(format!("line {} column {}", error.line(), error.column()), error.to_string()),
+        E::Deserialize(error) => Problem::invalid(
+            format!("line {} column {}", error.line(), error.column()),
+            error.to_string(),
+        ),
         other => Problem::invalid("body", other.to_string()),
     }
 }

@@ -10,19 +10,79 @@ use utoipa::ToSchema;
 
 /// Types of problem: name, title, status, and what to do. The table in `docs/API.md` is this one.
 pub const TYPES: [(&str, &str, u16, &str); 13] = [
-    ("unauthenticated", "Nobody is signed in", 401, "Sign in, or send a token as Authorization: Bearer."),
-    ("forbidden", "Not permitted", 403, "Ask for a role or token that has the permission named in the detail."),
-    ("not-found", "Not found", 404, "Check the address; what belongs to another project looks the same."),
-    ("method-not-allowed", "Method not allowed", 405, "See the API description for the methods of this address."),
-    ("invalid", "The request is not valid", 400, "Each entry of errors says where and what."),
-    ("file-refused", "The file is refused", 422, "The detail names line and reason; nothing was stored."),
+    (
+        "unauthenticated",
+        "Nobody is signed in",
+        401,
+        "Sign in, or send a token as Authorization: Bearer.",
+    ),
+    (
+        "forbidden",
+        "Not permitted",
+        403,
+        "Ask for a role or token that has the permission named in the detail.",
+    ),
+    (
+        "not-found",
+        "Not found",
+        404,
+        "Check the address; what belongs to another project looks the same.",
+    ),
+    (
+        "method-not-allowed",
+        "Method not allowed",
+        405,
+        "See the API description for the methods of this address.",
+    ),
+    (
+        "invalid",
+        "The request is not valid",
+        400,
+        "Each entry of errors says where and what.",
+    ),
+    (
+        "file-refused",
+        "The file is refused",
+        422,
+        "The detail names line and reason; nothing was stored.",
+    ),
     ("too-large", "Too large", 413, "The limit is in the detail."),
-    ("conflict", "It does not fit with what is there", 409, "Read the present state and try again."),
-    ("mass-close", "The snapshot would close most of what is open", 409, "Check that the file is whole; then send it with confirm=true."),
-    ("precondition-failed", "It was changed meanwhile", 412, "Read it again and repeat the change."),
-    ("key-reused", "The idempotency key was used for another request", 422, "Use a new key for a new request."),
-    ("unavailable", "Not available", 503, "Try again after the time in Retry-After."),
-    ("internal", "A fault of the server", 500, "Report the instance to the operator; the log names it."),
+    (
+        "conflict",
+        "It does not fit with what is there",
+        409,
+        "Read the present state and try again.",
+    ),
+    (
+        "mass-close",
+        "The snapshot would close most of what is open",
+        409,
+        "Check that the file is whole; then send it with confirm=true.",
+    ),
+    (
+        "precondition-failed",
+        "It was changed meanwhile",
+        412,
+        "Read it again and repeat the change.",
+    ),
+    (
+        "key-reused",
+        "The idempotency key was used for another request",
+        422,
+        "Use a new key for a new request.",
+    ),
+    (
+        "unavailable",
+        "Not available",
+        503,
+        "Try again after the time in Retry-After.",
+    ),
+    (
+        "internal",
+        "A fault of the server",
+        500,
+        "Report the instance to the operator; the log names it.",
+    ),
 ];
 
 /// An error as it is sent.
@@ -65,7 +125,11 @@ impl Problem {
     /// A problem of a type in [`TYPES`].
     #[must_use]
     pub fn new(name: &str, detail: impl Into<String>) -> Self {
-        let (name, title, status, _) = TYPES.iter().find(|(known, ..)| *known == name).copied().unwrap_or(TYPES[12]);
+        let (name, title, status, _) = TYPES
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .copied()
+            .unwrap_or(TYPES[12]);
         Self {
             kind: format!("urn:affiant:problem:{name}"),
             title: title.to_owned(),
@@ -162,9 +226,11 @@ impl From<FlowError> for Problem {
             FlowError::NotFound(what) => Self::not_found(&what),
             FlowError::Invalid { at, what } => Self::invalid(at, what),
             FlowError::Refused(refused) => refused_file(&refused),
-            FlowError::MassClose { closing, open } => {
-                Self { closing: Some(closing), open: Some(open), ..Self::new("mass-close", text) }
-            }
+            FlowError::MassClose { closing, open } => Self {
+                closing: Some(closing),
+                open: Some(open),
+                ..Self::new("mass-close", text)
+            },
             FlowError::Conflict(what) => Self::new("conflict", what),
             FlowError::Forbidden(what) => Self::new("forbidden", what),
             FlowError::Framework(unknown) => Self::invalid("framework", unknown.to_string()),
@@ -186,7 +252,10 @@ fn refused_file(error: &ReadError) -> Problem {
     };
     let mut problem = Problem::new(name, error.to_string());
     if let ReadError::Broken { line, what, .. } = error {
-        problem.errors.push(InputError { at: format!("line {line}"), detail: what.clone() });
+        problem.errors.push(InputError {
+            at: format!("line {line}"),
+            detail: what.clone(),
+        });
     }
     problem
 }

@@ -18,7 +18,10 @@ pub(crate) struct Received {
 }
 
 /// Takes chunks until their end.
-pub(crate) async fn receive<B, E>(app: &Context, mut chunks: impl futures::Stream<Item = Result<B, E>> + Unpin) -> Result<Received, Problem>
+pub(crate) async fn receive<B, E>(
+    app: &Context,
+    mut chunks: impl futures::Stream<Item = Result<B, E>> + Unpin,
+) -> Result<Received, Problem>
 where
     B: AsRef<[u8]>,
     E: std::fmt::Display,
@@ -53,8 +56,16 @@ where
     out.write_all(&pending).await.map_err(disk)?;
     out.flush().await.map_err(disk)?;
     if size == 0 {
-        return Err(Problem::invalid("body", "the file is empty; if the tool writes nothing when it finds nothing, send its JSON form"));
+        return Err(Problem::invalid(
+            "body",
+            "the file is empty; if the tool writes nothing when it finds nothing, send its JSON form",
+        ));
     }
-    let upload = Upload { path: file.path().to_owned(), digest: hex::encode(hash.finalize()), size, gzip: magic == [0x1f, 0x8b] };
+    let upload = Upload {
+        path: file.path().to_owned(),
+        digest: hex::encode(hash.finalize()),
+        size,
+        gzip: magic == [0x1f, 0x8b],
+    };
     Ok(Received { upload, _file: file })
 }

@@ -13,8 +13,11 @@ pub(super) async fn run(app: Context) {
 async fn fire(app: &Context) -> Result<(), StoreError> {
     let now = app.clock.now();
     for (schedule, last) in app.store.schedules_on().await? {
-        let Some(due) = due(&schedule, last, now) else { continue };
-        let payload = serde_json::json!({ "framework": schedule.framework, "schedule": schedule.id, "slot": due.slot }).to_string();
+        let Some(due) = due(&schedule, last, now) else {
+            continue;
+        };
+        let payload = serde_json::json!({ "framework": schedule.framework, "schedule": schedule.id, "slot": due.slot })
+            .to_string();
         if app.store.fire(due, schedule.project_id, &payload, now).await? {
             tracing::info!(schedule = %schedule.id, framework = schedule.framework, missed = due.missed, "slot fired");
         }
@@ -27,5 +30,9 @@ fn due(schedule: &entity::schedule::Model, last: Option<i64>, now: affiant_domai
     // A schedule that was changed looks forward from the change, not from its last slot under the old times.
     let since = instant(schedule.since_at.max(last.unwrap_or(i64::MIN)));
     let due = table.due(since, now)?;
-    Some(DueSlot { schedule: schedule.id, slot: micros(due.slot), missed: due.missed })
+    Some(DueSlot {
+        schedule: schedule.id,
+        slot: micros(due.slot),
+        missed: due.missed,
+    })
 }

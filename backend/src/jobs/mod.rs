@@ -12,7 +12,9 @@ type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
 const JOBS: [(&str, &str, Run); 2] = [
-    ("fire_schedules", "*/15 * * * * *", |app| Box::pin(fire_schedules::run(app))),
+    ("fire_schedules", "*/15 * * * * *", |app| {
+        Box::pin(fire_schedules::run(app))
+    }),
     ("work", "*/2 * * * * *", |app| Box::pin(work::run(app))),
 ];
 

@@ -34,7 +34,10 @@ async fn one(app: &Context, job: &entity::job::Model) {
             tracing::warn!(%error, job = %job.id, "a job failed and will be tried again");
             return;
         }
-        Err(error) => (JobState::Failed, serde_json::json!({ "error": error.to_string() }).to_string()),
+        Err(error) => (
+            JobState::Failed,
+            serde_json::json!({ "error": error.to_string() }).to_string(),
+        ),
     };
     if let Err(error) = app.store.end_job(job, state, &result).await {
         tracing::error!(%error, job = %job.id, "a job's end could not be recorded");
@@ -66,8 +69,11 @@ async fn perform(app: &Context, job: &entity::job::Model) -> Result<String, Flow
     match job.kind.as_str() {
         "assess" => {
             let wanted: Assess = serde_json::from_str(&job.payload).map_err(damaged)?;
-            let request =
-                flow::assess::Request { origin: "schedule", actor: "schedule", slot: Some((wanted.schedule, wanted.slot)) };
+            let request = flow::assess::Request {
+                origin: "schedule",
+                actor: "schedule",
+                slot: Some((wanted.schedule, wanted.slot)),
+            };
             let at = affiant_store::instant(wanted.slot).min(app.clock.now());
             let stored = flow::assess::assess(app, project, &[wanted.framework], at, request).await?;
             let ids: Vec<Uuid> = stored.iter().map(|(row, _)| row.id).collect();
@@ -82,10 +88,17 @@ async fn perform(app: &Context, job: &entity::job::Model) -> Result<String, Flow
     }
 }
 
-async fn import(app: &Context, project: ProjectId, wanted: flow::ingest::JobPayload) -> Result<flow::ingest::ImportResult, FlowError> {
+async fn import(
+    app: &Context,
+    project: ProjectId,
+    wanted: flow::ingest::JobPayload,
+) -> Result<flow::ingest::ImportResult, FlowError> {
     use tokio::io::AsyncWriteExt;
     let scoped = app.store.project(project);
-    let head = scoped.original(wanted.original).await?.ok_or_else(|| FlowError::NotFound("the original is gone".to_owned()))?;
+    let head = scoped
+        .original(wanted.original)
+        .await?
+        .ok_or_else(|| FlowError::NotFound("the original is gone".to_owned()))?;
     let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
     let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
     let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
@@ -95,7 +108,11 @@ async fn import(app: &Context, project: ProjectId, wanted: flow::ingest::JobPayl
         n += 1;
     }
     out.flush().await.map_err(failed)?;
-    let upload =
-        flow::ingest::Upload { path: file.path().to_owned(), digest: wanted.digest, size: wanted.size, gzip: wanted.gzip };
+    let upload = flow::ingest::Upload {
+        path: file.path().to_owned(),
+        digest: wanted.digest,
+        size: wanted.size,
+        gzip: wanted.gzip,
+    };
     flow::ingest::import_kept(app, project, &upload, &wanted.options, Some(wanted.original)).await
 }

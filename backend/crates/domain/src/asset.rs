@@ -57,8 +57,9 @@ impl AssetKey {
     /// [`BadAssetKey`] says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, BadAssetKey> {
         let text = text.trim();
-        let (kind, name) =
-            text.split_once(':').ok_or_else(|| BadAssetKey::Shape(text.chars().take(80).collect()))?;
+        let (kind, name) = text
+            .split_once(':')
+            .ok_or_else(|| BadAssetKey::Shape(text.chars().take(80).collect()))?;
         if kind.is_empty() || name.trim().is_empty() {
             return Err(BadAssetKey::Shape(text.chars().take(80).collect()));
         }
@@ -71,7 +72,10 @@ impl AssetKey {
         if !KINDS.iter().any(|(known, _)| *known == kind) {
             return Err(BadAssetKey::Kind(kind.chars().take(40).collect()));
         }
-        Ok(Self { kind_len: kind.len(), key: text.to_owned() })
+        Ok(Self {
+            kind_len: kind.len(),
+            key: text.to_owned(),
+        })
     }
 
     /// The key of a resource that a scanner's file names. Long and odd names are cut and cleaned, never refused.
@@ -84,7 +88,10 @@ impl AssetKey {
             }
             key.push(c);
         }
-        Self { kind_len: kind.len(), key }
+        Self {
+            kind_len: kind.len(),
+            key,
+        }
     }
 
     /// The whole key.
@@ -115,10 +122,20 @@ impl fmt::Display for AssetKey {
 /// The service of a cloud resource, from its ARN, its Azure path or its GCP type: `s3`, `iam`, `storage`, ….
 #[must_use]
 pub fn resource_kind(uid: &str, resource_type: &str) -> String {
-    let service = arn_service(uid).or_else(|| azure_service(uid)).unwrap_or_else(|| type_service(resource_type));
-    let service: String =
-        service.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).take(24).collect();
-    if service.is_empty() { "resource.other".to_owned() } else { format!("resource.{service}") }
+    let service = arn_service(uid)
+        .or_else(|| azure_service(uid))
+        .unwrap_or_else(|| type_service(resource_type));
+    let service: String = service
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .take(24)
+        .collect();
+    if service.is_empty() {
+        "resource.other".to_owned()
+    } else {
+        format!("resource.{service}")
+    }
 }
 
 fn arn_service(uid: &str) -> Option<String> {
@@ -150,7 +167,10 @@ mod tests {
 
     #[test]
     fn a_key_has_a_known_kind_and_a_name() {
-        assert_eq!(AssetKey::parse("repo:payments").map(|k| k.name().to_owned()), Ok("payments".to_owned()));
+        assert_eq!(
+            AssetKey::parse("repo:payments").map(|k| k.name().to_owned()),
+            Ok("payments".to_owned())
+        );
         assert!(matches!(AssetKey::parse("payments"), Err(BadAssetKey::Shape(_))));
         assert!(matches!(AssetKey::parse("planet:mars"), Err(BadAssetKey::Kind(_))));
         assert!(matches!(AssetKey::parse("repo:a\u{0}b"), Err(BadAssetKey::Control)));
@@ -161,7 +181,10 @@ mod tests {
         assert_eq!(resource_kind("arn:aws:s3:::bucket", "AwsS3Bucket"), "resource.s3");
         assert_eq!(resource_kind("x", "AwsIamRole"), "resource.iam");
         assert_eq!(
-            resource_kind("/subscriptions/1/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a", ""),
+            resource_kind(
+                "/subscriptions/1/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a",
+                ""
+            ),
             "resource.storage"
         );
         assert_eq!(resource_kind("", ""), "resource.other");

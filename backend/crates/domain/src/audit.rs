@@ -154,12 +154,16 @@ pub fn normalise_action(action: &str) -> String {
 #[must_use]
 pub fn risk(event: &AuditEvent) -> (RiskLevel, Vec<String>) {
     let action = normalise_action(&event.action);
-    let class = HIGH_RISK.iter().find(|(known, _)| *known == action).map(|(_, class)| *class);
+    let class = HIGH_RISK
+        .iter()
+        .find(|(known, _)| *known == action)
+        .map(|(_, class)| *class);
     match class {
         Some(class) => (RiskLevel::High, vec![format!("the action is {class}")]),
-        None if event.flagged => {
-            (RiskLevel::Medium, vec!["the content held personal data or an attempt at injection".to_owned()])
-        }
+        None if event.flagged => (
+            RiskLevel::Medium,
+            vec!["the content held personal data or an attempt at injection".to_owned()],
+        ),
         None => (RiskLevel::Low, Vec::new()),
     }
 }
@@ -168,8 +172,22 @@ pub fn risk(event: &AuditEvent) -> (RiskLevel, Vec<String>) {
 #[must_use]
 pub fn is_data_processing(action: &str, data_categories: &[String]) -> bool {
     const WORDS: [&str; 16] = [
-        "data", "record", "query", "read", "write", "export", "import", "select", "insert", "update", "delete",
-        "get_object", "put_object", "retrieve", "summarise", "summarize",
+        "data",
+        "record",
+        "query",
+        "read",
+        "write",
+        "export",
+        "import",
+        "select",
+        "insert",
+        "update",
+        "delete",
+        "get_object",
+        "put_object",
+        "retrieve",
+        "summarise",
+        "summarize",
     ];
     let action = normalise_action(action);
     !data_categories.is_empty() || WORDS.iter().any(|word| action.contains(word))
@@ -181,7 +199,13 @@ mod tests {
 
     #[test]
     fn actions_are_one_word_however_written() {
-        for text in ["ModelUpdate", "model.update", "model-update", "MODEL_UPDATE", "model update"] {
+        for text in [
+            "ModelUpdate",
+            "model.update",
+            "model-update",
+            "MODEL_UPDATE",
+            "model update",
+        ] {
             assert_eq!(normalise_action(text), "model_update", "{text}");
         }
         assert_eq!(normalise_action("AttachUserPolicy"), "attach_user_policy");

@@ -65,7 +65,12 @@ impl Stored {
     /// A stored finding that the file has not mentioned yet.
     #[must_use]
     pub const fn new(key: u32, state: State, severity: Severity) -> Self {
-        Self { key, state, severity, seen: false }
+        Self {
+            key,
+            state,
+            severity,
+            seen: false,
+        }
     }
 }
 
@@ -93,7 +98,10 @@ impl Matcher {
     /// reopens nothing.
     #[must_use]
     pub fn new(stored: impl IntoIterator<Item = (Fingerprint, Stored)>, historic: bool) -> Self {
-        let mut matcher = Self { historic, ..Self::default() };
+        let mut matcher = Self {
+            historic,
+            ..Self::default()
+        };
         for (fingerprint, finding) in stored {
             matcher.stored.entry(fingerprint).or_default().push(finding);
         }
@@ -105,7 +113,10 @@ impl Matcher {
         let next = self.next.entry(fingerprint).or_insert(0);
         let occurrence = *next;
         *next += 1;
-        let stored = self.stored.get_mut(&fingerprint).and_then(|all| all.get_mut(occurrence as usize));
+        let stored = self
+            .stored
+            .get_mut(&fingerprint)
+            .and_then(|all| all.get_mut(occurrence as usize));
         match stored {
             None => Verdict::Create(occurrence),
             Some(stored) => {
@@ -154,7 +165,10 @@ mod tests {
     fn run(stored: &[(u8, bool)], file: &[u8], mode: Mode) -> (usize, usize, usize, usize) {
         let existing = stored.iter().enumerate().map(|(n, (fp, open))| {
             let state = if *open { State::Open } else { State::Closed };
-            (Fingerprint(u128::from(*fp)), Stored::new(u32::try_from(n).unwrap(), state, Severity::Low))
+            (
+                Fingerprint(u128::from(*fp)),
+                Stored::new(u32::try_from(n).unwrap(), state, Severity::Low),
+            )
         });
         let mut matcher = Matcher::new(existing, false);
         let (mut created, mut seen, mut changed) = (0, 0, 0);
@@ -199,9 +213,15 @@ mod tests {
 
     #[test]
     fn an_older_file_closes_and_reopens_nothing() {
-        let stored = [(Fingerprint(1), Stored::new(0, State::Closed, Severity::Low)), (Fingerprint(2), Stored::new(1, State::Open, Severity::Low))];
+        let stored = [
+            (Fingerprint(1), Stored::new(0, State::Closed, Severity::Low)),
+            (Fingerprint(2), Stored::new(1, State::Open, Severity::Low)),
+        ];
         let mut matcher = Matcher::new(stored, true);
-        assert_eq!(matcher.observe(Fingerprint(1), State::Open, Severity::Low), Verdict::SeenAgain(0));
+        assert_eq!(
+            matcher.observe(Fingerprint(1), State::Open, Severity::Low),
+            Verdict::SeenAgain(0)
+        );
         assert!(matcher.absent(Mode::Snapshot).is_empty());
     }
 

@@ -136,8 +136,15 @@ pub fn tool_name(name: &str) -> String {
         }
     }
     let out = out.trim_end_matches('-');
-    let out = out.strip_suffix("-oss").or_else(|| out.strip_suffix("-pro")).unwrap_or(out);
-    if out.is_empty() { "unknown".to_owned() } else { out.to_owned() }
+    let out = out
+        .strip_suffix("-oss")
+        .or_else(|| out.strip_suffix("-pro"))
+        .unwrap_or(out);
+    if out.is_empty() {
+        "unknown".to_owned()
+    } else {
+        out.to_owned()
+    }
 }
 
 /// A rule id, normalised for matching: the old `AVD-` and `KSV012` forms of Trivy become the present ones.
@@ -149,7 +156,10 @@ pub fn rule_id(tool: &str, rule: &str) -> String {
     }
     let rule = rule.strip_prefix("AVD-").unwrap_or(rule);
     for family in ["KSV", "DS", "KCV"] {
-        if let Some(digits) = rule.strip_prefix(family).filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())) {
+        if let Some(digits) = rule
+            .strip_prefix(family)
+            .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+        {
             return format!("{family}-{digits:0>4}");
         }
     }

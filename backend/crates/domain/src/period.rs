@@ -77,11 +77,18 @@ impl Period {
                     let quarter: u32 = quarter.parse().ok().filter(|q| (1..=4).contains(q))?;
                     (quarter * 3 - 2, 3)
                 }
-                None => (rest.parse().ok().filter(|m| (1..=12).contains(m) && rest.len() == 2)?, 1),
+                None => (
+                    rest.parse().ok().filter(|m| (1..=12).contains(m) && rest.len() == 2)?,
+                    1,
+                ),
             },
         };
         let next = first + months;
-        let end = if next > 12 { month(year + 1, next - 12)? } else { month(year, next)? };
+        let end = if next > 12 {
+            month(year + 1, next - 12)?
+        } else {
+            month(year, next)?
+        };
         Self::new(month(year, first)?, end).ok()
     }
 
@@ -89,7 +96,11 @@ impl Period {
     #[must_use]
     pub fn last_quarter(now: Instant) -> Option<Self> {
         let quarter = now.month0() / 3;
-        let (year, quarter) = if quarter == 0 { (now.year() - 1, 4) } else { (now.year(), quarter) };
+        let (year, quarter) = if quarter == 0 {
+            (now.year() - 1, 4)
+        } else {
+            (now.year(), quarter)
+        };
         Self::named(&format!("{year}-Q{quarter}"))
     }
 

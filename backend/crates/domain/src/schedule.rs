@@ -99,8 +99,14 @@ mod tests {
     #[test]
     fn a_slot_follows_the_clocks() {
         let table = Timetable::parse(DEFAULT_CRON, "Europe/Berlin").unwrap();
-        assert_eq!(table.next_after(at("2026-10-24T05:00:00Z")), Some(at("2026-10-25T05:00:00Z")));
-        assert_eq!(table.next_after(at("2026-10-24T03:00:00Z")), Some(at("2026-10-24T04:00:00Z")));
+        assert_eq!(
+            table.next_after(at("2026-10-24T05:00:00Z")),
+            Some(at("2026-10-25T05:00:00Z"))
+        );
+        assert_eq!(
+            table.next_after(at("2026-10-24T03:00:00Z")),
+            Some(at("2026-10-24T04:00:00Z"))
+        );
     }
 
     #[test]
@@ -115,14 +121,26 @@ mod tests {
     fn missed_slots_are_caught_up_once() {
         let table = Timetable::parse(DEFAULT_CRON, "UTC").unwrap();
         let due = table.due(at("2026-01-01"), at("2026-01-05T06:30:00Z")).unwrap();
-        assert_eq!(due, Due { slot: at("2026-01-05T06:00:00Z"), missed: 4 });
+        assert_eq!(
+            due,
+            Due {
+                slot: at("2026-01-05T06:00:00Z"),
+                missed: 4
+            }
+        );
         assert_eq!(table.due(due.slot, at("2026-01-05T23:00:00Z")), None);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         assert!(matches!(Timetable::parse("x", "UTC"), Err(BadTimetable::Cron(..))));
-        assert!(matches!(Timetable::parse("0 6 * * *", "Mars/Base"), Err(BadTimetable::Zone(_))));
-        assert!(matches!(Timetable::parse("0 6 31 2 *", "UTC"), Err(BadTimetable::Never(_))));
+        assert!(matches!(
+            Timetable::parse("0 6 * * *", "Mars/Base"),
+            Err(BadTimetable::Zone(_))
+        ));
+        assert!(matches!(
+            Timetable::parse("0 6 31 2 *", "UTC"),
+            Err(BadTimetable::Never(_))
+        ));
     }
 }

@@ -25,8 +25,14 @@ pub enum Severity {
 
 impl Severity {
     /// Every severity, worst first.
-    pub const ALL: [Self; 6] =
-        [Self::Critical, Self::High, Self::Medium, Self::Unknown, Self::Low, Self::Informational];
+    pub const ALL: [Self; 6] = [
+        Self::Critical,
+        Self::High,
+        Self::Medium,
+        Self::Unknown,
+        Self::Low,
+        Self::Informational,
+    ];
 
     /// The weight `w` of the scoring definition, clause 2.
     #[must_use]
@@ -69,7 +75,10 @@ impl Severity {
     /// The severity at a rank; an unknown rank is [`Severity::Unknown`].
     #[must_use]
     pub fn from_rank(rank: i16) -> Self {
-        usize::try_from(rank).ok().and_then(|at| Self::ALL.get(at).copied()).unwrap_or(Self::Unknown)
+        usize::try_from(rank)
+            .ok()
+            .and_then(|at| Self::ALL.get(at).copied())
+            .unwrap_or(Self::Unknown)
     }
 
     /// Reads the words that scanners use, in any case. Never fails: what is not known is [`Severity::Unknown`].
@@ -100,7 +109,10 @@ impl Severity {
             ("unknown", Severity::Unknown),
         ];
         let label = label.trim();
-        WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(label)).map_or(Self::Unknown, |(_, s)| *s)
+        WORDS
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(label))
+            .map_or(Self::Unknown, |(_, s)| *s)
     }
 
     /// The severity of a CVSS-like number from 0 to 10 (bands of CVSS v3.1, section 5; 0 is informational).
@@ -126,7 +138,10 @@ impl std::fmt::Display for Severity {
 impl std::str::FromStr for Severity {
     type Err = UnknownSeverity;
     fn from_str(word: &str) -> Result<Self, UnknownSeverity> {
-        Self::ALL.into_iter().find(|s| s.as_str() == word).ok_or_else(|| UnknownSeverity(word.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|s| s.as_str() == word)
+            .ok_or_else(|| UnknownSeverity(word.to_owned()))
     }
 }
 

@@ -54,7 +54,10 @@ impl<'a> Walker<'a> {
         self.buffer.resize(have + CHUNK, 0);
         let mut n = 0;
         while n < CHUNK {
-            let got = self.reader.read(&mut self.buffer[have + n..]).map_err(|e| io_error(&e))?;
+            let got = self
+                .reader
+                .read(&mut self.buffer[have + n..])
+                .map_err(|e| io_error(&e))?;
             if got == 0 {
                 self.ended = true;
                 break;
@@ -99,7 +102,11 @@ impl<'a> Walker<'a> {
     /// An error at the present place.
     pub(crate) fn broken(&mut self, what: impl Into<String>) -> ReadError {
         self.count_lines();
-        ReadError::Broken { line: self.line, offset: self.base + self.at as u64, what: what.into() }
+        ReadError::Broken {
+            line: self.line,
+            offset: self.base + self.at as u64,
+            what: what.into(),
+        }
     }
 
     fn limit(&mut self, what: String) -> ReadError {
@@ -119,7 +126,11 @@ impl<'a> Walker<'a> {
     }
 
     fn unexpected(&mut self, byte: u8, wanted: &str) -> ReadError {
-        let got = if byte.is_ascii_graphic() { format!("'{}'", byte as char) } else { format!("byte 0x{byte:02x}") };
+        let got = if byte.is_ascii_graphic() {
+            format!("'{}'", byte as char)
+        } else {
+            format!("byte 0x{byte:02x}")
+        };
         self.broken(format!("{got} where {wanted} should be"))
     }
 
@@ -214,7 +225,11 @@ impl<'a> Walker<'a> {
             Some(Shape::Array) => self.array(each),
             Some(Shape::Scalar) => {
                 let is_null = self.value()? == b"null";
-                if is_null { Ok(()) } else { Err(self.broken(format!("{what} is not an array"))) }
+                if is_null {
+                    Ok(())
+                } else {
+                    Err(self.broken(format!("{what} is not an array")))
+                }
             }
             _ => Err(self.broken(format!("{what} is not an array"))),
         }
@@ -233,12 +248,18 @@ impl<'a> Walker<'a> {
         self.line += memchr::memchr_iter(b'\n', &self.buffer[self.counted..range.start]).count() as u64;
         self.counted = range.start;
         let length = u32::try_from(range.len()).unwrap_or(u32::MAX);
-        let place = Place { offset: self.base + range.start as u64, length, line: self.line };
+        let place = Place {
+            offset: self.base + range.start as u64,
+            length,
+            line: self.line,
+        };
         Ok((&self.buffer[range], place))
     }
 
     fn span(&mut self) -> Result<std::ops::Range<usize>, ReadError> {
-        let Some(first) = self.peek()? else { return Err(self.broken("the file ends where a value should be")) };
+        let Some(first) = self.peek()? else {
+            return Err(self.broken("the file ends where a value should be"));
+        };
         self.compact();
         let start = self.at;
         let end = match first {
@@ -255,7 +276,11 @@ impl<'a> Walker<'a> {
         if self.buffer.len() - start > self.limits.record {
             return Err(self.limit(format!("a record is larger than {} bytes", self.limits.record)));
         }
-        if self.more()? { Ok(()) } else { Err(self.broken("the file ends inside a value")) }
+        if self.more()? {
+            Ok(())
+        } else {
+            Err(self.broken("the file ends inside a value"))
+        }
     }
 
     fn end_of_string(&mut self, start: usize) -> Result<usize, ReadError> {

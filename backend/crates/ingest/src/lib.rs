@@ -100,5 +100,8 @@ pub fn read(
     let format = recognise(source, format, limits)?;
     sink.recognised(format);
     (format.read)(source, limits, sink)?;
-    Ok(Recognised { format: format.name, kind: format.kind })
+    Ok(Recognised {
+        format: format.name,
+        kind: format.kind,
+    })
 }

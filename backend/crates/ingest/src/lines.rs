@@ -32,7 +32,10 @@ pub(crate) fn each_line(
         }
         buffer.truncate(have + n);
         if buffer.len() - start > limits.record && memchr::memchr(b'\n', &buffer).is_none() {
-            return Err(ReadError::Limit { line: line + 1, what: format!("a line is longer than {} bytes", limits.record) });
+            return Err(ReadError::Limit {
+                line: line + 1,
+                what: format!("a line is longer than {} bytes", limits.record),
+            });
         }
         loop {
             let end = memchr::memchr(b'\n', &buffer[start..]).map(|n| start + n);
@@ -43,17 +46,30 @@ pub(crate) fn each_line(
             };
             line += 1;
             let text = buffer[start..stop].trim_ascii();
-            let place =
-                Place { offset: base + start as u64, length: u32::try_from(text.len()).unwrap_or(u32::MAX), line };
+            let place = Place {
+                offset: base + start as u64,
+                length: u32::try_from(text.len()).unwrap_or(u32::MAX),
+                line,
+            };
             if !text.is_empty()
                 && let Err(why) = each(text, place, sink)?
             {
                 let last = end.is_none();
-                let why = if last { format!("{why} (the last line has no end: it may still be written to)") } else { why };
-                sink.reject(Rejection { at: format!("line {line}"), why })?;
+                let why = if last {
+                    format!("{why} (the last line has no end: it may still be written to)")
+                } else {
+                    why
+                };
+                sink.reject(Rejection {
+                    at: format!("line {line}"),
+                    why,
+                })?;
                 rejected += 1;
                 if rejected > limits.rejected {
-                    return Err(ReadError::Limit { line, what: format!("more than {} records are rejected", limits.rejected) });
+                    return Err(ReadError::Limit {
+                        line,
+                        what: format!("more than {} records are rejected", limits.rejected),
+                    });
                 }
             }
             start = (stop + 1).min(buffer.len());

@@ -14,16 +14,6 @@ use std::borrow::Cow;
 #[serde(transparent)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// A text, or the empty text where the field holds anything else.
-pub(crate) fn lenient_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) => text,
-        serde_json::Value::Number(number) => number.to_string(),
-        serde_json::Value::Bool(flag) => flag.to_string(),
-        _ => String::new(),
-    })
-}
-
 /// `null` is the default.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(d).map(Option::unwrap_or_default)
@@ -43,7 +33,9 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
             return Some(time.and_utc());
         }
     }
-    let date = ["%Y-%m-%d", "%d/%m/%Y"].iter().find_map(|form| chrono::NaiveDate::parse_from_str(text, form).ok());
+    let date = ["%Y-%m-%d", "%d/%m/%Y"]
+        .iter()
+        .find_map(|form| chrono::NaiveDate::parse_from_str(text, form).ok());
     if let Some(date) = date {
         return date.and_hms_opt(0, 0, 0).map(|t| t.and_utc());
     }
@@ -101,10 +93,15 @@ impl Records<'_> {
     ) -> Result<(), ReadError> {
         let prefix = crate::source::prefix(source, limits)?;
         if crate::sniff::is_lines(&prefix) {
-            return each_line(source, limits, sink, |text, place, sink| self.line(text, place, sink, &mut each));
+            return each_line(source, limits, sink, |text, place, sink| {
+                self.line(text, place, sink, &mut each)
+            });
         }
         let sniff = crate::sniff::Sniff::of(&prefix);
-        let nested = self.keys.iter().any(|key| sniff.json.as_ref().is_some_and(|value| value.get(key).is_some()));
+        let nested = self
+            .keys
+            .iter()
+            .any(|key| sniff.json.as_ref().is_some_and(|value| value.get(key).is_some()));
         let mut walker = Walker::open(source, limits)?;
         let mut rejected = 0;
         while let Some(shape) = walker.shape()? {
@@ -165,10 +162,16 @@ pub(crate) fn one(
         if let Some(error) = syntax.filter(serde_json::Error::is_syntax) {
             return Err(walker.broken(format!("not JSON: {error}")));
         }
-        sink.reject(Rejection { at: format!("line {}, byte {}", place.line, place.offset), why })?;
+        sink.reject(Rejection {
+            at: format!("line {}, byte {}", place.line, place.offset),
+            why,
+        })?;
         *rejected += 1;
         if *rejected > limits.rejected {
-            return Err(ReadError::Limit { line: place.line, what: format!("more than {} records are rejected", limits.rejected) });
+            return Err(ReadError::Limit {
+                line: place.line,
+                what: format!("more than {} records are rejected", limits.rejected),
+            });
         }
     }
     Ok(())

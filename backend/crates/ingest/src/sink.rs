@@ -93,7 +93,10 @@ impl Counter {
     #[must_use]
     pub fn new() -> Self {
         let severity = Severity::ALL.into_iter().map(|s| (s.as_str(), 0)).collect();
-        Self { severity, ..Self::default() }
+        Self {
+            severity,
+            ..Self::default()
+        }
     }
 }
 

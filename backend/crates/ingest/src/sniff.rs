@@ -19,10 +19,21 @@ impl Sniff {
         let text = String::from_utf8_lossy(prefix);
         let trimmed = text.trim_start();
         let json = matches!(trimmed.as_bytes().first(), Some(b'{' | b'[' | b'n'))
-            .then(|| Partial { bytes: trimmed.as_bytes(), at: 0, depth: 0 }.value())
+            .then(|| {
+                Partial {
+                    bytes: trimmed.as_bytes(),
+                    at: 0,
+                    depth: 0,
+                }
+                .value()
+            })
             .flatten();
         let header = if json.is_none() { header(trimmed) } else { Vec::new() };
-        Self { json, header, blank: trimmed.is_empty() }
+        Self {
+            json,
+            header,
+            blank: trimmed.is_empty(),
+        }
     }
 
     /// The first record: the value itself, or the first element of an array.
@@ -54,7 +65,9 @@ impl Sniff {
 /// Whether each line is a JSON value of its own.
 pub(crate) fn is_lines(prefix: &[u8]) -> bool {
     let text = prefix.trim_ascii_start();
-    let Some(end) = memchr::memchr(b'\n', text) else { return false };
+    let Some(end) = memchr::memchr(b'\n', text) else {
+        return false;
+    };
     let first = text[..end].trim_ascii_end();
     let rest = text[end..].trim_ascii_start();
     let whole = first.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok();
@@ -63,11 +76,17 @@ pub(crate) fn is_lines(prefix: &[u8]) -> bool {
 
 fn header(text: &str) -> Vec<String> {
     let line = text.lines().next().unwrap_or_default();
-    let separator = if line.matches(';').count() > line.matches(',').count() { ';' } else { ',' };
+    let separator = if line.matches(';').count() > line.matches(',').count() {
+        ';'
+    } else {
+        ','
+    };
     if !line.contains(separator) {
         return Vec::new();
     }
-    line.split(separator).map(|field| field.trim().trim_matches('"').to_ascii_lowercase()).collect()
+    line.split(separator)
+        .map(|field| field.trim().trim_matches('"').to_ascii_lowercase())
+        .collect()
 }
 
 /// Reads JSON that may end anywhere; what is there by then is kept.
@@ -170,7 +189,11 @@ impl Partial<'_> {
 
     fn word(&mut self) -> Option<Value> {
         let start = self.at;
-        while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
+        while self
+            .bytes
+            .get(self.at)
+            .is_some_and(|b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
+        {
             self.at += 1;
         }
         let word = &self.bytes[start..self.at];

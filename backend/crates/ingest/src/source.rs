@@ -42,7 +42,10 @@ const EXPANSION_FLOOR: u64 = 32 << 20;
 
 pub(crate) fn prefix(source: &dyn Source, limits: &Limits) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
-    inflated(source, limits)?.take(PREFIX).read_to_end(&mut bytes).map_err(|e| io_error(&e))?;
+    inflated(source, limits)?
+        .take(PREFIX)
+        .read_to_end(&mut bytes)
+        .map_err(|e| io_error(&e))?;
     Ok(bytes)
 }
 
@@ -55,11 +58,22 @@ pub(crate) fn inflated<'a>(source: &'a dyn Source, limits: &Limits) -> Result<Bo
     drop(first);
     let raw = open()?;
     if have == 2 && magic == [0x1f, 0x8b] {
-        let counted = Counted { inner: BufReader::with_capacity(256 << 10, raw), read: 0 };
-        let reader = Bounded { inner: MultiGzDecoder::new(counted), limits: *limits, out: 0 };
+        let counted = Counted {
+            inner: BufReader::with_capacity(256 << 10, raw),
+            read: 0,
+        };
+        let reader = Bounded {
+            inner: MultiGzDecoder::new(counted),
+            limits: *limits,
+            out: 0,
+        };
         return Ok(Box::new(without_bom(reader)?));
     }
-    Ok(Box::new(without_bom(Capped { inner: raw, left: limits.inflated, limit: limits.inflated })?))
+    Ok(Box::new(without_bom(Capped {
+        inner: raw,
+        left: limits.inflated,
+        limit: limits.inflated,
+    })?))
 }
 
 fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -78,7 +92,9 @@ fn without_bom<'a>(mut reader: impl Read + Send + 'a) -> Result<impl Read + Send
     let have = fill(&mut reader, &mut head).map_err(|error| io_error(&error))?;
     head.truncate(have);
     if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-        return Err(ReadError::Unrecognised("the file is UTF-16; convert it to UTF-8".to_owned()));
+        return Err(ReadError::Unrecognised(
+            "the file is UTF-16; convert it to UTF-8".to_owned(),
+        ));
     }
     if head == [0xef, 0xbb, 0xbf] {
         head.clear();
@@ -89,7 +105,11 @@ fn without_bom<'a>(mut reader: impl Read + Send + 'a) -> Result<impl Read + Send
 pub(crate) fn io_error(error: &io::Error) -> ReadError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<ReadError>()) {
         Some(own) => own.clone(),
-        None if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+        None if matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        ) =>
+        {
             ReadError::Inflate(format!("the gzip stream is damaged: {error}"))
         }
         None => ReadError::Io(Arc::new(io::Error::new(error.kind(), error.to_string()))),
@@ -132,10 +152,16 @@ impl<R: Read> Read for Bounded<R> {
         let came = self.inner.get_ref().read.max(1);
         let limits = &self.limits;
         if self.out > limits.inflated {
-            return Err(refuse(format!("the file inflates to more than {} bytes", limits.inflated)));
+            return Err(refuse(format!(
+                "the file inflates to more than {} bytes",
+                limits.inflated
+            )));
         }
         if self.out > EXPANSION_FLOOR && self.out / came > limits.expansion {
-            return Err(refuse(format!("the file inflates to more than {} times its size", limits.expansion)));
+            return Err(refuse(format!(
+                "the file inflates to more than {} times its size",
+                limits.expansion
+            )));
         }
         Ok(n)
     }
@@ -152,7 +178,9 @@ impl<R: Read> Read for Capped<R> {
         let n = self.inner.read(buffer)?;
         self.left = match self.left.checked_sub(n as u64) {
             Some(left) => left,
-            None => return Err(refuse(format!("the file is larger than {} bytes", self.limit))),
+            None => {
+                return Err(refuse(format!("the file is larger than {} bytes", self.limit)));
+            }
         };
         Ok(n)
     }

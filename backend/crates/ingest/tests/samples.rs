@@ -1,6 +1,13 @@
 //! Real files of other projects, where their folder stands beside this one: every count must hold.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test"
+)]
 
 use affiant_domain::Severity;
 use affiant_ingest::{Counter, FORMATS, FileSource, Limits, read};
@@ -66,14 +73,20 @@ fn every_sample_of_a_known_format_gives_its_counts() {
             problem(format!("recognised as {:?}", counter.format));
         }
         if got != want {
-            problem(format!("{got} instead of {expected}; rejected {:?}", counter.rejected.first()));
+            problem(format!(
+                "{got} instead of {expected}; rejected {:?}",
+                counter.rejected.first()
+            ));
         }
         if !is_audit && open != "-" && counter.open != open.parse::<u64>().unwrap() {
             problem(format!("{} open instead of {open}", counter.open));
         }
         let text = std::fs::read(folder.join(file)).unwrap();
         let scored = text.windows(17).any(|window| window == b"security-severity");
-        if !is_audit && !scored && let Some(wanted) = wanted_severities(format, histogram) {
+        if !is_audit
+            && !scored
+            && let Some(wanted) = wanted_severities(format, histogram)
+        {
             let got: BTreeMap<_, _> = counter.severity.into_iter().filter(|(_, n)| *n > 0).collect();
             if got != wanted && !file.contains("InvocationOverrides") {
                 problem(format!("severities {got:?} instead of {wanted:?}"));

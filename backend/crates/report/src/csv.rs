@@ -3,7 +3,14 @@
 use crate::{RenderError, Report};
 
 /// The tables of a report.
-pub const TABLES: [&str; 6] = ["requirements", "findings", "audit_events", "metrics", "changes", "recommendations"];
+pub const TABLES: [&str; 6] = [
+    "requirements",
+    "findings",
+    "audit_events",
+    "metrics",
+    "changes",
+    "recommendations",
+];
 
 pub(crate) fn render(report: &Report, name: &str) -> Result<Vec<u8>, RenderError> {
     let name = if name.is_empty() { "requirements" } else { name };
@@ -13,14 +20,21 @@ pub(crate) fn render(report: &Report, name: &str) -> Result<Vec<u8>, RenderError
     for row in rows {
         writer.write_record(row.iter().map(|cell| neutral(cell).into_owned()))?;
     }
-    writer.into_inner().map_err(|error| RenderError::Csv(error.into_error().into()))
+    writer
+        .into_inner()
+        .map_err(|error| RenderError::Csv(error.into_error().into()))
 }
 
 /// A text that no spreadsheet takes for a formula; numbers stay as they are.
 fn neutral(cell: &str) -> std::borrow::Cow<'_, str> {
-    let risky = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
-        || cell.trim_start().starts_with('=');
-    if risky && cell.parse::<f64>().is_err() { format!("'{cell}").into() } else { cell.into() }
+    let risky = cell.starts_with([
+        '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ]) || cell.trim_start().starts_with('=');
+    if risky && cell.parse::<f64>().is_err() {
+        format!("'{cell}").into()
+    } else {
+        cell.into()
+    }
 }
 
 fn number(value: Option<f64>) -> String {
@@ -44,7 +58,18 @@ pub fn table(report: &Report, name: &str) -> Option<(Vec<&'static str>, Vec<Vec<
 type Table = (Vec<&'static str>, Vec<Vec<String>>);
 
 fn requirements(report: &Report) -> Table {
-    let head = vec!["id", "label", "group", "title", "status", "score", "coverage", "waived", "failing_controls", "not_applicable_because"];
+    let head = vec![
+        "id",
+        "label",
+        "group",
+        "title",
+        "status",
+        "score",
+        "coverage",
+        "waived",
+        "failing_controls",
+        "not_applicable_because",
+    ];
     let rows = report.requirements.iter().map(|r| {
         vec![
             r.id.clone(),
@@ -64,7 +89,18 @@ fn requirements(report: &Report) -> Table {
 
 fn findings(report: &Report) -> Table {
     let head = vec![
-        "id", "project", "asset", "tool", "rule", "title", "location", "severity", "status", "opened_at", "closed_at", "requirements",
+        "id",
+        "project",
+        "asset",
+        "tool",
+        "rule",
+        "title",
+        "location",
+        "severity",
+        "status",
+        "opened_at",
+        "closed_at",
+        "requirements",
     ];
     let rows = report.findings.items.iter().map(|f| {
         vec![
@@ -117,19 +153,31 @@ fn metrics(report: &Report) -> Table {
     ];
     let definition = |name: &str| {
         let name = if name.starts_with("bounds") { "bounds" } else { name };
-        report.definitions.iter().find(|d| d.name == name).map_or_else(String::new, |d| d.definition.clone())
+        report
+            .definitions
+            .iter()
+            .find(|d| d.name == name)
+            .map_or_else(String::new, |d| d.definition.clone())
     };
-    let rows = values.into_iter().map(|(name, value)| vec![name.to_owned(), value, definition(name)]);
+    let rows = values
+        .into_iter()
+        .map(|(name, value)| vec![name.to_owned(), value, definition(name)]);
     (vec!["metric", "value", "definition"], rows.collect())
 }
 
 fn changes(report: &Report) -> Table {
-    let rows = report.changes.iter().map(|c| vec![c.from.to_rfc3339(), c.opened.to_string(), c.closed.to_string()]);
+    let rows = report
+        .changes
+        .iter()
+        .map(|c| vec![c.from.to_rfc3339(), c.opened.to_string(), c.closed.to_string()]);
     (vec!["from", "opened", "closed"], rows.collect())
 }
 
 fn recommendations(report: &Report) -> Table {
-    let rows = report.recommendations.iter().map(|r| vec![r.title.clone(), r.reason.clone(), r.raises.clone(), r.gain.to_string()]);
+    let rows = report
+        .recommendations
+        .iter()
+        .map(|r| vec![r.title.clone(), r.reason.clone(), r.raises.clone(), r.gain.to_string()]);
     (vec!["title", "reason", "raises", "gain"], rows.collect())
 }
 
@@ -139,7 +187,15 @@ mod tests {
 
     #[test]
     fn formulas_are_neutral_and_numbers_unharmed() {
-        for cell in ["=1+1", "+1+1", "@SUM(1)", "\t=1", " =1", "\u{ff1d}1+1", "=cmd|'/c calc'!A0"] {
+        for cell in [
+            "=1+1",
+            "+1+1",
+            "@SUM(1)",
+            "\t=1",
+            " =1",
+            "\u{ff1d}1+1",
+            "=cmd|'/c calc'!A0",
+        ] {
             assert!(neutral(cell).starts_with('\''), "{cell}");
         }
         assert_eq!(neutral("-5"), "-5");

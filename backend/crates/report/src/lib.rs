@@ -8,8 +8,8 @@ mod pdf;
 
 pub use csv::{TABLES, table};
 pub use model::{
-    Change, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine, Recommendation, Report,
-    ReportingPeriod, RequirementLine, TrendPoint,
+    Change, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
+    Recommendation, Report, ReportingPeriod, RequirementLine, TrendPoint,
 };
 
 /// Why a report cannot be rendered.
@@ -42,9 +42,21 @@ pub struct Format {
 
 /// Every format.
 pub static FORMATS: [Format; 3] = [
-    Format { name: "json", media_type: "application/json", render: |report, _| Ok(serde_json::to_vec_pretty(report)?) },
-    Format { name: "csv", media_type: "text/csv; charset=utf-8", render: csv::render },
-    Format { name: "pdf", media_type: "application/pdf", render: |report, _| pdf::render(report) },
+    Format {
+        name: "json",
+        media_type: "application/json",
+        render: |report, _| Ok(serde_json::to_vec_pretty(report)?),
+    },
+    Format {
+        name: "csv",
+        media_type: "text/csv; charset=utf-8",
+        render: csv::render,
+    },
+    Format {
+        name: "pdf",
+        media_type: "application/pdf",
+        render: |report, _| pdf::render(report),
+    },
 ];
 
 /// The format of this name.

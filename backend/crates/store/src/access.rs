@@ -79,7 +79,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn add_session(&self, row: session::Model) -> Result<(), StoreError> {
-        session::Entity::insert(session::ActiveModel::from(row)).exec_without_returning(&self.write).await?;
+        session::Entity::insert(session::ActiveModel::from(row))
+            .exec_without_returning(&self.write)
+            .await?;
         Ok(())
     }
 
@@ -186,11 +188,20 @@ impl Store {
             body: Set(Vec::new()),
             created_at: Set(micros(now)),
         };
-        let once = OnConflict::columns([idempotency::Column::Owner, idempotency::Column::Key]).do_nothing().to_owned();
-        if idempotency::Entity::insert(row).on_conflict(once).exec_without_returning(&self.write).await? == 1 {
+        let once = OnConflict::columns([idempotency::Column::Owner, idempotency::Column::Key])
+            .do_nothing()
+            .to_owned();
+        if idempotency::Entity::insert(row)
+            .on_conflict(once)
+            .exec_without_returning(&self.write)
+            .await?
+            == 1
+        {
             return Ok(Held::Fresh);
         }
-        let found = idempotency::Entity::find_by_id((owner.to_owned(), key.to_owned())).one(&self.write).await?;
+        let found = idempotency::Entity::find_by_id((owner.to_owned(), key.to_owned()))
+            .one(&self.write)
+            .await?;
         Ok(match found {
             None => Held::Running,
             Some(kept) if kept.request != request => Held::Other,
@@ -203,7 +214,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn keep_answer(&self, owner: &str, key: &str, status: u16, content_type: &str, body: &[u8]) -> Result<(), StoreError> {
+    pub async fn keep_answer(
+        &self,
+        owner: &str,
+        key: &str,
+        status: u16,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
         idempotency::Entity::update_many()
             .col_expr(idempotency::Column::Status, Expr::value(i32::from(status)))
             .col_expr(idempotency::Column::ContentType, Expr::value(content_type))
@@ -220,7 +238,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn release(&self, owner: &str, key: &str) -> Result<(), StoreError> {
-        idempotency::Entity::delete_by_id((owner.to_owned(), key.to_owned())).exec(&self.write).await?;
+        idempotency::Entity::delete_by_id((owner.to_owned(), key.to_owned()))
+            .exec(&self.write)
+            .await?;
         Ok(())
     }
 }

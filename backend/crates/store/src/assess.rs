@@ -116,7 +116,14 @@ impl Scoped<'_> {
             if state_of(column(&row, "first_state")?) == State::Open {
                 let severity = Severity::from_rank(column(&row, "first_severity")?);
                 let n: i64 = column(&row, "n")?;
-                *out.open.entry(FindingGroup { asset, check, severity, waived: false }).or_default() += n.unsigned_abs();
+                *out.open
+                    .entry(FindingGroup {
+                        asset,
+                        check,
+                        severity,
+                        waived: false,
+                    })
+                    .or_default() += n.unsigned_abs();
             }
         }
         Ok(())
@@ -130,10 +137,18 @@ impl Scoped<'_> {
         let mut last: HashMap<Uuid, (FindingGroup, bool, State, Severity)> = HashMap::new();
         for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
             let first = Severity::from_rank(column(&row, "first_severity")?);
-            let group = FindingGroup { asset: column(&row, "asset_id")?, check: column(&row, "check_id")?, severity: first, waived: false };
+            let group = FindingGroup {
+                asset: column(&row, "asset_id")?,
+                check: column(&row, "check_id")?,
+                severity: first,
+                waived: false,
+            };
             let began_open = state_of(column(&row, "first_state")?) == State::Open;
             let state = state_of(column(&row, "state")?);
-            last.insert(column(&row, "id")?, (group, began_open, state, Severity::from_rank(column(&row, "severity")?)));
+            last.insert(
+                column(&row, "id")?,
+                (group, began_open, state, Severity::from_rank(column(&row, "severity")?)),
+            );
         }
         for (began, began_open, state, severity) in last.into_values() {
             if began_open {
@@ -147,11 +162,26 @@ impl Scoped<'_> {
     }
 
     async fn heed_waivers(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
-        let waived: Vec<Uuid> = self.waivers_at(t, k).await?.into_iter().map(|w| w.finding_id).collect::<HashSet<_>>().into_iter().collect();
+        let waived: Vec<Uuid> = self
+            .waivers_at(t, k)
+            .await?
+            .into_iter()
+            .map(|w| w.finding_id)
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .collect();
         for finding in self.finding_histories(&waived, t, k).await? {
-            let open = finding.open.iter().any(|(from, until)| *from <= t && until.is_none_or(|until| t < until));
+            let open = finding
+                .open
+                .iter()
+                .any(|(from, until)| *from <= t && until.is_none_or(|until| t < until));
             if open {
-                let group = FindingGroup { asset: finding.asset, check: finding.check, severity: finding.severity, waived: false };
+                let group = FindingGroup {
+                    asset: finding.asset,
+                    check: finding.check,
+                    severity: finding.severity,
+                    waived: false,
+                };
                 take(&mut out.open, group, 1);
                 *out.open.entry(FindingGroup { waived: true, ..group }).or_default() += 1;
             }
@@ -218,12 +248,22 @@ impl Scoped<'_> {
                 at: column(&row, "at")?,
             });
         }
-        let lists: Vec<String> = out.scans.iter().map(|scan| scan.checklist.clone()).collect::<HashSet<_>>().into_iter().collect();
+        let lists: Vec<String> = out
+            .scans
+            .iter()
+            .map(|scan| scan.checklist.clone())
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .collect();
         for chunk in lists.chunks(500) {
-            let sql = format!("SELECT digest, body FROM checklist WHERE digest IN ({})", marks(chunk.len()));
+            let sql = format!(
+                "SELECT digest, body FROM checklist WHERE digest IN ({})",
+                marks(chunk.len())
+            );
             for row in rows(&self.store.read, &sql, chunk.iter().map(|d| d.clone().into()).collect()).await? {
                 let body: String = column(&row, "body")?;
-                out.checklists.insert(column(&row, "digest")?, serde_json::from_str(&body).unwrap_or_default());
+                out.checklists
+                    .insert(column(&row, "digest")?, serde_json::from_str(&body).unwrap_or_default());
             }
         }
         Ok(())
@@ -261,7 +301,8 @@ impl Scoped<'_> {
         for chunk in ids.chunks(1000) {
             let query = checks::Entity::find().filter(checks::Column::Id.is_in(chunk.iter().copied()));
             for row in query.all(&self.store.read).await? {
-                let check = serde_json::from_str(&row.body).map_err(|e| StoreError::Damaged(format!("check {}: {e}", row.id)))?;
+                let check = serde_json::from_str(&row.body)
+                    .map_err(|e| StoreError::Damaged(format!("check {}: {e}", row.id)))?;
                 found.insert(row.id, check);
             }
         }
@@ -276,7 +317,12 @@ impl Scoped<'_> {
         let mut out = Vec::new();
         for chunk in ids.chunks(500) {
             let marks = marks(chunk.len());
-            let bind = |first: Vec<Value>| first.into_iter().chain(chunk.iter().map(|id| Value::from(*id))).collect::<Vec<_>>();
+            let bind = |first: Vec<Value>| {
+                first
+                    .into_iter()
+                    .chain(chunk.iter().map(|id| Value::from(*id)))
+                    .collect::<Vec<_>>()
+            };
             let sql = format!(
                 "SELECT finding_id, at, state, severity FROM transition WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
                  AND finding_id IN ({marks}) ORDER BY at, id"
@@ -297,11 +343,21 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn evidence_findings(&self, after: Option<Uuid>, limit: u64, t: i64, k: i64) -> Result<Vec<EvidenceFinding>, StoreError> {
+    pub async fn evidence_findings(
+        &self,
+        after: Option<Uuid>,
+        limit: u64,
+        t: i64,
+        k: i64,
+    ) -> Result<Vec<EvidenceFinding>, StoreError> {
         let sql = "SELECT id FROM finding WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND id > ? ORDER BY id LIMIT ?";
         let mut values = self.bound(t, k);
         values.extend([after.unwrap_or(Uuid::nil()).into(), limit.cast_signed().into()]);
-        let ids = rows(&self.store.read, sql, values).await?.iter().map(|row| column(row, "id")).collect::<Result<Vec<Uuid>, _>>()?;
+        let ids = rows(&self.store.read, sql, values)
+            .await?
+            .iter()
+            .map(|row| column(row, "id"))
+            .collect::<Result<Vec<Uuid>, _>>()?;
         self.finding_histories(&ids, t, k).await
     }
 }
@@ -320,7 +376,11 @@ type Changes = HashMap<Uuid, Vec<(i64, State, Severity)>>;
 fn group_changes(rows: Vec<sea_orm::QueryResult>) -> Result<Changes, StoreError> {
     let mut changes = Changes::new();
     for row in rows {
-        let change = (column(&row, "at")?, state_of(column(&row, "state")?), Severity::from_rank(column(&row, "severity")?));
+        let change = (
+            column(&row, "at")?,
+            state_of(column(&row, "state")?),
+            Severity::from_rank(column(&row, "severity")?),
+        );
         changes.entry(column(&row, "finding_id")?).or_default().push(change);
     }
     Ok(changes)

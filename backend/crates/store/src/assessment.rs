@@ -30,12 +30,17 @@ pub struct NewAssessment<'a> {
 /// JSON, compressed.
 pub(crate) fn pack(json: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(json).and_then(|()| encoder.finish()).map_err(|e| StoreError::Damaged(e.to_string()))
+    encoder
+        .write_all(json)
+        .and_then(|()| encoder.finish())
+        .map_err(|e| StoreError::Damaged(e.to_string()))
 }
 
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut json = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut json).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    GzDecoder::new(bytes)
+        .read_to_end(&mut json)
+        .map_err(|e| StoreError::Damaged(e.to_string()))?;
     Ok(json)
 }
 
@@ -45,11 +50,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn keep_catalogue(&self, digest: &str, sources: &[u8], now: Instant) -> Result<(), StoreError> {
-        if catalogue::Entity::find_by_id(digest).select_only().column(catalogue::Column::Digest).into_tuple::<String>().one(&self.read).await?.is_some() {
+        if catalogue::Entity::find_by_id(digest)
+            .select_only()
+            .column(catalogue::Column::Digest)
+            .into_tuple::<String>()
+            .one(&self.read)
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
-        let row = catalogue::ActiveModel { digest: Set(digest.to_owned()), body: Set(pack(sources)?), recorded_at: Set(micros(now)) };
-        let insert = catalogue::Entity::insert(row).on_conflict(OnConflict::column(catalogue::Column::Digest).do_nothing().to_owned());
+        let row = catalogue::ActiveModel {
+            digest: Set(digest.to_owned()),
+            body: Set(pack(sources)?),
+            recorded_at: Set(micros(now)),
+        };
+        let insert = catalogue::Entity::insert(row)
+            .on_conflict(OnConflict::column(catalogue::Column::Digest).do_nothing().to_owned());
         insert.exec_without_returning(&self.write).await?;
         Ok(())
     }
@@ -69,7 +86,11 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn store_assessment(&self, new: &NewAssessment<'_>, now: Instant) -> Result<assessment::Model, StoreError> {
+    pub async fn store_assessment(
+        &self,
+        new: &NewAssessment<'_>,
+        now: Instant,
+    ) -> Result<assessment::Model, StoreError> {
         let score = new.score;
         let row = assessment::ActiveModel {
             id: Set(Uuid::now_v7()),
@@ -99,7 +120,10 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn assessment(&self, id: Uuid) -> Result<Option<(assessment::Model, FrameworkScore)>, StoreError> {
-        let found = assessment::Entity::find_by_id(id).filter(assessment::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?;
+        let found = assessment::Entity::find_by_id(id)
+            .filter(assessment::Column::ProjectId.eq(self.project.0))
+            .one(&self.store.read)
+            .await?;
         found.map(with_score).transpose()
     }
 
@@ -107,7 +131,11 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn latest_assessment(&self, framework: &str, at: Instant) -> Result<Option<(assessment::Model, FrameworkScore)>, StoreError> {
+    pub async fn latest_assessment(
+        &self,
+        framework: &str,
+        at: Instant,
+    ) -> Result<Option<(assessment::Model, FrameworkScore)>, StoreError> {
         let found = assessment::Entity::find()
             .filter(assessment::Column::ProjectId.eq(self.project.0))
             .filter(assessment::Column::Framework.eq(framework))
@@ -129,7 +157,9 @@ impl Scoped<'_> {
         if let Some(framework) = framework {
             query = query.filter(assessment::Column::Framework.eq(framework));
         }
-        let query = query.order_by_desc(assessment::Column::AsOf).order_by_desc(assessment::Column::Id);
+        let query = query
+            .order_by_desc(assessment::Column::AsOf)
+            .order_by_desc(assessment::Column::Id);
         Ok(query.limit(limit).all(&self.store.read).await?)
     }
 
@@ -138,7 +168,11 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     #[allow(clippy::type_complexity, reason = "a row of numbers")]
-    pub async fn trend(&self, framework: &str, since: Instant) -> Result<Vec<(i64, Option<f64>, f64, f64, f64)>, StoreError> {
+    pub async fn trend(
+        &self,
+        framework: &str,
+        since: Instant,
+    ) -> Result<Vec<(i64, Option<f64>, f64, f64, f64)>, StoreError> {
         Ok(assessment::Entity::find()
             .filter(assessment::Column::ProjectId.eq(self.project.0))
             .filter(assessment::Column::Framework.eq(framework))
@@ -160,6 +194,7 @@ impl Scoped<'_> {
 
 fn with_score(row: assessment::Model) -> Result<(assessment::Model, FrameworkScore), StoreError> {
     let json = unpack(&row.body)?;
-    let score = serde_json::from_slice(&json).map_err(|e| StoreError::Damaged(format!("assessment {}: {e}", row.id)))?;
+    let score =
+        serde_json::from_slice(&json).map_err(|e| StoreError::Damaged(format!("assessment {}: {e}", row.id)))?;
     Ok((row, score))
 }

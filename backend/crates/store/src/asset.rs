@@ -98,7 +98,12 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn asset_scopes(&self, framework: &str, at: Instant, known: Instant) -> Result<Vec<asset_scope::Model>, StoreError> {
+    pub async fn asset_scopes(
+        &self,
+        framework: &str,
+        at: Instant,
+        known: Instant,
+    ) -> Result<Vec<asset_scope::Model>, StoreError> {
         Ok(asset_scope::Entity::find()
             .filter(asset_scope::Column::ProjectId.eq(self.project.0))
             .filter(asset_scope::Column::Framework.eq(framework))
@@ -140,7 +145,11 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn requirement_scopes(&self, at: Instant, known: Instant) -> Result<Vec<requirement_scope::Model>, StoreError> {
+    pub async fn requirement_scopes(
+        &self,
+        at: Instant,
+        known: Instant,
+    ) -> Result<Vec<requirement_scope::Model>, StoreError> {
         Ok(requirement_scope::Entity::find()
             .filter(requirement_scope::Column::ProjectId.eq(self.project.0))
             .filter(requirement_scope::Column::At.lte(micros(at)))

@@ -37,7 +37,13 @@ impl From<DbErr> for StoreError {
         let text = error.to_string();
         let lower = text.to_lowercase();
         const AWAY: [&str; 8] = [
-            "connection refused", "timed out", "timeout", "pool", "broken pipe", "database or disk is full", "terminating connection",
+            "connection refused",
+            "timed out",
+            "timeout",
+            "pool",
+            "broken pipe",
+            "database or disk is full",
+            "terminating connection",
             "starting up",
         ];
         match &error {
@@ -54,7 +60,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database cannot be reached or migrated.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let store = if url.starts_with("sqlite:") { Self::sqlite(url).await? } else { Self::postgres(url).await? };
+        let store = if url.starts_with("sqlite:") {
+            Self::sqlite(url).await?
+        } else {
+            Self::postgres(url).await?
+        };
         store.migrate().await?;
         Ok(store)
     }
@@ -79,14 +89,23 @@ impl Store {
                 });
             Database::connect(options)
         };
-        Ok(Self { write: open(1).await?, read: open(4).await? })
+        Ok(Self {
+            write: open(1).await?,
+            read: open(4).await?,
+        })
     }
 
     async fn postgres(url: &str) -> Result<Self, StoreError> {
         let mut options = ConnectOptions::new(url.to_owned());
-        options.max_connections(16).acquire_timeout(Duration::from_secs(2)).sqlx_logging(false);
+        options
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(2))
+            .sqlx_logging(false);
         let pool = Database::connect(options).await?;
-        Ok(Self { write: pool.clone(), read: pool })
+        Ok(Self {
+            write: pool.clone(),
+            read: pool,
+        })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

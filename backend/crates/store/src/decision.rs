@@ -3,8 +3,8 @@
 use crate::entity::{attestation, finding, waiver};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
 /// A waiver to request.
@@ -84,7 +84,10 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn decide_waiver(&self, id: Uuid, approve: bool, actor: &str, now: Instant) -> Result<bool, StoreError> {
         let done = waiver::Entity::update_many()
-            .col_expr(waiver::Column::State, Expr::value(if approve { "approved" } else { "refused" }))
+            .col_expr(
+                waiver::Column::State,
+                Expr::value(if approve { "approved" } else { "refused" }),
+            )
             .col_expr(waiver::Column::DecidedBy, Expr::value(actor))
             .col_expr(waiver::Column::DecidedAt, Expr::value(micros(now)))
             .filter(waiver::Column::Id.eq(id))
@@ -121,7 +124,11 @@ impl Scoped<'_> {
         if let Some(finding) = finding {
             query = query.filter(waiver::Column::FindingId.eq(finding));
         }
-        Ok(query.order_by_desc(waiver::Column::Id).limit(limit).all(&self.store.read).await?)
+        Ok(query
+            .order_by_desc(waiver::Column::Id)
+            .limit(limit)
+            .all(&self.store.read)
+            .await?)
     }
 
     /// One waiver.
@@ -129,7 +136,10 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn waiver(&self, id: Uuid) -> Result<Option<waiver::Model>, StoreError> {
-        Ok(waiver::Entity::find_by_id(id).filter(waiver::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?)
+        Ok(waiver::Entity::find_by_id(id)
+            .filter(waiver::Column::ProjectId.eq(self.project.0))
+            .one(&self.store.read)
+            .await?)
     }
 
     /// Records an attestation.
@@ -162,7 +172,11 @@ impl Scoped<'_> {
         if let Some(control) = control {
             query = query.filter(attestation::Column::Control.eq(control));
         }
-        Ok(query.order_by_desc(attestation::Column::Id).limit(limit).all(&self.store.read).await?)
+        Ok(query
+            .order_by_desc(attestation::Column::Id)
+            .limit(limit)
+            .all(&self.store.read)
+            .await?)
     }
 
     /// Withdraws an attestation from now on. False where it is not there.

@@ -61,7 +61,13 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn store_events(&self, source: &str, asset: Option<&AssetKey>, events: &[NewEvent], now: Instant) -> Result<u64, StoreError> {
+    pub async fn store_events(
+        &self,
+        source: &str,
+        asset: Option<&AssetKey>,
+        events: &[NewEvent],
+        now: Instant,
+    ) -> Result<u64, StoreError> {
         let tx = self.store.begin().await?;
         let mut wanted: BTreeMap<String, AssetKey> = BTreeMap::new();
         for event in events.iter().filter(|e| asset.is_none() && !e.event.agent.is_empty()) {
@@ -76,7 +82,10 @@ impl Scoped<'_> {
         let ids = intern_assets(&tx, self.project, &keys, first, now).await?;
         let asset_of = |event: &NewEvent| {
             let own = || (!event.event.agent.is_empty()).then(|| AssetKey::resource("agent", &event.event.agent));
-            asset.cloned().or_else(own).and_then(|key| ids.get(&clean(key.as_str())).copied())
+            asset
+                .cloned()
+                .or_else(own)
+                .and_then(|key| ids.get(&clean(key.as_str())).copied())
         };
         let mut created = 0;
         for chunk in events.chunks(100) {
@@ -130,16 +139,28 @@ impl Scoped<'_> {
              ON CONFLICT (project_id, source, event_key) DO NOTHING RETURNING id",
             tuples(COLUMNS, chunk.len())
         );
-        let stored: HashSet<Uuid> =
-            rows(tx, &sql, values).await?.iter().map(|row| column::<Uuid>(row, "id")).collect::<Result<_, _>>()?;
+        let stored: HashSet<Uuid> = rows(tx, &sql, values)
+            .await?
+            .iter()
+            .map(|row| column::<Uuid>(row, "id"))
+            .collect::<Result<_, _>>()?;
         let persons: Vec<(&Uuid, &AuditEvent)> = ids
             .iter()
             .zip(chunk.iter().map(|new| &new.event))
             .filter(|(id, event)| stored.contains(*id) && !(event.user.is_empty() && event.source_ip.is_empty()))
             .collect();
         if !persons.is_empty() {
-            let sql = format!("INSERT INTO audit_event_person (event_id, user_name, source_ip) VALUES {}", tuples(3, persons.len()));
-            let values = persons.iter().flat_map(|(id, event)| [Value::from(**id), clean(&event.user).into(), clean(&event.source_ip).into()]);
+            let sql = format!(
+                "INSERT INTO audit_event_person (event_id, user_name, source_ip) VALUES {}",
+                tuples(3, persons.len())
+            );
+            let values = persons.iter().flat_map(|(id, event)| {
+                [
+                    Value::from(**id),
+                    clean(&event.user).into(),
+                    clean(&event.source_ip).into(),
+                ]
+            });
             run(tx, &sql, values.collect()).await?;
         }
         Ok(stored.len() as u64)
@@ -149,7 +170,13 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn events(&self, period: (i64, i64), risk: &[&str], cursor: Option<&Cursor>, limit: u64) -> Result<Page<EventRow>, StoreError> {
+    pub async fn events(
+        &self,
+        period: (i64, i64),
+        risk: &[&str],
+        cursor: Option<&Cursor>,
+        limit: u64,
+    ) -> Result<Page<EventRow>, StoreError> {
         let mut query = audit_event::Entity::find()
             .filter(audit_event::Column::ProjectId.eq(self.project.0))
             .filter(audit_event::Column::At.gte(period.0))
@@ -159,9 +186,11 @@ impl Scoped<'_> {
         }
         if let Some(cursor) = cursor {
             query = query.filter(
-                Condition::any()
-                    .add(audit_event::Column::At.lt(cursor.sort))
-                    .add(Condition::all().add(audit_event::Column::At.eq(cursor.sort)).add(audit_event::Column::Id.lt(cursor.id))),
+                Condition::any().add(audit_event::Column::At.lt(cursor.sort)).add(
+                    Condition::all()
+                        .add(audit_event::Column::At.eq(cursor.sort))
+                        .add(audit_event::Column::Id.lt(cursor.id)),
+                ),
             );
         }
         let found = query
@@ -173,8 +202,15 @@ impl Scoped<'_> {
         let mut persons: HashMap<Uuid, audit_event_person::Model> = HashMap::new();
         let ids: Vec<Uuid> = found.iter().map(|event| event.id).collect();
         for chunk in ids.chunks(1000) {
-            let query = audit_event_person::Entity::find().filter(audit_event_person::Column::EventId.is_in(chunk.iter().copied()));
-            persons.extend(query.all(&self.store.read).await?.into_iter().map(|person| (person.event_id, person)));
+            let query = audit_event_person::Entity::find()
+                .filter(audit_event_person::Column::EventId.is_in(chunk.iter().copied()));
+            persons.extend(
+                query
+                    .all(&self.store.read)
+                    .await?
+                    .into_iter()
+                    .map(|person| (person.event_id, person)),
+            );
         }
         let items = found
             .into_iter()
@@ -184,7 +220,10 @@ impl Scoped<'_> {
                 EventRow { event, user, source_ip }
             })
             .collect();
-        Ok(Page::cut(items, limit, |row| Cursor { sort: row.event.at, id: row.event.id }))
+        Ok(Page::cut(items, limit, |row| Cursor {
+            sort: row.event.at,
+            id: row.event.id,
+        }))
     }
 
     /// Counts over a period.
@@ -196,17 +235,34 @@ impl Scoped<'_> {
                    count(CASE WHEN risk IN ('HIGH', 'CRITICAL') THEN 1 END) AS high, \
                    count(CASE WHEN is_processing THEN 1 END) AS processing \
                    FROM audit_event WHERE project_id = ? AND at >= ? AND at < ?";
-        let found = rows(&self.store.read, sql, vec![self.project.0.into(), start.into(), end.into()]).await?;
-        let Some(row) = found.first() else { return Ok(EventSummary::default()) };
+        let found = rows(
+            &self.store.read,
+            sql,
+            vec![self.project.0.into(), start.into(), end.into()],
+        )
+        .await?;
+        let Some(row) = found.first() else {
+            return Ok(EventSummary::default());
+        };
         let n = |name: &str| Ok::<u64, StoreError>(column::<i64>(row, name)?.unsigned_abs());
-        Ok(EventSummary { all: n("n")?, agent_operations: n("agents")?, high_risk: n("high")?, processing: n("processing")? })
+        Ok(EventSummary {
+            all: n("n")?,
+            agent_operations: n("agents")?,
+            high_risk: n("high")?,
+            processing: n("processing")?,
+        })
     }
 
     /// The latest time of each kind of event on each asset, up to an instant as it was known: asset, action, outcome, time.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn latest_events(&self, actions: &[String], t: i64, k: i64) -> Result<Vec<(Uuid, String, String, i64)>, StoreError> {
+    pub async fn latest_events(
+        &self,
+        actions: &[String],
+        t: i64,
+        k: i64,
+    ) -> Result<Vec<(Uuid, String, String, i64)>, StoreError> {
         if actions.is_empty() {
             return Ok(Vec::new());
         }
@@ -220,7 +276,14 @@ impl Scoped<'_> {
         let found = rows(&self.store.read, &sql, values).await?;
         found
             .iter()
-            .map(|row| Ok((column(row, "asset_id")?, column(row, "action_key")?, column(row, "outcome")?, column(row, "at")?)))
+            .map(|row| {
+                Ok((
+                    column(row, "asset_id")?,
+                    column(row, "action_key")?,
+                    column(row, "outcome")?,
+                    column(row, "at")?,
+                ))
+            })
             .collect()
     }
 }

@@ -56,15 +56,27 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn findings(&self, filter: &FindingFilter, cursor: Option<&Cursor>, limit: u64) -> Result<Page<FindingRow>, StoreError> {
-        let Some(condition) = self.condition(filter).await? else { return Ok(Page { items: Vec::new(), next: None }) };
+    pub async fn findings(
+        &self,
+        filter: &FindingFilter,
+        cursor: Option<&Cursor>,
+        limit: u64,
+    ) -> Result<Page<FindingRow>, StoreError> {
+        let Some(condition) = self.condition(filter).await? else {
+            return Ok(Page {
+                items: Vec::new(),
+                next: None,
+            });
+        };
         let mut query = finding::Entity::find().filter(condition);
         if let Some(cursor) = cursor {
             let severity = i16::try_from(cursor.sort).unwrap_or(i16::MAX);
             query = query.filter(
-                Condition::any()
-                    .add(finding::Column::Severity.gt(severity))
-                    .add(Condition::all().add(finding::Column::Severity.eq(severity)).add(finding::Column::Id.gt(cursor.id))),
+                Condition::any().add(finding::Column::Severity.gt(severity)).add(
+                    Condition::all()
+                        .add(finding::Column::Severity.eq(severity))
+                        .add(finding::Column::Id.gt(cursor.id)),
+                ),
             );
         }
         let found = query
@@ -74,7 +86,10 @@ impl Scoped<'_> {
             .all(&self.store.read)
             .await?;
         let items = self.dress(found).await?;
-        Ok(Page::cut(items, limit, |row| Cursor { sort: i64::from(row.finding.severity), id: row.finding.id }))
+        Ok(Page::cut(items, limit, |row| Cursor {
+            sort: i64::from(row.finding.severity),
+            id: row.finding.id,
+        }))
     }
 
     /// How many findings there are, by severity.
@@ -82,7 +97,9 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn count_findings(&self, filter: &FindingFilter) -> Result<HashMap<Severity, u64>, StoreError> {
-        let Some(condition) = self.condition(filter).await? else { return Ok(HashMap::new()) };
+        let Some(condition) = self.condition(filter).await? else {
+            return Ok(HashMap::new());
+        };
         let found: Vec<(i16, i64)> = finding::Entity::find()
             .filter(condition)
             .select_only()
@@ -92,7 +109,10 @@ impl Scoped<'_> {
             .into_tuple()
             .all(&self.store.read)
             .await?;
-        Ok(found.into_iter().map(|(rank, n)| (Severity::from_rank(rank), n.unsigned_abs())).collect())
+        Ok(found
+            .into_iter()
+            .map(|(rank, n)| (Severity::from_rank(rank), n.unsigned_abs()))
+            .collect())
     }
 
     /// None where the filter can match nothing.
@@ -105,7 +125,9 @@ impl Scoped<'_> {
             all = all.add(finding::Column::Severity.is_in(filter.severity.iter().map(|s| s.rank())));
         }
         if let Some(key) = &filter.asset {
-            let Some(found) = self.asset(key).await? else { return Ok(None) };
+            let Some(found) = self.asset(key).await? else {
+                return Ok(None);
+            };
             all = all.add(finding::Column::AssetId.eq(found.id));
         }
         if filter.tool.is_some() || filter.rule.is_some() {
@@ -116,8 +138,13 @@ impl Scoped<'_> {
             if let Some(rule) = &filter.rule {
                 wanted = wanted.add(checks::Column::Rule.eq(rule.as_str()));
             }
-            let ids: Vec<i64> =
-                checks::Entity::find().filter(wanted).select_only().column(checks::Column::Id).into_tuple().all(&self.store.read).await?;
+            let ids: Vec<i64> = checks::Entity::find()
+                .filter(wanted)
+                .select_only()
+                .column(checks::Column::Id)
+                .into_tuple()
+                .all(&self.store.read)
+                .await?;
             all = all.add(finding::Column::CheckId.is_in(ids));
         }
         if let Some(ids) = &filter.checks {
@@ -125,7 +152,8 @@ impl Scoped<'_> {
         }
         if let Some(text) = filter.text.as_deref().filter(|text| !text.is_empty()) {
             let pattern = format!("%{}%", escape(text));
-            let like = |column: finding::Column| column.like(sea_orm::sea_query::LikeExpr::new(pattern.clone()).escape('\\'));
+            let like =
+                |column: finding::Column| column.like(sea_orm::sea_query::LikeExpr::new(pattern.clone()).escape('\\'));
             all = all.add(
                 Condition::any()
                     .add(like(finding::Column::Title))
@@ -141,7 +169,10 @@ impl Scoped<'_> {
         let ids: Vec<Uuid> = found.iter().map(|f| f.asset_id).collect();
         let mut keys: HashMap<Uuid, String> = HashMap::new();
         for chunk in ids.chunks(1000) {
-            let assets = asset::Entity::find().filter(asset::Column::Id.is_in(chunk.iter().copied())).all(&self.store.read).await?;
+            let assets = asset::Entity::find()
+                .filter(asset::Column::Id.is_in(chunk.iter().copied()))
+                .all(&self.store.read)
+                .await?;
             keys.extend(assets.into_iter().map(|asset| (asset.id, asset.key)));
         }
         Ok(found
@@ -177,15 +208,23 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn finding(&self, id: Uuid) -> Result<Option<FindingDetail>, StoreError> {
-        let Some(row) = self.findings_by_id(&[id]).await?.pop() else { return Ok(None) };
+        let Some(row) = self.findings_by_id(&[id]).await?.pop() else {
+            return Ok(None);
+        };
         let transitions = transition::Entity::find()
             .filter(transition::Column::FindingId.eq(id))
             .order_by_asc(transition::Column::At)
             .order_by_asc(transition::Column::Id)
             .all(&self.store.read)
             .await?;
-        let import = import::Entity::find_by_id(row.finding.import_id).one(&self.store.read).await?;
-        Ok(Some(FindingDetail { row, transitions, import }))
+        let import = import::Entity::find_by_id(row.finding.import_id)
+            .one(&self.store.read)
+            .await?;
+        Ok(Some(FindingDetail {
+            row,
+            transitions,
+            import,
+        }))
     }
 
     /// Tools and rules of open findings with their counts, most first.
@@ -196,7 +235,10 @@ impl Scoped<'_> {
         let sql = "SELECT c.tool AS tool, count(*) AS n FROM finding f JOIN checks c ON c.id = f.check_id \
                    WHERE f.project_id = ? AND f.state = 0 GROUP BY c.tool ORDER BY n DESC, c.tool";
         let found = rows(&self.store.read, sql, vec![Value::from(self.project.0)]).await?;
-        found.iter().map(|row| Ok((column(row, "tool")?, column::<i64>(row, "n")?.unsigned_abs()))).collect()
+        found
+            .iter()
+            .map(|row| Ok((column(row, "tool")?, column::<i64>(row, "n")?.unsigned_abs())))
+            .collect()
     }
 
     /// Ids of findings that opened or changed in a period, latest first.
@@ -209,13 +251,27 @@ impl Scoped<'_> {
                    UNION ALL SELECT finding_id AS id, at, state FROM transition WHERE project_id = ? AND at >= ? AND at < ?) AS c \
                    ORDER BY at DESC, id LIMIT ?";
         let project = Value::from(self.project.0);
-        let values = vec![project.clone(), start.into(), end.into(), project, start.into(), end.into(), limit.cast_signed().into()];
+        let values = vec![
+            project.clone(),
+            start.into(),
+            end.into(),
+            project,
+            start.into(),
+            end.into(),
+            limit.cast_signed().into(),
+        ];
         let found = rows(&self.store.read, sql, values).await?;
-        found.iter().map(|row| Ok((column(row, "id")?, column(row, "at")?, column(row, "state")?))).collect()
+        found
+            .iter()
+            .map(|row| Ok((column(row, "id")?, column(row, "at")?, column(row, "state")?)))
+            .collect()
     }
 }
 
 /// A text as a literal inside a LIKE pattern.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('\0', "")
+    text.replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_")
+        .replace('\0', "")
 }

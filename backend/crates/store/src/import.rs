@@ -214,7 +214,10 @@ pub(crate) async fn intern_assets(
         run(tx, &insert, values).await?;
         let mut values: Vec<Value> = vec![project.0.into()];
         values.extend(chunk.iter().map(|(key, _)| Value::from(clean(key.as_str()))));
-        let select = format!("SELECT id, key FROM asset WHERE project_id = ? AND key IN ({})", marks(chunk.len()));
+        let select = format!(
+            "SELECT id, key FROM asset WHERE project_id = ? AND key IN ({})",
+            marks(chunk.len())
+        );
         for row in rows(tx, &select, values).await? {
             found.insert(column::<String>(&row, "key")?, column::<Uuid>(&row, "id")?);
         }
@@ -228,7 +231,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn begin_import(&self, project: ProjectId) -> Result<ImportTx, StoreError> {
-        Ok(ImportTx { tx: self.begin().await?, project })
+        Ok(ImportTx {
+            tx: self.begin().await?,
+            project,
+        })
     }
 }
 
@@ -237,7 +243,12 @@ impl ImportTx {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn assets(&self, keys: &[(AssetKey, bool)], at: Instant, now: Instant) -> Result<HashMap<String, Uuid>, StoreError> {
+    pub async fn assets(
+        &self,
+        keys: &[(AssetKey, bool)],
+        at: Instant,
+        now: Instant,
+    ) -> Result<HashMap<String, Uuid>, StoreError> {
         intern_assets(&self.tx, self.project, keys, at, now).await
     }
 
@@ -246,7 +257,10 @@ impl ImportTx {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn checks(&self, checks: &[&Check]) -> Result<Vec<i64>, StoreError> {
-        let bodies: Vec<String> = checks.iter().map(|check| clean(&serde_json::to_string(check).unwrap_or_default())).collect();
+        let bodies: Vec<String> = checks
+            .iter()
+            .map(|check| clean(&serde_json::to_string(check).unwrap_or_default()))
+            .collect();
         let digests: Vec<String> = bodies.iter().map(|body| sha256_hex(body.as_bytes())).collect();
         let mut known = HashMap::new();
         for start in (0..checks.len()).step_by(ROWS_AT_ONCE) {
@@ -260,14 +274,26 @@ impl ImportTx {
                     bodies[at].clone().into(),
                 ]);
             }
-            let insert = format!("INSERT INTO checks (digest, tool, rule, body) VALUES {} ON CONFLICT (digest) DO NOTHING", tuples(4, range.len()));
+            let insert = format!(
+                "INSERT INTO checks (digest, tool, rule, body) VALUES {} ON CONFLICT (digest) DO NOTHING",
+                tuples(4, range.len())
+            );
             run(&self.tx, &insert, values).await?;
             let select = format!("SELECT id, digest FROM checks WHERE digest IN ({})", marks(range.len()));
-            for row in rows(&self.tx, &select, digests[range].iter().map(|d| d.clone().into()).collect()).await? {
+            for row in rows(
+                &self.tx,
+                &select,
+                digests[range].iter().map(|d| d.clone().into()).collect(),
+            )
+            .await?
+            {
                 known.insert(column::<String>(&row, "digest")?, column::<i64>(&row, "id")?);
             }
         }
-        Ok(digests.iter().map(|digest| known.get(digest).copied().unwrap_or_default()).collect())
+        Ok(digests
+            .iter()
+            .map(|digest| known.get(digest).copied().unwrap_or_default())
+            .collect())
     }
 
     /// Finds or makes a scope and locks it.
@@ -278,9 +304,20 @@ impl ImportTx {
         let sql = "INSERT INTO scan_scope (project_id, asset_id, tool, part) VALUES (?, ?, ?, ?) \
                    ON CONFLICT (asset_id, tool, part) DO UPDATE SET part = excluded.part \
                    RETURNING id, latest_at, latest_import_id";
-        let values = vec![self.project.0.into(), asset.into(), tool.to_owned().into(), part.to_owned().into()];
-        let row = row(&self.tx, sql, values).await?.ok_or_else(|| StoreError::Damaged("no scope came back".to_owned()))?;
-        Ok(ScopeRow { id: column(&row, "id")?, latest_at: column(&row, "latest_at")?, latest_import: column(&row, "latest_import_id")? })
+        let values = vec![
+            self.project.0.into(),
+            asset.into(),
+            tool.to_owned().into(),
+            part.to_owned().into(),
+        ];
+        let row = row(&self.tx, sql, values)
+            .await?
+            .ok_or_else(|| StoreError::Damaged("no scope came back".to_owned()))?;
+        Ok(ScopeRow {
+            id: column(&row, "id")?,
+            latest_at: column(&row, "latest_at")?,
+            latest_import: column(&row, "latest_import_id")?,
+        })
     }
 
     /// The findings of a scope, in order of fingerprint and occurrence.
@@ -288,12 +325,15 @@ impl ImportTx {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn stored(&self, scope: i64) -> Result<Vec<StoredFinding>, StoreError> {
-        let sql = "SELECT id, fingerprint, state, severity FROM finding WHERE scope_id = ? ORDER BY fingerprint, occurrence";
+        let sql =
+            "SELECT id, fingerprint, state, severity FROM finding WHERE scope_id = ? ORDER BY fingerprint, occurrence";
         let found = rows(&self.tx, sql, vec![scope.into()]).await?;
         let mut stored = Vec::with_capacity(found.len());
         for row in found {
             let bytes: Vec<u8> = column(&row, "fingerprint")?;
-            let bytes: [u8; 16] = bytes.try_into().map_err(|_| StoreError::Damaged("a fingerprint".to_owned()))?;
+            let bytes: [u8; 16] = bytes
+                .try_into()
+                .map_err(|_| StoreError::Damaged("a fingerprint".to_owned()))?;
             stored.push(StoredFinding {
                 id: column(&row, "id")?,
                 fingerprint: u128::from_be_bytes(bytes),
@@ -486,7 +526,12 @@ impl ImportTx {
         run(&self.tx, sql, values).await?;
         if scan.latest {
             let sql = "UPDATE scan_scope SET latest_at = ?, latest_import_id = ? WHERE id = ?";
-            run(&self.tx, sql, vec![scan.completed_at.into(), scan.import.into(), scan.scope.into()]).await?;
+            run(
+                &self.tx,
+                sql,
+                vec![scan.completed_at.into(), scan.import.into(), scan.scope.into()],
+            )
+            .await?;
         }
         Ok(())
     }
@@ -496,17 +541,36 @@ impl ImportTx {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn same_as_latest(&self, asset: Uuid, part: &str, mode: &str, digest: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+    pub async fn same_as_latest(
+        &self,
+        asset: Uuid,
+        part: &str,
+        mode: &str,
+        digest: &str,
+    ) -> Result<Option<(Uuid, String)>, StoreError> {
         let sql = "SELECT id, result FROM import WHERE asset_id = ? AND part = ? AND mode = ? AND digest = ? \
                    ORDER BY recorded_at DESC, id DESC LIMIT 1";
-        let values = vec![asset.into(), part.to_owned().into(), mode.to_owned().into(), digest.to_owned().into()];
-        let Some(found) = row(&self.tx, sql, values).await? else { return Ok(None) };
+        let values = vec![
+            asset.into(),
+            part.to_owned().into(),
+            mode.to_owned().into(),
+            digest.to_owned().into(),
+        ];
+        let Some(found) = row(&self.tx, sql, values).await? else {
+            return Ok(None);
+        };
         let id: Uuid = column(&found, "id")?;
         let sql = "SELECT count(*) AS n, count(CASE WHEN s.latest_import_id = c.import_id THEN 1 END) AS latest \
                    FROM scan c JOIN scan_scope s ON s.id = c.scope_id WHERE c.import_id = ?";
-        let Some(counts) = row(&self.tx, sql, vec![id.into()]).await? else { return Ok(None) };
+        let Some(counts) = row(&self.tx, sql, vec![id.into()]).await? else {
+            return Ok(None);
+        };
         let (n, latest): (i64, i64) = (column(&counts, "n")?, column(&counts, "latest")?);
-        if n > 0 && n == latest { Ok(Some((id, column(&found, "result")?))) } else { Ok(None) }
+        if n > 0 && n == latest {
+            Ok(Some((id, column(&found, "result")?)))
+        } else {
+            Ok(None)
+        }
     }
 
     /// Repeats the scans and results of an import at a later time, under a new import.
@@ -514,7 +578,12 @@ impl ImportTx {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn repeat_scans(&self, from: Uuid, to: Uuid, at: Instant, now: Instant) -> Result<(), StoreError> {
-        let scans = rows(&self.tx, "SELECT id, asset_id, scope_id, tool, tool_version, checklist FROM scan WHERE import_id = ?", vec![from.into()]).await?;
+        let scans = rows(
+            &self.tx,
+            "SELECT id, asset_id, scope_id, tool, tool_version, checklist FROM scan WHERE import_id = ?",
+            vec![from.into()],
+        )
+        .await?;
         for old in scans {
             let (old_id, id): (Uuid, Uuid) = (column(&old, "id")?, Uuid::now_v7());
             let scope: i64 = column(&old, "scope_id")?;
@@ -535,7 +604,12 @@ impl ImportTx {
             run(&self.tx, sql, values).await?;
             let copy = "INSERT INTO result (project_id, scan_id, asset_id, check_id, observed_at, recorded_at, outcome, count) \
                         SELECT project_id, ?, asset_id, check_id, ?, ?, outcome, count FROM result WHERE scan_id = ?";
-            run(&self.tx, copy, vec![id.into(), micros(at).into(), micros(now).into(), old_id.into()]).await?;
+            run(
+                &self.tx,
+                copy,
+                vec![id.into(), micros(at).into(), micros(now).into(), old_id.into()],
+            )
+            .await?;
             let latest = "UPDATE scan_scope SET latest_at = ?, latest_import_id = ? WHERE id = ?";
             run(&self.tx, latest, vec![micros(at).into(), to.into(), scope.into()]).await?;
         }
@@ -581,9 +655,18 @@ impl Scoped<'_> {
             .all(&self.store.read)
             .await?;
         let ids: Vec<Uuid> = found.iter().map(|i| i.asset_id).collect();
-        let assets = asset::Entity::find().filter(asset::Column::Id.is_in(ids)).all(&self.store.read).await?;
+        let assets = asset::Entity::find()
+            .filter(asset::Column::Id.is_in(ids))
+            .all(&self.store.read)
+            .await?;
         let key: HashMap<Uuid, String> = assets.into_iter().map(|a| (a.id, a.key)).collect();
-        Ok(found.into_iter().map(|i| { let k = key.get(&i.asset_id).cloned().unwrap_or_default(); (i, k) }).collect())
+        Ok(found
+            .into_iter()
+            .map(|i| {
+                let k = key.get(&i.asset_id).cloned().unwrap_or_default();
+                (i, k)
+            })
+            .collect())
     }
 
     /// One import.
@@ -593,6 +676,9 @@ impl Scoped<'_> {
     pub async fn import(&self, id: Uuid) -> Result<Option<crate::entity::import::Model>, StoreError> {
         use crate::entity::import;
         use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-        Ok(import::Entity::find_by_id(id).filter(import::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?)
+        Ok(import::Entity::find_by_id(id)
+            .filter(import::Column::ProjectId.eq(self.project.0))
+            .one(&self.store.read)
+            .await?)
     }
 }

@@ -59,15 +59,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn claim_job(&self, now: Instant) -> Result<Option<job::Model>, StoreError> {
-        let skip = if self.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" };
+        let skip = if self.is_postgres() {
+            " FOR UPDATE SKIP LOCKED"
+        } else {
+            ""
+        };
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, lease_until = ? WHERE id IN \
              (SELECT id FROM job WHERE state = 'queued' OR (state = 'running' AND lease_until < ?) ORDER BY created_at LIMIT 1{skip}) \
              RETURNING id"
         );
         let at = micros(now);
-        let Some(found) = row(&self.write, &sql, vec![(at + LEASE).into(), at.into()]).await? else { return Ok(None) };
-        Ok(job::Entity::find_by_id(column::<Uuid>(&found, "id")?).one(&self.write).await?)
+        let Some(found) = row(&self.write, &sql, vec![(at + LEASE).into(), at.into()]).await? else {
+            return Ok(None);
+        };
+        Ok(job::Entity::find_by_id(column::<Uuid>(&found, "id")?)
+            .one(&self.write)
+            .await?)
     }
 
     /// A sign of life with progress. False where another worker has taken the job over.
@@ -109,7 +117,9 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn add_job(&self, kind: &str, payload: &str, now: Instant) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
-        fresh(id, Some(self.project.0), kind, payload, now).insert(&self.store.write).await?;
+        fresh(id, Some(self.project.0), kind, payload, now)
+            .insert(&self.store.write)
+            .await?;
         Ok(id)
     }
 
@@ -118,6 +128,9 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn job(&self, id: Uuid) -> Result<Option<job::Model>, StoreError> {
-        Ok(job::Entity::find_by_id(id).filter(job::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?)
+        Ok(job::Entity::find_by_id(id)
+            .filter(job::Column::ProjectId.eq(self.project.0))
+            .one(&self.store.read)
+            .await?)
     }
 }

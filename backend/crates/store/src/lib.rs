@@ -5,8 +5,8 @@
 
 mod access;
 mod assess;
-mod asset;
 mod assessment;
+mod asset;
 mod connect;
 mod decision;
 pub mod entity;

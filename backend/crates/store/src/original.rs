@@ -5,7 +5,9 @@ use crate::{Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use sea_orm::{ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 use std::io::{Read, Write};
 use uuid::Uuid;
 
@@ -30,7 +32,15 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn keep_original(&self, project: ProjectId, gzip: bool) -> Result<OriginalWriter, StoreError> {
         let tx = self.begin().await?;
-        Ok(OriginalWriter { tx, id: Uuid::now_v7(), project, gzip, pending: Vec::with_capacity(PIECE), n: 0, start: 0 })
+        Ok(OriginalWriter {
+            tx,
+            id: Uuid::now_v7(),
+            project,
+            gzip,
+            pending: Vec::with_capacity(PIECE),
+            n: 0,
+            start: 0,
+        })
     }
 
     /// Throws an original away that no import came to name.
@@ -38,7 +48,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn drop_original(&self, id: Uuid) -> Result<(), StoreError> {
-        original_chunk::Entity::delete_many().filter(original_chunk::Column::OriginalId.eq(id)).exec(&self.write).await?;
+        original_chunk::Entity::delete_many()
+            .filter(original_chunk::Column::OriginalId.eq(id))
+            .exec(&self.write)
+            .await?;
         original::Entity::delete_by_id(id).exec(&self.write).await?;
         Ok(())
     }
@@ -66,8 +79,15 @@ impl OriginalWriter {
         let piece = std::mem::replace(&mut self.pending, Vec::with_capacity(PIECE));
         let length = i64::try_from(piece.len()).unwrap_or(0);
         let body = if self.gzip { piece } else { compress(&piece)? };
-        let row = original_chunk::ActiveModel { original_id: Set(self.id), n: Set(self.n), start: Set(self.start), body: Set(body) };
-        original_chunk::Entity::insert(row).exec_without_returning(&self.tx).await?;
+        let row = original_chunk::ActiveModel {
+            original_id: Set(self.id),
+            n: Set(self.n),
+            start: Set(self.start),
+            body: Set(body),
+        };
+        original_chunk::Entity::insert(row)
+            .exec_without_returning(&self.tx)
+            .await?;
         self.n += 1;
         self.start += length;
         Ok(())
@@ -97,12 +117,17 @@ impl OriginalWriter {
 
 fn compress(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 6), Compression::fast());
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|e| StoreError::Damaged(e.to_string()))
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .map_err(|e| StoreError::Damaged(e.to_string()))
 }
 
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut out = Vec::with_capacity(PIECE);
-    GzDecoder::new(bytes).read_to_end(&mut out).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    GzDecoder::new(bytes)
+        .read_to_end(&mut out)
+        .map_err(|e| StoreError::Damaged(e.to_string()))?;
     Ok(out)
 }
 
@@ -112,7 +137,10 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn original(&self, id: Uuid) -> Result<Option<original::Model>, StoreError> {
-        Ok(original::Entity::find_by_id(id).filter(original::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?)
+        Ok(original::Entity::find_by_id(id)
+            .filter(original::Column::ProjectId.eq(self.project.0))
+            .one(&self.store.read)
+            .await?)
     }
 
     /// One piece of an original as it came; none past the end.
@@ -120,15 +148,29 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn original_piece(&self, head: &original::Model, n: i32) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(piece) = original_chunk::Entity::find_by_id((head.id, n)).one(&self.store.read).await? else { return Ok(None) };
-        if head.gzip { Ok(Some(piece.body)) } else { inflate(&piece.body).map(Some) }
+        let Some(piece) = original_chunk::Entity::find_by_id((head.id, n))
+            .one(&self.store.read)
+            .await?
+        else {
+            return Ok(None);
+        };
+        if head.gzip {
+            Ok(Some(piece.body))
+        } else {
+            inflate(&piece.body).map(Some)
+        }
     }
 
     /// Bytes of an (inflated) original from an offset on.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn original_excerpt(&self, head: &original::Model, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+    pub async fn original_excerpt(
+        &self,
+        head: &original::Model,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, StoreError> {
         if head.gzip {
             return self.inflated_excerpt(head, offset, length).await;
         }
@@ -139,7 +181,9 @@ impl Scoped<'_> {
             .limit(1)
             .one(&self.store.read)
             .await?;
-        let Some(first) = first else { return Ok(Vec::new()) };
+        let Some(first) = first else {
+            return Ok(Vec::new());
+        };
         let skip = usize::try_from(offset - first.start.unsigned_abs()).unwrap_or(0);
         let mut bytes = inflate(&first.body)?;
         bytes.drain(..skip.min(bytes.len()));
@@ -155,7 +199,12 @@ impl Scoped<'_> {
         Ok(bytes)
     }
 
-    async fn inflated_excerpt(&self, head: &original::Model, offset: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+    async fn inflated_excerpt(
+        &self,
+        head: &original::Model,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, StoreError> {
         /// An original that came compressed is shown in part only where it is small.
         const MOST: i64 = 64 << 20;
         if head.size > MOST {
@@ -168,9 +217,13 @@ impl Scoped<'_> {
             n += 1;
         }
         let mut reader = flate2::read::MultiGzDecoder::new(whole.as_slice());
-        std::io::copy(&mut reader.by_ref().take(offset), &mut std::io::sink()).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        std::io::copy(&mut reader.by_ref().take(offset), &mut std::io::sink())
+            .map_err(|e| StoreError::Damaged(e.to_string()))?;
         let mut out = Vec::new();
-        reader.take(length as u64).read_to_end(&mut out).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        reader
+            .take(length as u64)
+            .read_to_end(&mut out)
+            .map_err(|e| StoreError::Damaged(e.to_string()))?;
         Ok(out)
     }
 }

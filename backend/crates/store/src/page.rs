@@ -23,7 +23,10 @@ impl Cursor {
     pub fn decode(text: &str) -> Option<Self> {
         let (sort, id) = text.split_once('.')?;
         let sort = u64::from_str_radix(sort, 16).ok()?;
-        Some(Self { sort: sort.cast_signed(), id: Uuid::parse_str(id).ok()? })
+        Some(Self {
+            sort: sort.cast_signed(),
+            id: Uuid::parse_str(id).ok()?,
+        })
     }
 }
 
@@ -56,7 +59,10 @@ mod tests {
 
     #[test]
     fn cursors_round_trip_and_nonsense_is_refused() {
-        let cursor = Cursor { sort: -7, id: Uuid::from_u128(9) };
+        let cursor = Cursor {
+            sort: -7,
+            id: Uuid::from_u128(9),
+        };
         assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
         assert_eq!(Cursor::decode("x.y"), None);
         assert_eq!(Cursor::decode(""), None);

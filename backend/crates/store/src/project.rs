@@ -25,7 +25,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn projects(&self) -> Result<Vec<project::Model>, StoreError> {
-        Ok(project::Entity::find().order_by_asc(project::Column::Slug).all(&self.read).await?)
+        Ok(project::Entity::find()
+            .order_by_asc(project::Column::Slug)
+            .all(&self.read)
+            .await?)
     }
 
     /// The project of this slug.
@@ -33,7 +36,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn project_by_slug(&self, slug: &str) -> Result<Option<project::Model>, StoreError> {
-        Ok(project::Entity::find().filter(project::Column::Slug.eq(slug)).one(&self.read).await?)
+        Ok(project::Entity::find()
+            .filter(project::Column::Slug.eq(slug))
+            .one(&self.read)
+            .await?)
     }
 
     /// The project of this id.
@@ -57,7 +63,9 @@ impl Store {
             created_at: Set(micros(now)),
         };
         row.insert(&self.write).await.map_err(|error| match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => StoreError::Conflict(format!("there is a project \"{}\" already", new.slug)),
+            Some(SqlErr::UniqueConstraintViolation(_)) => {
+                StoreError::Conflict(format!("there is a project \"{}\" already", new.slug))
+            }
             _ => error.into(),
         })
     }
@@ -66,7 +74,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn update_project(&self, id: ProjectId, name: &str, profiles: &BTreeSet<String>) -> Result<(), StoreError> {
+    pub async fn update_project(
+        &self,
+        id: ProjectId,
+        name: &str,
+        profiles: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
         let row = project::ActiveModel {
             id: Set(id.0),
             name: Set(name.to_owned()),

@@ -50,12 +50,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn reports(&self, projects: &[Uuid], overall: bool, limit: u64) -> Result<Vec<report::Model>, StoreError> {
+    pub async fn reports(
+        &self,
+        projects: &[Uuid],
+        overall: bool,
+        limit: u64,
+    ) -> Result<Vec<report::Model>, StoreError> {
         let mut visible = Condition::any().add(report::Column::ProjectId.is_in(projects.iter().copied()));
         if overall {
             visible = visible.add(report::Column::ProjectId.is_null());
         }
-        Ok(report::Entity::find().filter(visible).order_by_desc(report::Column::Id).limit(limit).all(&self.read).await?)
+        Ok(report::Entity::find()
+            .filter(visible)
+            .order_by_desc(report::Column::Id)
+            .limit(limit)
+            .all(&self.read)
+            .await?)
     }
 
     /// One report with its JSON.
@@ -64,6 +74,11 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn report(&self, id: Uuid) -> Result<Option<(report::Model, Vec<u8>)>, StoreError> {
         let found = report::Entity::find_by_id(id).one(&self.read).await?;
-        found.map(|row| { let json = unpack(&row.body)?; Ok((row, json)) }).transpose()
+        found
+            .map(|row| {
+                let json = unpack(&row.body)?;
+                Ok((row, json))
+            })
+            .transpose()
     }
 }

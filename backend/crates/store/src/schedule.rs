@@ -24,7 +24,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn schedules_on(&self) -> Result<Vec<(schedule::Model, Option<i64>)>, StoreError> {
-        let all = schedule::Entity::find().filter(schedule::Column::Enabled.eq(true)).all(&self.read).await?;
+        let all = schedule::Entity::find()
+            .filter(schedule::Column::Enabled.eq(true))
+            .all(&self.read)
+            .await?;
         let mut out = Vec::with_capacity(all.len());
         for row in all {
             let last = last_slot(self, row.id).await?;
@@ -47,8 +50,13 @@ impl Store {
             fired_at: Set(micros(now)),
             missed: Set(i32::try_from(due.missed).unwrap_or(i32::MAX)),
         };
-        let once = OnConflict::columns([schedule_fire::Column::ScheduleId, schedule_fire::Column::Slot]).do_nothing().to_owned();
-        let won = schedule_fire::Entity::insert(row).on_conflict(once).exec_without_returning(&tx).await?;
+        let once = OnConflict::columns([schedule_fire::Column::ScheduleId, schedule_fire::Column::Slot])
+            .do_nothing()
+            .to_owned();
+        let won = schedule_fire::Entity::insert(row)
+            .on_conflict(once)
+            .exec_without_returning(&tx)
+            .await?;
         if won == 0 {
             tx.rollback().await?;
             return Ok(false);
@@ -77,14 +85,24 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn schedules(&self) -> Result<Vec<schedule::Model>, StoreError> {
         let query = schedule::Entity::find().filter(schedule::Column::ProjectId.eq(self.project.0));
-        Ok(query.order_by_asc(schedule::Column::Framework).all(&self.store.read).await?)
+        Ok(query
+            .order_by_asc(schedule::Column::Framework)
+            .all(&self.store.read)
+            .await?)
     }
 
     /// Sets the schedule of a framework.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn set_schedule(&self, framework: &str, cron: &str, zone: &str, enabled: bool, now: Instant) -> Result<(), StoreError> {
+    pub async fn set_schedule(
+        &self,
+        framework: &str,
+        cron: &str,
+        zone: &str,
+        enabled: bool,
+        now: Instant,
+    ) -> Result<(), StoreError> {
         let row = schedule::ActiveModel {
             id: Set(Uuid::now_v7()),
             project_id: Set(self.project.0),
@@ -95,9 +113,17 @@ impl Scoped<'_> {
             since_at: Set(micros(now)),
         };
         let update = OnConflict::columns([schedule::Column::ProjectId, schedule::Column::Framework])
-            .update_columns([schedule::Column::Cron, schedule::Column::Zone, schedule::Column::Enabled, schedule::Column::SinceAt])
+            .update_columns([
+                schedule::Column::Cron,
+                schedule::Column::Zone,
+                schedule::Column::Enabled,
+                schedule::Column::SinceAt,
+            ])
             .to_owned();
-        schedule::Entity::insert(row).on_conflict(update).exec_without_returning(&self.store.write).await?;
+        schedule::Entity::insert(row)
+            .on_conflict(update)
+            .exec_without_returning(&self.store.write)
+            .await?;
         Ok(())
     }
 
@@ -105,7 +131,11 @@ impl Scoped<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn fires(&self, schedule: Uuid, limit: u64) -> Result<Vec<(schedule_fire::Model, Option<job::Model>)>, StoreError> {
+    pub async fn fires(
+        &self,
+        schedule: Uuid,
+        limit: u64,
+    ) -> Result<Vec<(schedule_fire::Model, Option<job::Model>)>, StoreError> {
         let fires = schedule_fire::Entity::find()
             .filter(schedule_fire::Column::ScheduleId.eq(schedule))
             .order_by_desc(schedule_fire::Column::Slot)
@@ -114,7 +144,10 @@ impl Scoped<'_> {
             .await?;
         let mut out = Vec::with_capacity(fires.len());
         for fire in fires {
-            let job = job::Entity::find_by_id(fire.job_id).filter(job::Column::ProjectId.eq(self.project.0)).one(&self.store.read).await?;
+            let job = job::Entity::find_by_id(fire.job_id)
+                .filter(job::Column::ProjectId.eq(self.project.0))
+                .one(&self.store.read)
+                .await?;
             out.push((fire, job));
         }
         Ok(out)

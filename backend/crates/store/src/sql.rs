@@ -5,7 +5,11 @@ use sea_orm::{ConnectionTrait, DbBackend, ExecResult, QueryResult, Statement, Tr
 
 /// A statement with its values.
 pub(crate) fn statement(backend: DbBackend, sql: &str, values: Vec<Value>) -> Statement {
-    let sql = if backend == DbBackend::Postgres { numbered(sql) } else { sql.to_owned() };
+    let sql = if backend == DbBackend::Postgres {
+        numbered(sql)
+    } else {
+        sql.to_owned()
+    };
     Statement::from_sql_and_values(backend, sql, values)
 }
 
@@ -26,17 +30,31 @@ fn numbered(sql: &str) -> String {
 
 /// Runs a statement.
 pub(crate) async fn run(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<ExecResult, StoreError> {
-    Ok(db.execute_raw(statement(db.get_database_backend(), sql, values)).await?)
+    Ok(db
+        .execute_raw(statement(db.get_database_backend(), sql, values))
+        .await?)
 }
 
 /// All rows of a query.
-pub(crate) async fn rows(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, StoreError> {
-    Ok(db.query_all_raw(statement(db.get_database_backend(), sql, values)).await?)
+pub(crate) async fn rows(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<QueryResult>, StoreError> {
+    Ok(db
+        .query_all_raw(statement(db.get_database_backend(), sql, values))
+        .await?)
 }
 
 /// The first row of a query.
-pub(crate) async fn row(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>, StoreError> {
-    Ok(db.query_one_raw(statement(db.get_database_backend(), sql, values)).await?)
+pub(crate) async fn row(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<QueryResult>, StoreError> {
+    Ok(db
+        .query_one_raw(statement(db.get_database_backend(), sql, values))
+        .await?)
 }
 
 /// A column by name.
@@ -57,5 +75,9 @@ pub(crate) fn marks(count: usize) -> String {
 
 /// Text without NUL, which PostgreSQL cannot hold.
 pub(crate) fn clean(text: &str) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text.to_owned()
+    }
 }

@@ -35,7 +35,13 @@ const COMPANY: [Project; 3] = [
         repos: &["repo:payments-api", "repo:ledger", "repo:payment-agents"],
         images: &["image:payments-api", "image:ledger"],
         account: "210000000001",
-        agents: &["invoice-bot", "fraud-scorer", "reconciler", "dunning-writer", "chargeback-helper"],
+        agents: &[
+            "invoice-bot",
+            "fraud-scorer",
+            "reconciler",
+            "dunning-writer",
+            "chargeback-helper",
+        ],
         silent_from: STEPS + 1,
     },
     Project {
@@ -67,7 +73,12 @@ pub(super) async fn is_there(app: &Context) -> Result<bool, Failure> {
 
 /// Makes it, up to `now`.
 pub(super) async fn make(app: &Context, clock: &Clock, now: Instant) -> Result<(), Failure> {
-    let today = now.with_hour(6).and_then(|t| t.with_minute(0)).and_then(|t| t.with_second(0)).and_then(|t| t.with_nanosecond(0)).unwrap_or(now);
+    let today = now
+        .with_hour(6)
+        .and_then(|t| t.with_minute(0))
+        .and_then(|t| t.with_second(0))
+        .and_then(|t| t.with_nanosecond(0))
+        .unwrap_or(now);
     let today = if today > now { today - Duration::days(1) } else { today };
     let when = |step: u64| today - Duration::days(14) * i32::try_from(STEPS - 1 - step).unwrap_or(0);
     clock.set(when(0) - Duration::days(1));
@@ -83,12 +94,19 @@ pub(super) async fn make(app: &Context, clock: &Clock, now: Instant) -> Result<(
             clock.set(at - Duration::hours(2));
             scan(app, plan, *id, step, at - Duration::hours(3)).await?;
             let body = files::events(plan.slug, plan.agents, step, at - Duration::days(14)).to_string();
-            let options = events::Options { source: "agent-gateway".to_owned(), ..events::Options::default() };
+            let options = events::Options {
+                source: "agent-gateway".to_owned(),
+                ..events::Options::default()
+            };
             events::ingest(app, *id, body.as_bytes(), &options).await?;
             clock.set(at - Duration::hours(1));
             decide_things(app, plan, *id, step, at).await?;
             clock.set(at);
-            let request = Request { origin: "demo", actor: "demo", slot: None };
+            let request = Request {
+                origin: "demo",
+                actor: "demo",
+                slot: None,
+            };
             assess(app, *id, &[], at, request).await?;
         }
     }
@@ -107,12 +125,25 @@ async fn scan(app: &Context, plan: &Project, id: ProjectId, step: u64, at: Insta
         push(app, id, image, &files::trivy(image, step, &stamp), at).await?;
     }
     if step < plan.silent_from {
-        push(app, id, &format!("account:{}", plan.account), &files::prowler(plan.account, step, &stamp), at).await?;
+        push(
+            app,
+            id,
+            &format!("account:{}", plan.account),
+            &files::prowler(plan.account, step, &stamp),
+            at,
+        )
+        .await?;
     }
     Ok(())
 }
 
-async fn push(app: &Context, id: ProjectId, asset: &str, report: &serde_json::Value, at: Instant) -> Result<(), Failure> {
+async fn push(
+    app: &Context,
+    id: ProjectId,
+    asset: &str,
+    report: &serde_json::Value,
+    at: Instant,
+) -> Result<(), Failure> {
     let mut file = tempfile::NamedTempFile::new_in(&app.spool).map_err(Failure::fault)?;
     let pretty = serde_json::to_vec_pretty(report).map_err(Failure::fault)?;
     file.write_all(&pretty).map_err(Failure::fault)?;
@@ -169,8 +200,17 @@ async fn attest(app: &Context, plan: &Project, id: ProjectId, step: u64, at: Ins
 }
 
 async fn waive(app: &Context, id: ProjectId, step: u64, at: Instant) -> Result<(), Failure> {
-    let filter = FindingFilter { state: Some(0), severity: vec![Severity::High, Severity::Medium], ..FindingFilter::default() };
-    let open = app.store.project(id).findings(&filter, None, 40).await.map_err(Failure::fault)?;
+    let filter = FindingFilter {
+        state: Some(0),
+        severity: vec![Severity::High, Severity::Medium],
+        ..FindingFilter::default()
+    };
+    let open = app
+        .store
+        .project(id)
+        .findings(&filter, None, 40)
+        .await
+        .map_err(Failure::fault)?;
     let mut dice = Dice::new(&format!("waive {} {step}", id));
     let open = open.items;
     if open.is_empty() {

@@ -57,7 +57,13 @@ fn issues(seed: &str, rules: usize, count: u64) -> Vec<Issue> {
             let from = dice.below(STEPS + 6).saturating_sub(6);
             let until = from + 2 + dice.below(12);
             let again = (dice.below(7) == 0).then(|| until + 2 + dice.below(4));
-            Issue { rule: usize::try_from(dice.below(rules as u64)).unwrap_or(0), place: dice.below(400), from, until, again }
+            Issue {
+                rule: usize::try_from(dice.below(rules as u64)).unwrap_or(0),
+                place: dice.below(400),
+                from,
+                until,
+                again,
+            }
         })
         .collect()
 }
@@ -71,21 +77,102 @@ struct Rule {
 }
 
 const CODE: [Rule; 12] = [
-    Rule { id: "python.sql-built-from-input", title: "SQL is built from request input", cwe: 89, level: "error", score: "8.8" },
-    Rule { id: "python.command-from-input", title: "A command line is built from input", cwe: 78, level: "error", score: "9.1" },
-    Rule { id: "python.requests-without-verify", title: "Certificate verification is switched off", cwe: 295, level: "warning", score: "6.5" },
-    Rule { id: "python.weak-hash", title: "MD5 is used to protect something", cwe: 327, level: "warning", score: "5.3" },
-    Rule { id: "python.debug-on", title: "The debugger is on in production settings", cwe: 489, level: "warning", score: "5.0" },
-    Rule { id: "python.prompt-from-input", title: "User text goes into a system prompt unchecked", cwe: 1427, level: "warning", score: "6.8" },
-    Rule { id: "js.inner-html", title: "Input reaches innerHTML", cwe: 79, level: "warning", score: "6.1" },
-    Rule { id: "js.open-redirect", title: "A redirect goes wherever input says", cwe: 601, level: "note", score: "3.4" },
-    Rule { id: "python.log-of-secret", title: "A credential is written to the log", cwe: 532, level: "warning", score: "5.5" },
-    Rule { id: "python.missing-authorisation", title: "A route checks no permission", cwe: 862, level: "error", score: "8.1" },
-    Rule { id: "python.pickle", title: "Data from outside is unpickled", cwe: 502, level: "error", score: "8.1" },
-    Rule { id: "python.unbounded-read", title: "A body is read without a limit", cwe: 400, level: "note", score: "3.1" },
+    Rule {
+        id: "python.sql-built-from-input",
+        title: "SQL is built from request input",
+        cwe: 89,
+        level: "error",
+        score: "8.8",
+    },
+    Rule {
+        id: "python.command-from-input",
+        title: "A command line is built from input",
+        cwe: 78,
+        level: "error",
+        score: "9.1",
+    },
+    Rule {
+        id: "python.requests-without-verify",
+        title: "Certificate verification is switched off",
+        cwe: 295,
+        level: "warning",
+        score: "6.5",
+    },
+    Rule {
+        id: "python.weak-hash",
+        title: "MD5 is used to protect something",
+        cwe: 327,
+        level: "warning",
+        score: "5.3",
+    },
+    Rule {
+        id: "python.debug-on",
+        title: "The debugger is on in production settings",
+        cwe: 489,
+        level: "warning",
+        score: "5.0",
+    },
+    Rule {
+        id: "python.prompt-from-input",
+        title: "User text goes into a system prompt unchecked",
+        cwe: 1427,
+        level: "warning",
+        score: "6.8",
+    },
+    Rule {
+        id: "js.inner-html",
+        title: "Input reaches innerHTML",
+        cwe: 79,
+        level: "warning",
+        score: "6.1",
+    },
+    Rule {
+        id: "js.open-redirect",
+        title: "A redirect goes wherever input says",
+        cwe: 601,
+        level: "note",
+        score: "3.4",
+    },
+    Rule {
+        id: "python.log-of-secret",
+        title: "A credential is written to the log",
+        cwe: 532,
+        level: "warning",
+        score: "5.5",
+    },
+    Rule {
+        id: "python.missing-authorisation",
+        title: "A route checks no permission",
+        cwe: 862,
+        level: "error",
+        score: "8.1",
+    },
+    Rule {
+        id: "python.pickle",
+        title: "Data from outside is unpickled",
+        cwe: 502,
+        level: "error",
+        score: "8.1",
+    },
+    Rule {
+        id: "python.unbounded-read",
+        title: "A body is read without a limit",
+        cwe: 400,
+        level: "note",
+        score: "3.1",
+    },
 ];
 
-const MODULES: [&str; 8] = ["api/orders.py", "api/users.py", "agents/runner.py", "agents/tools.py", "billing/export.py", "web/cart.js", "web/admin.js", "jobs/nightly.py"];
+const MODULES: [&str; 8] = [
+    "api/orders.py",
+    "api/users.py",
+    "agents/runner.py",
+    "agents/tools.py",
+    "billing/export.py",
+    "web/cart.js",
+    "web/admin.js",
+    "jobs/nightly.py",
+];
 
 /// SARIF as Semgrep writes it.
 pub(super) fn semgrep(asset: &str, step: u64) -> Value {
@@ -123,7 +210,10 @@ const LEAKS: [(&str, &str); 4] = [
 
 /// SARIF as Gitleaks writes it, the secret itself left out.
 pub(super) fn gitleaks(asset: &str, step: u64) -> Value {
-    let rules: Vec<Value> = LEAKS.iter().map(|(id, title)| json!({ "id": id, "shortDescription": { "text": title } })).collect();
+    let rules: Vec<Value> = LEAKS
+        .iter()
+        .map(|(id, title)| json!({ "id": id, "shortDescription": { "text": title } }))
+        .collect();
     let results: Vec<Value> = issues(&format!("gitleaks {asset}"), LEAKS.len(), 2)
         .iter()
         .filter(|issue| issue.stands(step))
@@ -178,24 +268,64 @@ pub(super) fn trivy(asset: &str, step: u64, at: &str) -> Value {
 
 /// A check of Prowler: id, title, service, severity (2 low to 5 critical).
 const CLOUD: [(&str, &str, &str, u8); 18] = [
-    ("s3_bucket_default_encryption", "Buckets are encrypted by default", "s3", 3),
+    (
+        "s3_bucket_default_encryption",
+        "Buckets are encrypted by default",
+        "s3",
+        3,
+    ),
     ("s3_bucket_public_access", "Buckets are not public", "s3", 5),
     ("rds_instance_storage_encrypted", "Databases are encrypted", "rds", 4),
     ("rds_instance_backup_enabled", "Databases are backed up", "rds", 3),
     ("kms_cmk_rotation_enabled", "Keys are rotated", "kms", 3),
-    ("ec2_securitygroup_allow_ingress_from_internet_to_all_ports", "No security group is open to the internet", "ec2", 5),
-    ("iam_inline_policy_no_administrative_privileges", "No inline policy grants everything", "iam", 4),
-    ("iam_policy_allows_privilege_escalation", "No policy allows escalation", "iam", 4),
+    (
+        "ec2_securitygroup_allow_ingress_from_internet_to_all_ports",
+        "No security group is open to the internet",
+        "ec2",
+        5,
+    ),
+    (
+        "iam_inline_policy_no_administrative_privileges",
+        "No inline policy grants everything",
+        "iam",
+        4,
+    ),
+    (
+        "iam_policy_allows_privilege_escalation",
+        "No policy allows escalation",
+        "iam",
+        4,
+    ),
     ("iam_root_mfa_enabled", "Root has a second factor", "iam", 5),
-    ("iam_user_mfa_enabled_console_access", "Users have a second factor", "iam", 4),
+    (
+        "iam_user_mfa_enabled_console_access",
+        "Users have a second factor",
+        "iam",
+        4,
+    ),
     ("iam_rotate_access_key_90_days", "Access keys are rotated", "iam", 3),
     ("iam_user_accesskey_unused", "Unused keys are switched off", "iam", 3),
     ("iam_password_policy_minimum_length_14", "Passwords are long", "iam", 3),
-    ("cloudtrail_log_file_validation_enabled", "Log files are validated", "cloudtrail", 3),
+    (
+        "cloudtrail_log_file_validation_enabled",
+        "Log files are validated",
+        "cloudtrail",
+        3,
+    ),
     ("vpc_flow_logs_enabled", "Flow logs are on", "ec2", 3),
     ("guardduty_is_enabled", "Threat detection is on", "guardduty", 3),
-    ("bedrock_model_invocation_logging_enabled", "Model invocations are logged", "bedrock", 3),
-    ("bedrock_agent_guardrail_enabled", "Agents have a guardrail", "bedrock", 4),
+    (
+        "bedrock_model_invocation_logging_enabled",
+        "Model invocations are logged",
+        "bedrock",
+        3,
+    ),
+    (
+        "bedrock_agent_guardrail_enabled",
+        "Agents have a guardrail",
+        "bedrock",
+        4,
+    ),
 ];
 
 /// Prowler's OCSF report of an account: every check on two resources, passed or failed.
@@ -207,7 +337,10 @@ pub(super) fn prowler(account: &str, step: u64, at: &str) -> Value {
             let slot = n * 2 + resource;
             let failed = failing.iter().any(|issue| issue.rule == slot && issue.stands(step));
             let word = ["Informational", "Informational", "Low", "Medium", "High", "Critical"][usize::from(*severity)];
-            let uid = format!("arn:aws:{service}:eu-central-1:{account}:{service}-{}", ["main", "replica"][resource]);
+            let uid = format!(
+                "arn:aws:{service}:eu-central-1:{account}:{service}-{}",
+                ["main", "replica"][resource]
+            );
             let verdict = if failed { "FAIL" } else { "PASS" };
             records.push(json!({
                 "class_uid": 2004, "metadata": { "event_code": id, "version": "1.4.0", "product": { "name": "Prowler", "vendor_name": "Prowler", "version": "5.3.0" } },
@@ -242,7 +375,11 @@ pub(super) fn checkov(asset: &str, step: u64) -> Value {
         let record = json!({ "check_id": id, "check_name": title, "check_result": { "result": if fails { "FAILED" } else { "PASSED" } },
             "file_path": "/deploy/agents.yaml", "file_line_range": [1, 40], "resource": "Deployment.agents.runner", "severity": if fails { json!("MEDIUM") } else { Value::Null },
             "guideline": "https://docs.prismacloud.io/" });
-        if fails { failed.push(record) } else { passed.push(record) }
+        if fails {
+            failed.push(record)
+        } else {
+            passed.push(record)
+        }
     }
     json!({ "check_type": "kubernetes", "results": { "passed_checks": passed, "failed_checks": failed, "skipped_checks": [], "parsing_errors": [] },
         "summary": { "passed": passed.len(), "failed": failed.len(), "checkov_version": "3.2.300" } })
@@ -267,7 +404,11 @@ pub(super) fn events(project: &str, agents: &[&str], step: u64, start: affiant_d
     for agent in agents {
         for n in 0..10 + dice.below(8) {
             let common = dice.below(12) > 0;
-            let (action, resource) = if common { ACTIONS[usize::try_from(dice.below(5)).unwrap_or(0)] } else { *dice.pick(&ACTIONS[5..]) };
+            let (action, resource) = if common {
+                ACTIONS[usize::try_from(dice.below(5)).unwrap_or(0)]
+            } else {
+                *dice.pick(&ACTIONS[5..])
+            };
             let at = start + chrono::Duration::minutes(i64::try_from(dice.below(14 * 24 * 60)).unwrap_or(0));
             all.push(json!({ "timestamp": at.to_rfc3339(), "event_id": format!("{project}-{agent}-{step}-{n}"), "agent_id": agent,
                 "user_id": format!("user{}@example.com", dice.below(40)), "action": action, "resource": resource,

@@ -7,8 +7,8 @@ use crate::flow::evidence::of_assessment;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_store::{entity, instant};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -100,10 +100,19 @@ pub struct AssessmentQuery {
 #[get("/api/v1/projects/{project}/assessments")]
 pub async fn list(at: In<Read>, query: web::Query<AssessmentQuery>) -> Result<HttpResponse, Problem> {
     if let Some(id) = &query.framework {
-        at.app.catalogue.framework(id).map_err(|error| Problem::invalid("framework", error.to_string()))?;
+        at.app
+            .catalogue
+            .framework(id)
+            .map_err(|error| Problem::invalid("framework", error.to_string()))?;
     }
-    let rows = at.scoped().assessments(query.framework.as_deref(), limit(query.limit)?).await?;
-    Ok(HttpResponse::Ok().json(List { items: rows.into_iter().map(Assessment::from).collect(), next: None }))
+    let rows = at
+        .scoped()
+        .assessments(query.framework.as_deref(), limit(query.limit)?)
+        .await?;
+    Ok(HttpResponse::Ok().json(List {
+        items: rows.into_iter().map(Assessment::from).collect(),
+        next: None,
+    }))
 }
 
 /// Assess now, or as of an earlier instant
@@ -112,8 +121,15 @@ pub async fn list(at: In<Read>, query: web::Query<AssessmentQuery>) -> Result<Ht
 #[utoipa::path(tag = "assessments", params(("project" = String, Path, description = "Slug")), request_body = AssessmentRequest, responses((status = 201, body = [Assessment]), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/assessments")]
 pub async fn run(at: In<Assess>, wanted: web::Json<AssessmentRequest>) -> Result<HttpResponse, Problem> {
-    let as_of = wanted.as_of.as_deref().map_or_else(|| Ok(at.app.clock.now()), |text| time("/as_of", text))?;
-    let request = Request { origin: "api", actor: &at.principal.name, slot: None };
+    let as_of = wanted
+        .as_of
+        .as_deref()
+        .map_or_else(|| Ok(at.app.clock.now()), |text| time("/as_of", text))?;
+    let request = Request {
+        origin: "api",
+        actor: &at.principal.name,
+        slot: None,
+    };
     let made = assess(&at.app, at.id(), &wanted.frameworks, as_of, request).await?;
     let made: Vec<Assessment> = made.into_iter().map(|(row, _)| row.into()).collect();
     Ok(HttpResponse::Created().json(made))
@@ -142,5 +158,8 @@ pub async fn evidence(at: In<Read>, path: web::Path<(String, String)>) -> Result
     let evidence = of_assessment(&at.app, &row).await?;
     let body = serde_json::to_vec(&evidence).map_err(|error| Problem::internal(&error.to_string()))?;
     let name = format!("attachment; filename=\"evidence-{}-{}.json\"", row.framework, row.id);
-    Ok(HttpResponse::Ok().content_type("application/vnd.affiant.evidence+json").insert_header(("Content-Disposition", name)).body(body))
+    Ok(HttpResponse::Ok()
+        .content_type("application/vnd.affiant.evidence+json")
+        .insert_header(("Content-Disposition", name))
+        .body(body))
 }

@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::asset::AssetKey;
 use affiant_domain::id::AssetId;
 use affiant_store::{AssetRow, instant};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// An asset.
@@ -28,7 +28,12 @@ pub struct Asset {
 
 impl From<AssetRow> for Asset {
     fn from(row: AssetRow) -> Self {
-        Self { key: row.key, kind: row.kind, named: row.named, first_seen_at: instant(row.first_seen_at) }
+        Self {
+            key: row.key,
+            kind: row.kind,
+            named: row.named,
+            first_seen_at: instant(row.first_seen_at),
+        }
     }
 }
 
@@ -95,14 +100,20 @@ pub async fn list(at: In<Read>, query: web::Query<AssetQuery>, request: HttpRequ
         None => String::new(),
         Some(cursor) => {
             let bytes = hex::decode(cursor).map_err(|_| Problem::invalid("cursor", "take it from the page before"))?;
-            String::from_utf8(bytes).ok().filter(|key| !key.contains('\0')).ok_or_else(|| Problem::invalid("cursor", "take it from the page before"))?
+            String::from_utf8(bytes)
+                .ok()
+                .filter(|key| !key.contains('\0'))
+                .ok_or_else(|| Problem::invalid("cursor", "take it from the page before"))?
         }
     };
     let mut rows = at.scoped().assets_after(&after, limit + 1).await?;
     let more = rows.len() as u64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = rows.last().filter(|_| more).map(|row| hex::encode(&row.key));
-    let found = List { items: rows.into_iter().map(Asset::from).collect(), next };
+    let found = List {
+        items: rows.into_iter().map(Asset::from).collect(),
+        next,
+    };
     Ok(listed(request.path(), request.query_string(), &found))
 }
 
@@ -124,14 +135,29 @@ pub async fn register(at: In<WriteAssets>, new: web::Json<NewAsset>) -> Result<H
 #[utoipa::path(tag = "scope", params(("project" = String, Path, description = "Slug")), request_body = AssetRuling, responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/scope/assets")]
 pub async fn rule(at: In<WriteScope>, ruling: web::Json<AssetRuling>) -> Result<HttpResponse, Problem> {
-    at.app.catalogue.framework(&ruling.framework).map_err(|error| Problem::invalid("/framework", error.to_string()))?;
+    at.app
+        .catalogue
+        .framework(&ruling.framework)
+        .map_err(|error| Problem::invalid("/framework", error.to_string()))?;
     reason(&ruling.reason)?;
     let now = at.app.clock.now();
     let from = ruling.at.as_deref().map_or(Ok(now), |text| time("/at", text))?;
-    let asset = if ruling.asset.contains('\0') { None } else { at.scoped().asset(&ruling.asset).await? };
+    let asset = if ruling.asset.contains('\0') {
+        None
+    } else {
+        at.scoped().asset(&ruling.asset).await?
+    };
     let asset = asset.ok_or_else(|| Problem::invalid("/asset", "there is no such asset in this project"))?;
     at.scoped()
-        .rule_asset_scope(AssetId(asset.id), &ruling.framework, ruling.in_scope, &ruling.reason, &at.principal.name, from, now)
+        .rule_asset_scope(
+            AssetId(asset.id),
+            &ruling.framework,
+            ruling.in_scope,
+            &ruling.reason,
+            &at.principal.name,
+            from,
+            now,
+        )
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -141,17 +167,37 @@ pub async fn rule(at: In<WriteScope>, ruling: web::Json<AssetRuling>) -> Result<
 /// Without a ruling, profile and date decide. Needs the permission `scope:write`.
 #[utoipa::path(tag = "scope", params(("project" = String, Path, description = "Slug")), request_body = RequirementRuling, responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/scope/requirements")]
-pub async fn rule_requirement(at: In<WriteScope>, ruling: web::Json<RequirementRuling>) -> Result<HttpResponse, Problem> {
-    if at.app.catalogue.requirement(&ruling.requirement).is_none_or(|(_, row)| !row.is_scored()) {
+pub async fn rule_requirement(
+    at: In<WriteScope>,
+    ruling: web::Json<RequirementRuling>,
+) -> Result<HttpResponse, Problem> {
+    if at
+        .app
+        .catalogue
+        .requirement(&ruling.requirement)
+        .is_none_or(|(_, row)| !row.is_scored())
+    {
         return Err(Problem::invalid("/requirement", "there is no such scored requirement"));
     }
     reason(&ruling.reason)?;
     let now = at.app.clock.now();
-    at.scoped().rule_requirement_scope(&ruling.requirement, ruling.applicable, &ruling.reason, &at.principal.name, now).await?;
+    at.scoped()
+        .rule_requirement_scope(
+            &ruling.requirement,
+            ruling.applicable,
+            &ruling.reason,
+            &at.principal.name,
+            now,
+        )
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 fn reason(text: &str) -> Result<(), Problem> {
     let n = text.trim().chars().count();
-    if (3..=2000).contains(&n) && !text.contains('\0') { Ok(()) } else { Err(Problem::invalid("/reason", "write 3 to 2000 characters")) }
+    if (3..=2000).contains(&n) && !text.contains('\0') {
+        Ok(())
+    } else {
+        Err(Problem::invalid("/reason", "write 3 to 2000 characters"))
+    }
 }

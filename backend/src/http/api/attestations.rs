@@ -6,8 +6,8 @@ use crate::flow::decide;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_store::{NewAttestation, entity, instant};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -80,7 +80,10 @@ pub struct Statement {
 #[get("/api/v1/projects/{project}/attestations")]
 pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpResponse, Problem> {
     let rows = at.scoped().attestations(None, limit(query.limit)?).await?;
-    Ok(HttpResponse::Ok().json(List { items: rows.into_iter().map(Attestation::from).collect(), next: None }))
+    Ok(HttpResponse::Ok().json(List {
+        items: rows.into_iter().map(Attestation::from).collect(),
+        next: None,
+    }))
 }
 
 /// State that a control works, works in part, or does not
@@ -89,9 +92,15 @@ pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpRespons
 #[utoipa::path(tag = "attestations", params(("project" = String, Path, description = "Slug")), request_body = Statement, responses((status = 201, body = Attestation), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/attestations")]
 pub async fn create(at: In<Attest>, new: web::Json<Statement>) -> Result<HttpResponse, Problem> {
-    let from = new.from.as_deref().map_or_else(|| Ok(at.app.clock.now()), |text| time("/from", text))?;
+    let from = new
+        .from
+        .as_deref()
+        .map_or_else(|| Ok(at.app.clock.now()), |text| time("/from", text))?;
     if new.statement.contains('\0') || new.evidence.contains('\0') || new.evidence.len() > 4000 {
-        return Err(Problem::invalid("/statement", "no NUL, and at most 4000 characters of evidence"));
+        return Err(Problem::invalid(
+            "/statement",
+            "no NUL, and at most 4000 characters of evidence",
+        ));
     }
     let wanted = NewAttestation {
         control: &new.control,
@@ -112,9 +121,15 @@ pub async fn create(at: In<Attest>, new: web::Json<Statement>) -> Result<HttpRes
 #[utoipa::path(tag = "attestations", params(("project" = String, Path, description = "Slug"), ("attestation" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/projects/{project}/attestations/{attestation}")]
 pub async fn revoke(at: In<Attest>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    if at.scoped().revoke_attestation(uuid(&path.1, "attestation")?, at.app.clock.now()).await? {
+    if at
+        .scoped()
+        .revoke_attestation(uuid(&path.1, "attestation")?, at.app.clock.now())
+        .await?
+    {
         Ok(HttpResponse::NoContent().finish())
     } else {
-        Err(Problem::not_found("there is no such attestation, or it was withdrawn before"))
+        Err(Problem::not_found(
+            "there is no such attestation, or it was withdrawn before",
+        ))
     }
 }

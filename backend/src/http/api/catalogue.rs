@@ -78,8 +78,15 @@ pub async fn frameworks(_: Allowed<Read>, app: web::Data<Context>) -> HttpRespon
 /// Needs the permission `read`.
 #[utoipa::path(tag = "catalogue", params(("framework" = String, Path, description = "Framework")), responses((status = 200, body = [Requirement]), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/frameworks/{framework}/requirements")]
-pub async fn framework(_: Allowed<Read>, app: web::Data<Context>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let framework = app.catalogue.framework(&path).map_err(|error| Problem::invalid("framework", error.to_string()))?;
+pub async fn framework(
+    _: Allowed<Read>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let framework = app
+        .catalogue
+        .framework(&path)
+        .map_err(|error| Problem::invalid("framework", error.to_string()))?;
     let rows: Vec<Requirement> = framework
         .requirements
         .iter()
@@ -88,7 +95,12 @@ pub async fn framework(_: Allowed<Read>, app: web::Data<Context>, path: web::Pat
             label: row.label.clone(),
             title: row.title.clone(),
             scored: row.is_scored(),
-            controls: app.catalogue.controls_of(&row.id).into_iter().map(|(c, w)| (c.id.clone(), w)).collect(),
+            controls: app
+                .catalogue
+                .controls_of(&row.id)
+                .into_iter()
+                .map(|(c, w)| (c.id.clone(), w))
+                .collect(),
         })
         .collect();
     Ok(HttpResponse::Ok().json(rows))
@@ -100,10 +112,20 @@ pub async fn framework(_: Allowed<Read>, app: web::Data<Context>, path: web::Pat
 #[utoipa::path(tag = "catalogue", responses((status = 200, body = [InputFormat]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/formats")]
 pub async fn formats(_: Allowed<Read>) -> HttpResponse {
-    let kind = |kind| if kind == affiant_ingest::Kind::Events { "events" } else { "findings" };
+    let kind = |kind| {
+        if kind == affiant_ingest::Kind::Events {
+            "events"
+        } else {
+            "findings"
+        }
+    };
     let all: Vec<InputFormat> = affiant_ingest::FORMATS
         .iter()
-        .map(|f| InputFormat { name: f.name.to_owned(), title: f.title.to_owned(), kind: kind(f.kind).to_owned() })
+        .map(|f| InputFormat {
+            name: f.name.to_owned(),
+            title: f.title.to_owned(),
+            kind: kind(f.kind).to_owned(),
+        })
         .collect();
     HttpResponse::Ok().json(all)
 }

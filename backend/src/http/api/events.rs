@@ -8,8 +8,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::sha256_hex;
 use affiant_store::{Cursor, EventRow, instant, micros};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -90,13 +90,26 @@ impl From<EventRow> for Event {
 /// again adds nothing. Answers when they are durable. Needs the permission `events:write`.
 #[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventPush, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer")), request_body(content = Object, content_type = "application/json", example = json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "invoice-bot", "action": "data_export", "resource": "ledger", "outcome": "success"})), responses((status = 201, body = EventsResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/projects/{project}/audit-events")]
-pub async fn push(at: In<PushEvents>, query: web::Query<EventPush>, request: HttpRequest, body: web::Bytes) -> Result<HttpResponse, Problem> {
+pub async fn push(
+    at: In<PushEvents>,
+    query: web::Query<EventPush>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
     let query = query.into_inner();
     if query.source.as_ref().is_some_and(|source| source.contains('\0')) {
         return Err(Problem::invalid("source", "it holds a NUL"));
     }
-    let options = Options { source: query.source.unwrap_or_default(), asset: query.asset, format: query.format };
-    let digest = if request.headers().contains_key("idempotency-key") { sha256_hex(&body) } else { String::new() };
+    let options = Options {
+        source: query.source.unwrap_or_default(),
+        asset: query.asset,
+        format: query.format,
+    };
+    let digest = if request.headers().contains_key("idempotency-key") {
+        sha256_hex(&body)
+    } else {
+        String::new()
+    };
     let work = async {
         let result = ingest(&at.app, at.id(), &body, &options).await?;
         Ok((StatusCode::CREATED, serde_json::to_vec(&result).unwrap_or_default()))
@@ -128,16 +141,30 @@ pub struct EventQuery {
 #[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventQuery), responses((status = 200, body = List<Event>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/audit-events")]
 pub async fn list(at: In<Read>, query: web::Query<EventQuery>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let bound = |name: &str, text: &Option<String>, default: i64| text.as_deref().map_or(Ok(default), |text| time(name, text).map(micros));
-    let period = (bound("from", &query.from, i64::MIN)?, bound("until", &query.until, i64::MAX)?);
+    let bound = |name: &str, text: &Option<String>, default: i64| {
+        text.as_deref().map_or(Ok(default), |text| time(name, text).map(micros))
+    };
+    let period = (
+        bound("from", &query.from, i64::MIN)?,
+        bound("until", &query.until, i64::MAX)?,
+    );
     let risk = match query.risk.as_deref() {
         None | Some("") => Vec::new(),
         Some(word) if ["LOW", "MEDIUM", "HIGH", "CRITICAL"].contains(&word) => vec![word],
-        Some(_) => return Err(Problem::invalid("risk", "known are LOW, MEDIUM, HIGH, CRITICAL")),
+        Some(_) => {
+            return Err(Problem::invalid("risk", "known are LOW, MEDIUM, HIGH, CRITICAL"));
+        }
     };
-    let decode = |text: &String| Cursor::decode(text).ok_or_else(|| Problem::invalid("cursor", "take it from the page before"));
+    let decode =
+        |text: &String| Cursor::decode(text).ok_or_else(|| Problem::invalid("cursor", "take it from the page before"));
     let cursor = query.cursor.as_ref().map(decode).transpose()?;
-    let page = at.scoped().events(period, &risk, cursor.as_ref(), limit(query.limit)?).await?;
-    let found = List { items: page.items.into_iter().map(Event::from).collect(), next: page.next.map(|c| c.encode()) };
+    let page = at
+        .scoped()
+        .events(period, &risk, cursor.as_ref(), limit(query.limit)?)
+        .await?;
+    let found = List {
+        items: page.items.into_iter().map(Event::from).collect(),
+        next: page.next.map(|c| c.encode()),
+    };
     Ok(listed(request.path(), request.query_string(), &found))
 }

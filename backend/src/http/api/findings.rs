@@ -7,12 +7,12 @@ use crate::http::problem::Problem;
 use crate::http::upload::receive;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
-use affiant_domain::catalogue::Mapper;
 use affiant_domain::Severity;
+use affiant_domain::catalogue::Mapper;
 use affiant_store::{Cursor, FindingDetail, FindingFilter, FindingRow, instant};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use chrono::{DateTime, Utc};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -65,7 +65,10 @@ fn state_code(word: &str) -> Result<i16, Problem> {
         "open" => Ok(0),
         "closed" => Ok(1),
         "suppressed" => Ok(2),
-        other => Err(Problem::invalid("state", format!("unknown state \"{other}\"; known are open, closed, suppressed"))),
+        other => Err(Problem::invalid(
+            "state",
+            format!("unknown state \"{other}\"; known are open, closed, suppressed"),
+        )),
     }
 }
 
@@ -152,13 +155,24 @@ impl FindingQuery {
     /// As the store wants it. Empty fields, as forms send them, do not narrow.
     pub(crate) fn filter(&self) -> Result<FindingFilter, Problem> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        for (at, text) in [("asset", &self.asset), ("tool", &self.tool), ("rule", &self.rule), ("q", &self.q)] {
-            if text.as_ref().is_some_and(|text| text.contains('\0') || text.len() > 2000) {
+        for (at, text) in [
+            ("asset", &self.asset),
+            ("tool", &self.tool),
+            ("rule", &self.rule),
+            ("q", &self.q),
+        ] {
+            if text
+                .as_ref()
+                .is_some_and(|text| text.contains('\0') || text.len() > 2000)
+            {
                 return Err(Problem::invalid(at, "at most 2000 characters, and no NUL"));
             }
         }
         let severity = given(&self.severity).map_or_else(Vec::new, |text| text.split(',').map(str::to_owned).collect());
-        let severity = severity.iter().map(|word| word.parse().map_err(|e: affiant_domain::severity::UnknownSeverity| Problem::invalid("severity", e.to_string())));
+        let severity = severity.iter().map(|word| {
+            word.parse()
+                .map_err(|e: affiant_domain::severity::UnknownSeverity| Problem::invalid("severity", e.to_string()))
+        });
         Ok(FindingFilter {
             state: given(&self.state).map(|word| state_code(&word)).transpose()?,
             severity: severity.collect::<Result<_, _>>()?,
@@ -171,8 +185,14 @@ impl FindingQuery {
     }
 
     pub(crate) fn cursor(&self) -> Result<Option<Cursor>, Problem> {
-        let decode = |text: &String| Cursor::decode(text).ok_or_else(|| Problem::invalid("cursor", "take it from the page before"));
-        self.cursor.as_ref().filter(|text| !text.is_empty()).map(decode).transpose()
+        let decode = |text: &String| {
+            Cursor::decode(text).ok_or_else(|| Problem::invalid("cursor", "take it from the page before"))
+        };
+        self.cursor
+            .as_ref()
+            .filter(|text| !text.is_empty())
+            .map(decode)
+            .transpose()
     }
 }
 
@@ -181,9 +201,19 @@ impl FindingQuery {
 /// Needs the permission `read`.
 #[utoipa::path(tag = "findings", params(("project" = String, Path, description = "Slug"), FindingQuery), responses((status = 200, body = List<Finding>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/findings")]
-pub async fn list(at: In<Read>, query: web::Query<FindingQuery>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let page = at.scoped().findings(&query.filter()?, query.cursor()?.as_ref(), limit(query.limit)?).await?;
-    let found = List { items: page.items.into_iter().map(Finding::from).collect(), next: page.next.map(|c| c.encode()) };
+pub async fn list(
+    at: In<Read>,
+    query: web::Query<FindingQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let page = at
+        .scoped()
+        .findings(&query.filter()?, query.cursor()?.as_ref(), limit(query.limit)?)
+        .await?;
+    let found = List {
+        items: page.items.into_iter().map(Finding::from).collect(),
+        next: page.next.map(|c| c.encode()),
+    };
     Ok(listed(request.path(), request.query_string(), &found))
 }
 
@@ -193,16 +223,26 @@ pub async fn list(at: In<Read>, query: web::Query<FindingQuery>, request: HttpRe
 #[utoipa::path(tag = "findings", params(("project" = String, Path, description = "Slug"), ("finding" = String, Path, description = "Id")), responses((status = 200, body = FindingWithHistory), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/findings/{finding}")]
 pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    let found = at.scoped().finding(uuid(&path.1, "finding")?).await?.ok_or_else(|| Problem::not_found("there is no such finding"))?;
+    let found = at
+        .scoped()
+        .finding(uuid(&path.1, "finding")?)
+        .await?
+        .ok_or_else(|| Problem::not_found("there is no such finding"))?;
     Ok(HttpResponse::Ok().json(dress(&at.app.catalogue, found)))
 }
 
 fn dress(catalogue: &affiant_domain::catalogue::Catalogue, found: FindingDetail) -> FindingWithHistory {
     let severity = Severity::from_rank(found.row.finding.severity);
-    let controls: BTreeMap<String, f64> =
-        Mapper::new(catalogue).controls(&found.row.check, severity).into_iter().map(|(c, s)| (c.to_owned(), s)).collect();
-    let mut requirements: Vec<String> =
-        controls.keys().flat_map(|control| catalogue.requirements_of(control)).map(|(id, _)| id.to_owned()).collect();
+    let controls: BTreeMap<String, f64> = Mapper::new(catalogue)
+        .controls(&found.row.check, severity)
+        .into_iter()
+        .map(|(c, s)| (c.to_owned(), s))
+        .collect();
+    let mut requirements: Vec<String> = controls
+        .keys()
+        .flat_map(|control| catalogue.requirements_of(control))
+        .map(|(id, _)| id.to_owned())
+        .collect();
     requirements.sort();
     requirements.dedup();
     let history = found
@@ -244,7 +284,12 @@ pub struct PushQuery {
 /// Our own findings JSON: `{"tool": "…", "findings": [{"title", "severity", "description", …}]}`. Needs the permission `scans:write`.
 #[utoipa::path(tag = "findings", params(("project" = String, Path, description = "Slug"), PushQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer")), request_body(content = Object, content_type = "application/json", example = json!({"tool": "acme-check", "findings": [{"title": "Debug port open", "severity": "high", "description": "Port 9000 answers", "cwe": 489}]})), responses((status = 201, body = ImportResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem)))]
 #[post("/api/v1/projects/{project}/findings")]
-pub async fn push(at: In<PushScans>, query: web::Query<PushQuery>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn push(
+    at: In<PushScans>,
+    query: web::Query<PushQuery>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
     let received = receive(&at.app, body).await?;
     let query = query.into_inner();
     let options = Options {

@@ -15,6 +15,9 @@ pub async fn live() -> HttpResponse {
 #[utoipa::path(tag = "health", responses((status = 200, description = "It does"), (status = 503, description = "It does not", body = Problem)), security(()))]
 #[get("/readyz")]
 pub async fn ready(app: web::Data<Context>) -> Result<HttpResponse, Problem> {
-    app.store.ping().await.map_err(|_| Problem::new("unavailable", "the database does not answer"))?;
+    app.store
+        .ping()
+        .await
+        .map_err(|_| Problem::new("unavailable", "the database does not answer"))?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ok" })))
 }

@@ -32,7 +32,14 @@ impl Job {
     #[must_use]
     pub fn queued(id: Uuid, kind: &str) -> Self {
         let state = JobState::Queued.as_str().to_owned();
-        Self { id, kind: kind.to_owned(), state, done: 0, total: 0, result: serde_json::Value::Null }
+        Self {
+            id,
+            kind: kind.to_owned(),
+            state,
+            done: 0,
+            total: 0,
+            result: serde_json::Value::Null,
+        }
     }
 }
 
@@ -42,7 +49,18 @@ impl Job {
 #[utoipa::path(tag = "jobs", params(("project" = String, Path, description = "Slug"), ("job" = String, Path, description = "Id")), responses((status = 200, body = Job), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/jobs/{job}")]
 pub async fn show(at: In<ReadJobs>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    let row = at.scoped().job(uuid(&path.1, "job")?).await?.ok_or_else(|| Problem::not_found("there is no such job"))?;
+    let row = at
+        .scoped()
+        .job(uuid(&path.1, "job")?)
+        .await?
+        .ok_or_else(|| Problem::not_found("there is no such job"))?;
     let result = serde_json::from_str(&row.result).unwrap_or(serde_json::Value::Null);
-    Ok(HttpResponse::Ok().json(Job { id: row.id, kind: row.kind, state: row.state, done: row.done, total: row.total, result }))
+    Ok(HttpResponse::Ok().json(Job {
+        id: row.id,
+        kind: row.kind,
+        state: row.state,
+        done: row.done,
+        total: row.total,
+        result,
+    }))
 }

@@ -91,9 +91,14 @@ pub fn describe(mut api: OpenApi) -> OpenApi {
     api.servers = Some(vec![ServerBuilder::new().url("/").build()]);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API token, aff_…, made under Settings or by `affiant token create`"))
+        .description(Some(
+            "An API token, aff_…, made under Settings or by `affiant token create`",
+        ))
         .build();
-    let mut components = api.components.take().unwrap_or_else(|| ComponentsBuilder::new().build());
+    let mut components = api
+        .components
+        .take()
+        .unwrap_or_else(|| ComponentsBuilder::new().build());
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     api.components = Some(components);
     api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
@@ -115,14 +120,19 @@ impl Document {
 #[must_use]
 pub fn description() -> String {
     use utoipa_actix_web::AppExt;
-    let (_, api) = actix_web::App::new().into_utoipa_app().configure(routes).split_for_parts();
+    let (_, api) = actix_web::App::new()
+        .into_utoipa_app()
+        .configure(routes)
+        .split_for_parts();
     let mut text = describe(api).to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }
 
 pub(super) async fn openapi(document: web::Data<Document>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(document.0.clone())
 }
 
 /// The description to read and try in a browser, without any outside host.
@@ -163,11 +173,14 @@ pub struct List<T> {
 pub(crate) fn listed<T: Serialize>(path: &str, query: &str, list: &List<T>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some(next) = &list.next {
-        let kept: String = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor=")).fold(String::new(), |mut all, part| {
-            all.push_str(part);
-            all.push('&');
-            all
-        });
+        let kept: String = query
+            .split('&')
+            .filter(|part| !part.is_empty() && !part.starts_with("cursor="))
+            .fold(String::new(), |mut all, part| {
+                all.push_str(part);
+                all.push('&');
+                all
+            });
         response.insert_header(("Link", format!("<{path}?{kept}cursor={next}>; rel=\"next\"")));
     }
     response.json(list)

@@ -6,9 +6,9 @@ use crate::flow::project::{create as make, profiles, update as change};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use affiant_store::{entity, instant};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
 /// A project.
@@ -27,7 +27,12 @@ pub struct Project {
 
 impl From<&entity::project::Model> for Project {
     fn from(row: &entity::project::Model) -> Self {
-        Self { slug: row.slug.clone(), name: row.name.clone(), profiles: profiles(row), created_at: instant(row.created_at) }
+        Self {
+            slug: row.slug.clone(),
+            name: row.name.clone(),
+            profiles: profiles(row),
+            created_at: instant(row.created_at),
+        }
     }
 }
 
@@ -68,7 +73,11 @@ fn etag(project: &Project) -> String {
 #[get("/api/v1/projects")]
 pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let all = app.store.projects().await?;
-    let seen: Vec<Project> = all.iter().filter(|row| who.principal.sees(row.id)).map(Project::from).collect();
+    let seen: Vec<Project> = all
+        .iter()
+        .filter(|row| who.principal.sees(row.id))
+        .map(Project::from)
+        .collect();
     Ok(HttpResponse::Ok().json(seen))
 }
 
@@ -77,13 +86,19 @@ pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpRes
 /// It is scheduled for a daily assessment of every framework. Needs the permission `projects:write` for all projects.
 #[utoipa::path(tag = "projects", request_body = NewProject, responses((status = 201, body = Project), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
 #[post("/api/v1/projects")]
-pub async fn create(who: Allowed<WriteProjects>, app: web::Data<Context>, new: web::Json<NewProject>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    who: Allowed<WriteProjects>,
+    app: web::Data<Context>,
+    new: web::Json<NewProject>,
+) -> Result<HttpResponse, Problem> {
     if who.principal.project.is_some() {
         return Err(Problem::forbidden("projects:write for all projects"));
     }
     let row = make(&app, &new.slug, &new.name, &new.profiles).await?;
     let project = Project::from(&row);
-    Ok(HttpResponse::Created().insert_header(("ETag", etag(&project))).json(project))
+    Ok(HttpResponse::Created()
+        .insert_header(("ETag", etag(&project)))
+        .json(project))
 }
 
 /// Show a project
@@ -101,15 +116,27 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
 /// `If-Match` with the `ETag` of what you read keeps you from undoing somebody else's change. Needs the permission `projects:write`.
 #[utoipa::path(tag = "projects", params(("project" = String, Path, description = "Slug"), ("If-Match" = Option<String>, Header, description = "ETag of what was read")), request_body = ProjectChange, responses((status = 200, body = Project), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 412, body = Problem)))]
 #[patch("/api/v1/projects/{project}")]
-pub async fn update(at: In<WriteProjects>, request: HttpRequest, change_: web::Json<ProjectChange>) -> Result<HttpResponse, Problem> {
+pub async fn update(
+    at: In<WriteProjects>,
+    request: HttpRequest,
+    change_: web::Json<ProjectChange>,
+) -> Result<HttpResponse, Problem> {
     let before = Project::from(&at.project);
     let wanted = request.headers().get("if-match").and_then(|value| value.to_str().ok());
     if wanted.is_some_and(|tag| tag != "*" && tag != etag(&before)) {
-        return Err(Problem::new("precondition-failed", "the project was changed since you read it"));
+        return Err(Problem::new(
+            "precondition-failed",
+            "the project was changed since you read it",
+        ));
     }
     let name = change_.name.clone().unwrap_or(before.name);
     let wanted = change_.profiles.clone().unwrap_or(before.profiles);
     change(&at.app, at.id(), &name, &wanted).await?;
-    let project = Project { slug: before.slug, name, profiles: wanted, created_at: before.created_at };
+    let project = Project {
+        slug: before.slug,
+        name,
+        profiles: wanted,
+        created_at: before.created_at,
+    };
     Ok(HttpResponse::Ok().insert_header(("ETag", etag(&project))).json(project))
 }

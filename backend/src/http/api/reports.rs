@@ -9,8 +9,8 @@ use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::period::Period;
 use affiant_report::{FORMATS, Report, by_name};
 use affiant_store::{entity, instant};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -77,13 +77,24 @@ pub struct TableQuery {
 #[utoipa::path(tag = "reports", responses((status = 200, body = List<StoredReport>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/reports")]
 pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
-    let items = visible(&app, &who.principal).await?.into_iter().map(StoredReport::from).collect();
+    let items = visible(&app, &who.principal)
+        .await?
+        .into_iter()
+        .map(StoredReport::from)
+        .collect();
     Ok(HttpResponse::Ok().json(List::<StoredReport> { items, next: None }))
 }
 
 /// The reports that somebody may see.
 pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity::report::Model>, Problem> {
-    let projects: Vec<Uuid> = app.store.projects().await?.into_iter().map(|p| p.id).filter(|id| who.sees(*id)).collect();
+    let projects: Vec<Uuid> = app
+        .store
+        .projects()
+        .await?
+        .into_iter()
+        .map(|p| p.id)
+        .filter(|id| who.sees(*id))
+        .collect();
     Ok(app.store.reports(&projects, who.project.is_none(), 200).await?)
 }
 
@@ -94,7 +105,15 @@ pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity
 #[post("/api/v1/projects/{project}/reports")]
 pub async fn make(at: In<MakeReports>, wanted: web::Json<ReportRequest>) -> Result<HttpResponse, Problem> {
     let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
-    let (row, _) = gather(&at.app, &wanted.framework, std::slice::from_ref(&at.project), false, period, &at.principal.name).await?;
+    let (row, _) = gather(
+        &at.app,
+        &wanted.framework,
+        std::slice::from_ref(&at.project),
+        false,
+        period,
+        &at.principal.name,
+    )
+    .await?;
     Ok(HttpResponse::Created().json(StoredReport::from(row)))
 }
 
@@ -103,7 +122,11 @@ pub async fn make(at: In<MakeReports>, wanted: web::Json<ReportRequest>) -> Resu
 /// Needs the permission `reports:write` for all projects.
 #[utoipa::path(tag = "reports", request_body = ReportRequest, responses((status = 201, body = StoredReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[post("/api/v1/reports")]
-pub async fn make_overall(who: Allowed<MakeReports>, app: web::Data<Context>, wanted: web::Json<ReportRequest>) -> Result<HttpResponse, Problem> {
+pub async fn make_overall(
+    who: Allowed<MakeReports>,
+    app: web::Data<Context>,
+    wanted: web::Json<ReportRequest>,
+) -> Result<HttpResponse, Problem> {
     if who.principal.project.is_some() {
         return Err(Problem::forbidden("reports:write for all projects"));
     }
@@ -118,15 +141,35 @@ pub async fn make_overall(who: Allowed<MakeReports>, app: web::Data<Context>, wa
 /// Needs the permission `read`.
 #[utoipa::path(tag = "reports", params(("report" = String, Path, description = "Id"), ("format" = String, Path, description = "json, csv or pdf"), TableQuery), responses((status = 200, description = "The report", content((Object = "application/json"), (String = "text/csv"), (Vec<u8> = "application/pdf"))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/reports/{report}/{format}")]
-pub async fn download(who: Allowed<Read>, app: web::Data<Context>, path: web::Path<(String, String)>, query: web::Query<TableQuery>) -> Result<HttpResponse, Problem> {
-    render(&app, &who.principal, &path.0, &path.1, query.table.as_deref().unwrap_or_default()).await
+pub async fn download(
+    who: Allowed<Read>,
+    app: web::Data<Context>,
+    path: web::Path<(String, String)>,
+    query: web::Query<TableQuery>,
+) -> Result<HttpResponse, Problem> {
+    render(
+        &app,
+        &who.principal,
+        &path.0,
+        &path.1,
+        query.table.as_deref().unwrap_or_default(),
+    )
+    .await
 }
 
 /// Renders a stored report for somebody who may see it.
-pub(crate) async fn render(app: &Context, who: &Principal, id: &str, format: &str, table: &str) -> Result<HttpResponse, Problem> {
+pub(crate) async fn render(
+    app: &Context,
+    who: &Principal,
+    id: &str,
+    format: &str,
+    table: &str,
+) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such report");
     let (row, json) = app.store.report(uuid(id, "report")?).await?.ok_or_else(missing)?;
-    let seen = row.project_id.map_or(who.project.is_none(), |project| who.sees(project));
+    let seen = row
+        .project_id
+        .map_or(who.project.is_none(), |project| who.sees(project));
     if !seen {
         return Err(missing());
     }
@@ -136,14 +179,26 @@ pub(crate) async fn render(app: &Context, who: &Principal, id: &str, format: &st
     })?;
     let report: Report = serde_json::from_slice(&json).map_err(|error| Problem::internal(&error.to_string()))?;
     let table = table.to_owned();
-    let name = format!("{}-{}-{}{}{}", report.framework, report.reporting_period.start.format("%Y%m%d"), report.reporting_period.end.format("%Y%m%d"), if table.is_empty() { "" } else { "-" }, table);
-    let body = web::block(move || (format.render)(&report, &table)).await.map_err(|error| Problem::internal(&error.to_string()))?;
+    let name = format!(
+        "{}-{}-{}{}{}",
+        report.framework,
+        report.reporting_period.start.format("%Y%m%d"),
+        report.reporting_period.end.format("%Y%m%d"),
+        if table.is_empty() { "" } else { "-" },
+        table
+    );
+    let body = web::block(move || (format.render)(&report, &table))
+        .await
+        .map_err(|error| Problem::internal(&error.to_string()))?;
     let body = body.map_err(|error| match error {
         affiant_report::RenderError::Table(_) => Problem::invalid("table", error.to_string()),
         other => Problem::internal(&other.to_string()),
     })?;
     Ok(HttpResponse::Ok()
         .content_type(format.media_type)
-        .insert_header(("Content-Disposition", format!("attachment; filename=\"{name}.{}\"", format.name)))
+        .insert_header((
+            "Content-Disposition",
+            format!("attachment; filename=\"{name}.{}\"", format.name),
+        ))
         .body(body))
 }

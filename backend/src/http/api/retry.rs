@@ -19,7 +19,10 @@ pub(super) async fn once<F>(
 where
     F: Future<Output = Result<(StatusCode, Vec<u8>), Problem>>,
 {
-    let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = request
+        .headers()
+        .get("idempotency-key")
+        .and_then(|value| value.to_str().ok());
     let Some(key) = key else {
         return work.await.map(|(status, body)| answer(status, body));
     };
@@ -30,16 +33,28 @@ where
     let content = format!("{} {} {digest}", request.method(), request.query_string());
     match app.store.hold(&owner, key, &content, app.clock.now()).await? {
         Held::Fresh => {}
-        Held::Running => return Err(Problem::new("conflict", "the first request with this key is still at work")),
-        Held::Other => return Err(Problem::new("key-reused", "another request came with this key before")),
+        Held::Running => {
+            return Err(Problem::new(
+                "conflict",
+                "the first request with this key is still at work",
+            ));
+        }
+        Held::Other => {
+            return Err(Problem::new("key-reused", "another request came with this key before"));
+        }
         Held::Answer(kept) => {
-            let status = u16::try_from(kept.status).ok().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::OK);
+            let status = u16::try_from(kept.status)
+                .ok()
+                .and_then(|code| StatusCode::from_u16(code).ok())
+                .unwrap_or(StatusCode::OK);
             return Ok(answer(status, kept.body));
         }
     }
     match work.await {
         Ok((status, body)) => {
-            app.store.keep_answer(&owner, key, status.as_u16(), "application/json", &body).await?;
+            app.store
+                .keep_answer(&owner, key, status.as_u16(), "application/json", &body)
+                .await?;
             Ok(answer(status, body))
         }
         Err(problem) => {

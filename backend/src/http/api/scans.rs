@@ -8,8 +8,8 @@ use crate::http::upload::receive;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_store::{entity, instant};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -49,7 +49,11 @@ impl ScanQuery {
             part: clean("part", self.part)?,
             mode: self.mode.unwrap_or_else(|| "snapshot".to_owned()),
             format: self.format,
-            scanned_at: self.scanned_at.as_deref().map(|text| time("scanned_at", text)).transpose()?,
+            scanned_at: self
+                .scanned_at
+                .as_deref()
+                .map(|text| time("scanned_at", text))
+                .transpose()?,
             dry_run: self.dry_run.unwrap_or(false),
             confirm: self.confirm.unwrap_or(false),
             actor: actor.to_owned(),
@@ -111,10 +115,18 @@ impl Import {
 /// 128 MiB, answers 202 with a job. Needs the permission `scans:write`.
 #[utoipa::path(tag = "scans", params(("project" = String, Path, description = "Slug"), ScanQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer"), ("Prefer" = Option<String>, Header, description = "respond-async")), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The scanner's file"), responses((status = 201, description = "Stored", body = ImportResult), (status = 200, description = "Dry run: what would happen", body = ImportResult), (status = 202, description = "Taken as a job", body = Job), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, description = "A mass close, or a request still at work", body = Problem), (status = 413, body = Problem), (status = 422, description = "The file is refused", body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/projects/{project}/scans")]
-pub async fn push(at: In<PushScans>, query: web::Query<ScanQuery>, request: HttpRequest, body: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn push(
+    at: In<PushScans>,
+    query: web::Query<ScanQuery>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
     let options = query.into_inner().options(&at.principal.name)?;
     let received = receive(&at.app, body).await?;
-    let wants_job = request.headers().get("prefer").is_some_and(|value| value.to_str().is_ok_and(|v| v.contains("respond-async")));
+    let wants_job = request
+        .headers()
+        .get("prefer")
+        .is_some_and(|value| value.to_str().is_ok_and(|v| v.contains("respond-async")));
     let as_job = !options.dry_run && (wants_job || received.upload.size > AT_ONCE);
     let work = async {
         if as_job {
@@ -126,12 +138,23 @@ pub async fn push(at: In<PushScans>, query: web::Query<ScanQuery>, request: Http
                 gzip: received.upload.gzip,
                 options: options.clone(),
             };
-            let id = at.scoped().add_job("import", &serde_json::to_string(&payload).unwrap_or_default(), at.app.clock.now()).await?;
+            let id = at
+                .scoped()
+                .add_job(
+                    "import",
+                    &serde_json::to_string(&payload).unwrap_or_default(),
+                    at.app.clock.now(),
+                )
+                .await?;
             let job = Job::queued(id, "import");
             return Ok((StatusCode::ACCEPTED, serde_json::to_vec(&job).unwrap_or_default()));
         }
         let result = import(&at.app, at.id(), &received.upload, &options).await?;
-        let status = if result.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+        let status = if result.dry_run {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
+        };
         Ok((status, serde_json::to_vec(&result).unwrap_or_default()))
     };
     retry::once(&at.app, &at.principal, &request, &received.upload.digest, work).await
@@ -155,9 +178,22 @@ pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpRespons
 #[get("/api/v1/projects/{project}/scans/{import}/original")]
 pub async fn original(at: In<ReadOriginals>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such original");
-    let row = at.scoped().import(uuid(&path.1, "import")?).await?.ok_or_else(missing)?;
-    let head = at.scoped().original(row.original_id.ok_or_else(missing)?).await?.ok_or_else(missing)?;
-    let name = format!("attachment; filename=\"{}-{}{}\"", row.format, row.id, if head.gzip { ".gz" } else { "" });
+    let row = at
+        .scoped()
+        .import(uuid(&path.1, "import")?)
+        .await?
+        .ok_or_else(missing)?;
+    let head = at
+        .scoped()
+        .original(row.original_id.ok_or_else(missing)?)
+        .await?
+        .ok_or_else(missing)?;
+    let name = format!(
+        "attachment; filename=\"{}-{}{}\"",
+        row.format,
+        row.id,
+        if head.gzip { ".gz" } else { "" }
+    );
     let (app, project) = (at.app.clone(), at.id());
     let pieces = futures::stream::try_unfold((app, head, 0), move |(app, head, n)| async move {
         match app.store.project(project).original_piece(&head, n).await {
@@ -166,5 +202,8 @@ pub async fn original(at: In<ReadOriginals>, path: web::Path<(String, String)>) 
             Err(error) => Err(std::io::Error::other(error)),
         }
     });
-    Ok(HttpResponse::Ok().insert_header(("Content-Disposition", name)).content_type("application/octet-stream").streaming(Box::pin(pieces)))
+    Ok(HttpResponse::Ok()
+        .insert_header(("Content-Disposition", name))
+        .content_type("application/octet-stream")
+        .streaming(Box::pin(pieces)))
 }

@@ -6,8 +6,8 @@ use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, put, web};
 use affiant_domain::Instant;
 use affiant_domain::schedule::Timetable;
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A schedule.
@@ -44,8 +44,12 @@ pub struct Times {
 
 /// The next slots after an instant.
 pub(crate) fn upcoming(cron: &str, zone: &str, after: Instant, count: usize) -> Vec<Instant> {
-    let Ok(table) = Timetable::parse(cron, zone) else { return Vec::new() };
-    std::iter::successors(table.next_after(after), |slot| table.next_after(*slot)).take(count).collect()
+    let Ok(table) = Timetable::parse(cron, zone) else {
+        return Vec::new();
+    };
+    std::iter::successors(table.next_after(after), |slot| table.next_after(*slot))
+        .take(count)
+        .collect()
 }
 
 /// List the schedules with their next slots
@@ -59,7 +63,11 @@ pub async fn list(at: In<Read>) -> Result<HttpResponse, Problem> {
     let items = rows
         .into_iter()
         .map(|row| Schedule {
-            next: if row.enabled { upcoming(&row.cron, &row.zone, now, 3) } else { Vec::new() },
+            next: if row.enabled {
+                upcoming(&row.cron, &row.zone, now, 3)
+            } else {
+                Vec::new()
+            },
             framework: row.framework,
             cron: row.cron,
             zone: row.zone,
@@ -74,10 +82,19 @@ pub async fn list(at: In<Read>) -> Result<HttpResponse, Problem> {
 /// Needs the permission `schedules:write`.
 #[utoipa::path(tag = "schedules", params(("project" = String, Path, description = "Slug"), ("framework" = String, Path, description = "Framework")), request_body = Times, responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[put("/api/v1/projects/{project}/schedules/{framework}")]
-pub async fn set(at: In<WriteSchedules>, path: web::Path<(String, String)>, times: web::Json<Times>) -> Result<HttpResponse, Problem> {
-    at.app.catalogue.framework(&path.1).map_err(|error| Problem::invalid("framework", error.to_string()))?;
+pub async fn set(
+    at: In<WriteSchedules>,
+    path: web::Path<(String, String)>,
+    times: web::Json<Times>,
+) -> Result<HttpResponse, Problem> {
+    at.app
+        .catalogue
+        .framework(&path.1)
+        .map_err(|error| Problem::invalid("framework", error.to_string()))?;
     Timetable::parse(&times.cron, &times.zone).map_err(|error| Problem::invalid("/cron", error.to_string()))?;
     let enabled = times.enabled.unwrap_or(true);
-    at.scoped().set_schedule(&path.1, &times.cron, &times.zone, enabled, at.app.clock.now()).await?;
+    at.scoped()
+        .set_schedule(&path.1, &times.cron, &times.zone, enabled, at.app.clock.now())
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -7,8 +7,8 @@ use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_store::{NewToken, entity, instant};
 use chrono::Duration;
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -75,7 +75,13 @@ pub struct TokenRequest {
 #[utoipa::path(tag = "tokens", responses((status = 200, body = [Token]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/tokens")]
 pub async fn list(who: Allowed<WriteTokens>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
-    let all: Vec<Token> = app.store.tokens(who.principal.project).await?.into_iter().map(Token::from).collect();
+    let all: Vec<Token> = app
+        .store
+        .tokens(who.principal.project)
+        .await?
+        .into_iter()
+        .map(Token::from)
+        .collect();
     Ok(HttpResponse::Ok().json(all))
 }
 
@@ -84,34 +90,64 @@ pub async fn list(who: Allowed<WriteTokens>, app: web::Data<Context>) -> Result<
 /// The secret is in the answer and nowhere else. Needs the permission `tokens:write`.
 #[utoipa::path(tag = "tokens", request_body = TokenRequest, responses((status = 201, body = Token), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[post("/api/v1/tokens")]
-pub async fn create(who: Allowed<WriteTokens>, app: web::Data<Context>, new: web::Json<TokenRequest>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    who: Allowed<WriteTokens>,
+    app: web::Data<Context>,
+    new: web::Json<TokenRequest>,
+) -> Result<HttpResponse, Problem> {
     let (row, secret) = make(&app, &new, who.principal.project, &who.principal.name).await?;
-    Ok(HttpResponse::Created().json(Token { token: Some(secret), ..row.into() }))
+    Ok(HttpResponse::Created().json(Token {
+        token: Some(secret),
+        ..row.into()
+    }))
 }
 
 /// Makes a token. Somebody bound to a project makes tokens for that project only.
-pub(crate) async fn make(app: &Context, new: &TokenRequest, own: Option<Uuid>, actor: &str) -> Result<(entity::token::Model, String), Problem> {
+pub(crate) async fn make(
+    app: &Context,
+    new: &TokenRequest,
+    own: Option<Uuid>,
+    actor: &str,
+) -> Result<(entity::token::Model, String), Problem> {
     let role = Role::parse(&new.role).ok_or_else(|| {
-        Problem::invalid("/role", format!("unknown role; known are {}", Role::ALL.map(Role::as_str).join(", ")))
+        Problem::invalid(
+            "/role",
+            format!("unknown role; known are {}", Role::ALL.map(Role::as_str).join(", ")),
+        )
     })?;
     if new.name.trim().is_empty() || new.name.chars().count() > 80 || new.name.chars().any(char::is_control) {
         return Err(Problem::invalid("/name", "a name has 1 to 80 characters"));
     }
     let now = app.clock.now();
-    let expires_at = new.expires_at.as_deref().map_or(Ok(now + Duration::days(90)), |text| time("/expires_at", text))?;
+    let expires_at = new
+        .expires_at
+        .as_deref()
+        .map_or(Ok(now + Duration::days(90)), |text| time("/expires_at", text))?;
     if expires_at <= now || expires_at - now > Duration::days(LONGEST) {
         return Err(Problem::invalid("/expires_at", "a token ends within a year from now"));
     }
     let project = match &new.project {
         None => own,
         Some(slug) => {
-            let found = app.store.project_by_slug(&slug.replace('\0', "")).await?.map(|project| project.id);
+            let found = app
+                .store
+                .project_by_slug(&slug.replace('\0', ""))
+                .await?
+                .map(|project| project.id);
             let found = found.filter(|id| own.is_none_or(|own| own == *id));
             Some(found.ok_or_else(|| Problem::invalid("/project", "there is no such project"))?)
         }
     };
     let secret = token();
-    let row = NewToken { project, name: &new.name, prefix: &secret[..10], hash: &hash(&secret), role: role.as_str(), actor, expires_at };
+    let row = NewToken {
+        project,
+        name: &new.name,
+        prefix: &secret[..10],
+        hash: &hash(&secret),
+        role: role.as_str(),
+        actor,
+        expires_at,
+    };
     Ok((app.store.add_token(&row, now).await?, secret))
 }
 
@@ -120,8 +156,16 @@ pub(crate) async fn make(app: &Context, new: &TokenRequest, own: Option<Uuid>, a
 /// Needs the permission `tokens:write`.
 #[utoipa::path(tag = "tokens", params(("token" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/tokens/{token}")]
-pub async fn revoke(who: Allowed<WriteTokens>, app: web::Data<Context>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    if app.store.revoke_token(uuid(&path, "token")?, who.principal.project, app.clock.now()).await? {
+pub async fn revoke(
+    who: Allowed<WriteTokens>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    if app
+        .store
+        .revoke_token(uuid(&path, "token")?, who.principal.project, app.clock.now())
+        .await?
+    {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Problem::not_found("there is no such token, or it was revoked before"))

@@ -6,8 +6,8 @@ use crate::flow::decide::{decide_waiver, request_waiver, revoke_waiver};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_store::{NewWaiver, entity, instant};
-use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -83,7 +83,10 @@ pub struct Decision {
 #[get("/api/v1/projects/{project}/waivers")]
 pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpResponse, Problem> {
     let rows = at.scoped().waivers(None, limit(query.limit)?).await?;
-    Ok(HttpResponse::Ok().json(List { items: rows.into_iter().map(Waiver::from).collect(), next: None }))
+    Ok(HttpResponse::Ok().json(List {
+        items: rows.into_iter().map(Waiver::from).collect(),
+        next: None,
+    }))
 }
 
 /// Request a waiver of a finding
@@ -92,7 +95,10 @@ pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpRespons
 #[utoipa::path(tag = "waivers", params(("project" = String, Path, description = "Slug")), request_body = WaiverRequest, responses((status = 201, body = Waiver), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/waivers")]
 pub async fn request(at: In<RequestWaivers>, new: web::Json<WaiverRequest>) -> Result<HttpResponse, Problem> {
-    let from = new.from.as_deref().map_or_else(|| Ok(at.app.clock.now()), |text| time("/from", text))?;
+    let from = new
+        .from
+        .as_deref()
+        .map_or_else(|| Ok(at.app.clock.now()), |text| time("/from", text))?;
     if new.reason.contains('\0') {
         return Err(Problem::invalid("/reason", "it holds a NUL"));
     }
@@ -113,8 +119,19 @@ pub async fn request(at: In<RequestWaivers>, new: web::Json<WaiverRequest>) -> R
 /// Whoever asked for it does not decide on it. Needs the permission `waivers:decide`.
 #[utoipa::path(tag = "waivers", params(("project" = String, Path, description = "Slug"), ("waiver" = String, Path, description = "Id")), request_body = Decision, responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 #[post("/api/v1/projects/{project}/waivers/{waiver}/decision")]
-pub async fn decide(at: In<DecideWaivers>, path: web::Path<(String, String)>, decision: web::Json<Decision>) -> Result<HttpResponse, Problem> {
-    decide_waiver(&at.app, at.id(), uuid(&path.1, "waiver")?, decision.approve, &at.principal.name).await?;
+pub async fn decide(
+    at: In<DecideWaivers>,
+    path: web::Path<(String, String)>,
+    decision: web::Json<Decision>,
+) -> Result<HttpResponse, Problem> {
+    decide_waiver(
+        &at.app,
+        at.id(),
+        uuid(&path.1, "waiver")?,
+        decision.approve,
+        &at.principal.name,
+    )
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

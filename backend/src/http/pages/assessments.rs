@@ -55,7 +55,13 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
 
 async fn render<P: crate::auth::Permission>(at: &In<P>, error: String) -> Result<HttpResponse, Problem> {
     let now = at.app.clock.now();
-    let name = |id: &str| at.app.catalogue.frameworks.get(id).map_or_else(|| id.to_owned(), |f| f.row.name.clone());
+    let name = |id: &str| {
+        at.app
+            .catalogue
+            .frameworks
+            .get(id)
+            .map_or_else(|| id.to_owned(), |f| f.row.name.clone())
+    };
     let mut schedules = Vec::new();
     for row in at.scoped().schedules().await? {
         let fires = at.scoped().fires(row.id, 3).await?;
@@ -68,7 +74,11 @@ async fn render<P: crate::auth::Permission>(at: &In<P>, error: String) -> Result
         });
         schedules.push(Schedule {
             name: name(&row.framework),
-            next: if row.enabled { upcoming(&row.cron, &row.zone, now, 3).into_iter().map(minute).collect() } else { Vec::new() },
+            next: if row.enabled {
+                upcoming(&row.cron, &row.zone, now, 3).into_iter().map(minute).collect()
+            } else {
+                Vec::new()
+            },
             runs: runs.collect(),
             framework: row.framework,
             cron: row.cron,
@@ -105,7 +115,11 @@ async fn render<P: crate::auth::Permission>(at: &In<P>, error: String) -> Result
 #[post("/p/{project}/assessments")]
 pub async fn run(at: In<Assess>, form: web::Form<Bare>) -> Result<HttpResponse, Problem> {
     check_csrf(&at.principal, &form.csrf)?;
-    let request = Request { origin: "page", actor: &at.principal.name, slot: None };
+    let request = Request {
+        origin: "page",
+        actor: &at.principal.name,
+        slot: None,
+    };
     assess(&at.app, at.id(), &[], at.app.clock.now(), request).await?;
     Ok(redirect(&format!("/p/{}", at.project.slug)))
 }
@@ -121,13 +135,22 @@ pub struct Times {
 
 /// Sets a schedule.
 #[post("/p/{project}/schedules/{framework}")]
-pub async fn schedule(at: In<WriteSchedules>, path: web::Path<(String, String)>, form: web::Form<Times>) -> Result<HttpResponse, Problem> {
+pub async fn schedule(
+    at: In<WriteSchedules>,
+    path: web::Path<(String, String)>,
+    form: web::Form<Times>,
+) -> Result<HttpResponse, Problem> {
     check_csrf(&at.principal, &form.csrf)?;
-    at.app.catalogue.framework(&path.1).map_err(|error| Problem::not_found(&error.to_string()))?;
+    at.app
+        .catalogue
+        .framework(&path.1)
+        .map_err(|error| Problem::not_found(&error.to_string()))?;
     if let Err(error) = Timetable::parse(form.cron.trim(), form.zone.trim()) {
         return render(&at, error.to_string()).await;
     }
     let enabled = form.enabled.is_some();
-    at.scoped().set_schedule(&path.1, form.cron.trim(), form.zone.trim(), enabled, at.app.clock.now()).await?;
+    at.scoped()
+        .set_schedule(&path.1, form.cron.trim(), form.zone.trim(), enabled, at.app.clock.now())
+        .await?;
     Ok(redirect(&format!("/p/{}/assessments", at.project.slug)))
 }

@@ -77,7 +77,11 @@ const LISTED: u64 = 400;
 
 /// Shows a control.
 #[get("/p/{project}/controls/{control}")]
-pub async fn show(at: In<Read>, path: web::Path<(String, String)>, query: web::Query<Query>) -> Result<HttpResponse, Problem> {
+pub async fn show(
+    at: In<Read>,
+    path: web::Path<(String, String)>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such control");
     let row = at.app.catalogue.controls.get(&path.1).ok_or_else(missing)?;
     let framework = framework_of(&at, row, query.framework.as_deref()).ok_or_else(missing)?;
@@ -85,8 +89,19 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>, query: web::Q
     let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
     let input = reading.input(framework);
     let scores = compute(&input);
-    let score = scores.requirements.iter().flat_map(|r| &r.controls).find(|c| c.id == row.id).cloned().ok_or_else(missing)?;
-    let states = input.controls.iter().find(|c| c.id == row.id).map(|c| c.assets.as_slice()).unwrap_or_default();
+    let score = scores
+        .requirements
+        .iter()
+        .flat_map(|r| &r.controls)
+        .find(|c| c.id == row.id)
+        .cloned()
+        .ok_or_else(missing)?;
+    let states = input
+        .controls
+        .iter()
+        .find(|c| c.id == row.id)
+        .map(|c| c.assets.as_slice())
+        .unwrap_or_default();
     let statements = at.scoped().attestations(Some(&row.id), 50).await?;
     page(&ControlPage {
         chrome: Chrome::new(&at.app, &at.principal, &row.id, &at.project.slug, "Overview").await?,
@@ -124,19 +139,30 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>, query: web::Q
 fn framework_of<'a>(at: &'a In<Read>, row: &ControlRow, wanted: Option<&str>) -> Option<&'a Framework> {
     let catalogue = &at.app.catalogue;
     let serves = |framework: &&Framework| {
-        framework.scored().any(|r| catalogue.crosswalk.get(&r.id).is_some_and(|w| w.contains_key(&row.id)))
+        framework
+            .scored()
+            .any(|r| catalogue.crosswalk.get(&r.id).is_some_and(|w| w.contains_key(&row.id)))
     };
-    wanted.and_then(|id| catalogue.frameworks.get(id)).filter(serves).or_else(|| catalogue.frameworks.values().find(serves))
+    wanted
+        .and_then(|id| catalogue.frameworks.get(id))
+        .filter(serves)
+        .or_else(|| catalogue.frameworks.values().find(serves))
 }
 
 fn formula(score: &ControlScore, states: &[AssetState]) -> String {
     let mut parts = Vec::new();
     if let Some(automated) = score.automated {
-        let standings: Vec<f64> = states.iter().filter(|s| s.freshness.fresh || s.standing() < 0.9).map(AssetState::standing).collect();
+        let standings: Vec<f64> = states
+            .iter()
+            .filter(|s| s.freshness.fresh || s.standing() < 0.9)
+            .map(AssetState::standing)
+            .collect();
         let lowest = standings.iter().copied().fold(1.0, f64::min);
         #[allow(clippy::cast_precision_loss, reason = "a small count")]
         let mean = standings.iter().sum::<f64>() / standings.len().max(1) as f64;
-        parts.push(format!("by tools = ½ · mean {mean:.4} + ½ · lowest {lowest:.4} = {automated:.4}"));
+        parts.push(format!(
+            "by tools = ½ · mean {mean:.4} + ½ · lowest {lowest:.4} = {automated:.4}"
+        ));
     }
     if let Some(attested) = score.attested {
         parts.push(format!("by statement = {attested}"));
@@ -145,36 +171,71 @@ fn formula(score: &ControlScore, states: &[AssetState]) -> String {
         parts.push(format!("score = the smaller = {total:.4}"));
     }
     if score.in_scope > 0 {
-        parts.push(format!("coverage by tools = {} assessed / {} in scope", score.assessed, score.in_scope));
+        parts.push(format!(
+            "coverage by tools = {} assessed / {} in scope",
+            score.assessed, score.in_scope
+        ));
     }
-    if parts.is_empty() { "There is nothing to compute yet.".to_owned() } else { parts.join(";  ") }
+    if parts.is_empty() {
+        "There is nothing to compute yet.".to_owned()
+    } else {
+        parts.join(";  ")
+    }
 }
 
-async fn assets(at: &In<Read>, reading: &Reading<'_>, row: &ControlRow, states: &[AssetState]) -> Result<Vec<Asset>, Problem> {
+async fn assets(
+    at: &In<Read>,
+    reading: &Reading<'_>,
+    row: &ControlRow,
+    states: &[AssetState],
+) -> Result<Vec<Asset>, Problem> {
     let mut checks: Vec<i64> = reading
         .aggregates
         .checks
         .keys()
         .copied()
-        .filter(|check| Severity::ALL.iter().any(|s| reading.speaks(*check, *s).iter().any(|(control, _)| *control == row.id)))
+        .filter(|check| {
+            Severity::ALL
+                .iter()
+                .any(|s| reading.speaks(*check, *s).iter().any(|(control, _)| *control == row.id))
+        })
         .collect();
     checks.sort_unstable();
-    let filter = FindingFilter { state: Some(0), checks: Some(checks), ..FindingFilter::default() };
+    let filter = FindingFilter {
+        state: Some(0),
+        checks: Some(checks),
+        ..FindingFilter::default()
+    };
     let page = at.scoped().findings(&filter, None, LISTED).await?;
     let now = micros(reading.as_of);
-    let waived: HashSet<Uuid> = at.scoped().waivers_at(now, now).await?.into_iter().map(|w| w.finding_id).collect();
+    let waived: HashSet<Uuid> = at
+        .scoped()
+        .waivers_at(now, now)
+        .await?
+        .into_iter()
+        .map(|w| w.finding_id)
+        .collect();
     let mut by_asset: BTreeMap<String, Vec<(f64, Finding)>> = BTreeMap::new();
     for found in page.items {
         let severity = Severity::from_rank(found.finding.severity);
-        let speaks = reading.speaks(found.finding.check_id, severity).iter().find(|(control, _)| *control == row.id);
-        let Some((_, strength)) = speaks else { continue };
+        let speaks = reading
+            .speaks(found.finding.check_id, severity)
+            .iter()
+            .find(|(control, _)| *control == row.id);
+        let Some((_, strength)) = speaks else {
+            continue;
+        };
         let impact = strength * severity.weight();
         let finding = Finding {
             id: found.finding.id,
             title: found.finding.title,
             severity: severity.as_str(),
             waived: waived.contains(&found.finding.id),
-            factor: format!("impact {impact:.3} = strength {strength} × {} {:.2}", severity, severity.weight()),
+            factor: format!(
+                "impact {impact:.3} = strength {strength} × {} {:.2}",
+                severity,
+                severity.weight()
+            ),
         };
         by_asset.entry(found.asset).or_default().push((impact, finding));
     }
@@ -206,7 +267,10 @@ fn number(findings: Vec<(f64, Finding)>) -> Vec<Finding> {
                 finding.factor.push_str("; waived, so it does not count");
             } else if impact > 0.0 {
                 k += 1;
-                finding.factor.push_str(&format!("; counts as × (1 − {impact:.3}/{k}) = {:.4}", 1.0 - impact / f64::from(k)));
+                finding.factor.push_str(&format!(
+                    "; counts as × (1 − {impact:.3}/{k}) = {:.4}",
+                    1.0 - impact / f64::from(k)
+                ));
             }
             finding
         })
@@ -225,14 +289,33 @@ fn evidence(reading: &Reading<'_>, row: &ControlRow) -> HashMap<String, String> 
         }
     };
     for scan in &reading.aggregates.scans {
-        if reading.exercised(&scan.tool, &scan.checklist).is_some_and(|controls| controls.contains(row.id.as_str())) {
-            note(scan.asset, scan.at, format!("{} {}", scan.tool, minute(instant(scan.at))));
+        if reading
+            .exercised(&scan.tool, &scan.checklist)
+            .is_some_and(|controls| controls.contains(row.id.as_str()))
+        {
+            note(
+                scan.asset,
+                scan.at,
+                format!("{} {}", scan.tool, minute(instant(scan.at))),
+            );
         }
     }
     for result in reading.aggregates.results.iter().filter(|r| r.outcome < 2) {
-        if reading.speaks(result.check, Severity::High).iter().any(|(control, s)| *control == row.id && *s >= 0.5) {
-            let tool = reading.aggregates.checks.get(&result.check).map_or("", |check| check.tool.as_str());
-            note(result.asset, result.at, format!("{tool} {}", minute(instant(result.at))));
+        if reading
+            .speaks(result.check, Severity::High)
+            .iter()
+            .any(|(control, s)| *control == row.id && *s >= 0.5)
+        {
+            let tool = reading
+                .aggregates
+                .checks
+                .get(&result.check)
+                .map_or("", |check| check.tool.as_str());
+            note(
+                result.asset,
+                result.at,
+                format!("{tool} {}", minute(instant(result.at))),
+            );
         }
     }
     latest.into_iter().map(|(asset, (_, what))| (asset, what)).collect()
@@ -250,7 +333,10 @@ fn statement(row: affiant_store::entity::attestation::Model) -> Statement {
         evidence: row.evidence,
         actor: row.actor,
         from: day(instant(row.from_at)),
-        until: row.revoked_at.map_or_else(|| day(instant(row.until_at)), |at| format!("withdrawn {}", day(instant(at)))),
+        until: row.revoked_at.map_or_else(
+            || day(instant(row.until_at)),
+            |at| format!("withdrawn {}", day(instant(at))),
+        ),
     }
 }
 
@@ -261,7 +347,12 @@ fn serves(at: &In<Read>, row: &ControlRow) -> Vec<(String, String, String, f64)>
         .into_iter()
         .filter_map(|(id, weight)| {
             let (framework, requirement) = catalogue.requirement(id)?;
-            Some((framework.row.name.clone(), requirement.label.clone(), requirement.title.clone(), weight))
+            Some((
+                framework.row.name.clone(),
+                requirement.label.clone(),
+                requirement.title.clone(),
+                weight,
+            ))
         })
         .collect()
 }
@@ -279,7 +370,11 @@ pub struct Form {
 
 /// Records a statement.
 #[post("/p/{project}/controls/{control}/statements")]
-pub async fn attest(at: In<Attest>, path: web::Path<(String, String)>, form: web::Form<Form>) -> Result<HttpResponse, Problem> {
+pub async fn attest(
+    at: In<Attest>,
+    path: web::Path<(String, String)>,
+    form: web::Form<Form>,
+) -> Result<HttpResponse, Problem> {
     check_csrf(&at.principal, &form.csrf)?;
     let until = parse_instant(&form.until).map_err(|error| Problem::invalid("until", error.to_string()))?;
     let clean = |text: &str| text.replace('\0', "");
@@ -293,6 +388,14 @@ pub async fn attest(at: In<Attest>, path: web::Path<(String, String)>, form: web
         until,
     };
     decide::attest(&at.app, at.id(), &new).await?;
-    let framework = at.app.catalogue.frameworks.get(&form.framework).map_or("", |f| f.row.id.as_str());
-    Ok(redirect(&format!("/p/{}/controls/{}?framework={framework}", at.project.slug, path.1)))
+    let framework = at
+        .app
+        .catalogue
+        .frameworks
+        .get(&form.framework)
+        .map_or("", |f| f.row.id.as_str());
+    Ok(redirect(&format!(
+        "/p/{}/controls/{}?framework={framework}",
+        at.project.slug, path.1
+    )))
 }

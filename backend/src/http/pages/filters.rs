@@ -45,7 +45,11 @@ pub(crate) fn share<T: Share>(value: T, _: &dyn askama::Values) -> askama::Resul
 #[askama::filter_fn]
 pub(crate) fn signed<T: Share>(value: T, _: &dyn askama::Values) -> askama::Result<String> {
     let value = value.share().unwrap_or(0.0);
-    Ok(format!("{}{:.1} points", if value < 0.0 { "−" } else { "+" }, (value * 100.0).abs()))
+    Ok(format!(
+        "{}{:.1} points",
+        if value < 0.0 { "−" } else { "+" },
+        (value * 100.0).abs()
+    ))
 }
 
 /// A gain in percentage points, with two decimals.
@@ -63,5 +67,8 @@ pub(crate) fn scale<T: Share>(value: T, _: &dyn askama::Values, width: i32) -> a
 /// A share as the left edge of a mark three wide.
 #[askama::filter_fn]
 pub(crate) fn mark<T: Share>(value: T, _: &dyn askama::Values, width: i32) -> askama::Result<String> {
-    Ok(format!("{:.1}", (value.share().unwrap_or(0.0) * f64::from(width) - 1.5).clamp(0.0, f64::from(width) - 3.0)))
+    Ok(format!(
+        "{:.1}",
+        (value.share().unwrap_or(0.0) * f64::from(width) - 1.5).clamp(0.0, f64::from(width) - 3.0)
+    ))
 }

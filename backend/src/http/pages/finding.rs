@@ -76,7 +76,11 @@ const LINE: usize = 400;
 /// Shows a finding.
 #[get("/p/{project}/findings/{finding}")]
 pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    let found = at.scoped().finding(uuid(&path.1, "finding")?).await?.ok_or_else(|| Problem::not_found("there is no such finding"))?;
+    let found = at
+        .scoped()
+        .finding(uuid(&path.1, "finding")?)
+        .await?
+        .ok_or_else(|| Problem::not_found("there is no such finding"))?;
     let now = at.app.clock.now();
     let id = found.row.finding.id;
     let (lines, no_lines) = lines(&at, &found).await?;
@@ -87,12 +91,22 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         0 => found.row.finding.location.clone(),
         line => format!("{}:{line}", found.row.finding.location),
     };
-    let (format, received, digest) = found
-        .import
-        .as_ref()
-        .map_or_else(Default::default, |import| (import.format.clone(), minute(instant(import.recorded_at)), import.digest.clone()));
+    let (format, received, digest) = found.import.as_ref().map_or_else(Default::default, |import| {
+        (
+            import.format.clone(),
+            minute(instant(import.recorded_at)),
+            import.digest.clone(),
+        )
+    });
     page(&FindingPage {
-        chrome: Chrome::new(&at.app, &at.principal, &found.row.finding.title, &at.project.slug, "Findings").await?,
+        chrome: Chrome::new(
+            &at.app,
+            &at.principal,
+            &found.row.finding.title,
+            &at.project.slug,
+            "Findings",
+        )
+        .await?,
         id,
         severity: severity.as_str(),
         state: state_word(found.row.finding.state),
@@ -102,7 +116,14 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         rule: found.row.check.rule.clone(),
         location,
         opened: minute(instant(found.row.finding.opened_at)),
-        cwe: found.row.check.cwe.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        cwe: found
+            .row
+            .check
+            .cwe
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
         cve: found.row.check.cve.clone().unwrap_or_default(),
         remediation: found.row.check.remediation.clone(),
         suppression: found.row.finding.suppression.clone(),
@@ -133,7 +154,10 @@ async fn lines(at: &In<Read>, found: &FindingDetail) -> Result<(Vec<(i64, String
     };
     let row = &found.row.finding;
     let length = usize::try_from(row.place_length).unwrap_or(0).clamp(1, 64 << 10);
-    let bytes = at.scoped().original_excerpt(&head, row.place_offset.unsigned_abs(), length).await?;
+    let bytes = at
+        .scoped()
+        .original_excerpt(&head, row.place_offset.unsigned_abs(), length)
+        .await?;
     let text = String::from_utf8_lossy(&bytes);
     // A byte order mark is not part of the offsets; a record never begins in the middle of a line that is shown.
     let target = u64::from(row.line.unsigned_abs());
@@ -144,7 +168,11 @@ async fn lines(at: &In<Read>, found: &FindingDetail) -> Result<(Vec<(i64, String
         (row.place_line + i64::try_from(n).unwrap_or(0), line, hit)
     });
     let shown: Vec<_> = shown.collect();
-    let why = if shown.is_empty() { "The original is too large to be shown in part; download it." } else { "" };
+    let why = if shown.is_empty() {
+        "The original is too large to be shown in part; download it."
+    } else {
+        ""
+    };
     Ok((shown, why))
 }
 
@@ -155,8 +183,16 @@ fn controls(at: &In<Read>, found: &FindingDetail, severity: Severity) -> Vec<Con
         .into_iter()
         .map(|(id, strength)| Control {
             id: id.to_owned(),
-            title: catalogue.controls.get(id).map_or_else(String::new, |row| row.title.clone()),
-            requirements: catalogue.requirements_of(id).into_iter().map(|(id, _)| id).collect::<Vec<_>>().join(", "),
+            title: catalogue
+                .controls
+                .get(id)
+                .map_or_else(String::new, |row| row.title.clone()),
+            requirements: catalogue
+                .requirements_of(id)
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect::<Vec<_>>()
+                .join(", "),
             strength,
             impact: format!("{:.3}", strength * severity.weight()),
         })
@@ -165,7 +201,11 @@ fn controls(at: &In<Read>, found: &FindingDetail, severity: Severity) -> Vec<Con
 
 fn history(found: &FindingDetail) -> Vec<(String, String)> {
     let f = &found.row.finding;
-    let began = format!("{} as {}", state_word(f.first_state), Severity::from_rank(f.first_severity));
+    let began = format!(
+        "{} as {}",
+        state_word(f.first_state),
+        Severity::from_rank(f.first_severity)
+    );
     let mut all = vec![(minute(instant(f.opened_at)), began)];
     let mut severity = f.first_severity;
     for change in &found.transitions {
@@ -209,12 +249,23 @@ pub struct Ask {
 
 /// Asks for a waiver.
 #[post("/p/{project}/findings/{finding}/waivers")]
-pub async fn waive(at: In<RequestWaivers>, path: web::Path<(String, String)>, form: web::Form<Ask>) -> Result<HttpResponse, Problem> {
+pub async fn waive(
+    at: In<RequestWaivers>,
+    path: web::Path<(String, String)>,
+    form: web::Form<Ask>,
+) -> Result<HttpResponse, Problem> {
     check_csrf(&at.principal, &form.csrf)?;
     let finding = uuid(&path.1, "finding")?;
     let until = parse_instant(&form.until).map_err(|error| Problem::invalid("until", error.to_string()))?;
     let reason = form.reason.replace('\0', "");
-    let new = NewWaiver { finding, kind: &form.kind, reason: &reason, actor: &at.principal.name, from: at.app.clock.now(), until };
+    let new = NewWaiver {
+        finding,
+        kind: &form.kind,
+        reason: &reason,
+        actor: &at.principal.name,
+        from: at.app.clock.now(),
+        until,
+    };
     flow::request_waiver(&at.app, at.id(), &new).await?;
     Ok(redirect(&format!("/p/{}/findings/{finding}", at.project.slug)))
 }
@@ -229,7 +280,11 @@ pub struct Decision {
 
 /// Decides on a waiver.
 #[post("/p/{project}/waivers/{waiver}")]
-pub async fn decide(at: In<DecideWaivers>, path: web::Path<(String, String)>, form: web::Form<Decision>) -> Result<HttpResponse, Problem> {
+pub async fn decide(
+    at: In<DecideWaivers>,
+    path: web::Path<(String, String)>,
+    form: web::Form<Decision>,
+) -> Result<HttpResponse, Problem> {
     check_csrf(&at.principal, &form.csrf)?;
     let id = uuid(&path.1, "waiver")?;
     match form.decision.as_str() {

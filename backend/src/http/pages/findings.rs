@@ -45,8 +45,16 @@ pub async fn show(at: In<Read>, query: web::Query<FindingQuery>) -> Result<HttpR
     let counts = at.scoped().count_findings(&filter).await?;
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let next = found.next.map(|cursor| {
-        let fields = [("q", &query.q), ("state", &query.state), ("severity", &query.severity), ("asset", &query.asset), ("tool", &query.tool)];
-        let kept = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref().filter(|v| !v.is_empty())?.clone())));
+        let fields = [
+            ("q", &query.q),
+            ("state", &query.state),
+            ("severity", &query.severity),
+            ("asset", &query.asset),
+            ("tool", &query.tool),
+        ];
+        let kept = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_ref().filter(|v| !v.is_empty())?.clone())));
         let pairs: Vec<(&str, String)> = kept.chain([("cursor", cursor.encode())]).collect();
         format!("?{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
     });
@@ -58,7 +66,10 @@ pub async fn show(at: In<Read>, query: web::Query<FindingQuery>) -> Result<HttpR
         asset: text(&query.asset),
         tool: text(&query.tool),
         assets: at.scoped().assets(true).await?.into_iter().map(|a| a.key).collect(),
-        counts: Severity::ALL.into_iter().map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0))).collect(),
+        counts: Severity::ALL
+            .into_iter()
+            .map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0)))
+            .collect(),
         rows: found
             .items
             .into_iter()

@@ -81,8 +81,16 @@ const fn sign(status: Status) -> &'static str {
 
 /// Shows a framework by its latest assessment, or as it stands where there is none.
 #[get("/p/{project}/frameworks/{framework}")]
-pub async fn show(at: In<Read>, path: web::Path<(String, String)>, query: web::Query<Query>) -> Result<HttpResponse, Problem> {
-    let framework = at.app.catalogue.framework(&path.1).map_err(|error| Problem::not_found(&error.to_string()))?;
+pub async fn show(
+    at: In<Read>,
+    path: web::Path<(String, String)>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Problem> {
+    let framework = at
+        .app
+        .catalogue
+        .framework(&path.1)
+        .map_err(|error| Problem::not_found(&error.to_string()))?;
     let now = at.app.clock.now();
     let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
     let stored = at.scoped().latest_assessment(&framework.row.id, now).await?;
@@ -95,11 +103,19 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>, query: web::Q
     let all = rows(&reading, framework, &score);
     let fits = |row: &Row| {
         let text = q.to_lowercase();
-        (chosen.is_empty() || row.status == chosen) && (row.title.to_lowercase().contains(&text) || row.label.to_lowercase().contains(&text))
+        (chosen.is_empty() || row.status == chosen)
+            && (row.title.to_lowercase().contains(&text) || row.label.to_lowercase().contains(&text))
     };
     let unscored = framework.requirements.iter().filter(|r| !r.is_scored());
     page(&FrameworkPage {
-        chrome: Chrome::new(&at.app, &at.principal, &framework.row.name, &at.project.slug, "Overview").await?,
+        chrome: Chrome::new(
+            &at.app,
+            &at.principal,
+            &framework.row.name,
+            &at.project.slug,
+            "Overview",
+        )
+        .await?,
         id: framework.row.id.clone(),
         name: framework.row.name.clone(),
         title: framework.row.title.clone(),
@@ -113,7 +129,9 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>, query: web::Q
         bounds: score.bounds,
         total: all.len(),
         groups: groups(framework, &all),
-        unscored: unscored.map(|r| (r.label.clone(), r.title.clone(), r.not_scored.clone())).collect(),
+        unscored: unscored
+            .map(|r| (r.label.clone(), r.title.clone(), r.not_scored.clone()))
+            .collect(),
         rows: all.into_iter().filter(fits).collect(),
         statuses: Status::ALL.map(|s| (s.as_str(), s.label())).to_vec(),
         chosen,
@@ -130,7 +148,9 @@ fn rows(reading: &Reading<'_>, framework: &Framework, score: &FrameworkScore) ->
             let mut controls = result.controls.clone();
             controls.sort_by(|a, b| {
                 let rank = |c: &ControlScore| (!c.failing, c.score.is_none());
-                rank(a).cmp(&rank(b)).then_with(|| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)))
+                rank(a)
+                    .cmp(&rank(b))
+                    .then_with(|| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)))
             });
             let note = match reading.applies(framework, &row.id) {
                 Applicability::NotApplicable(reason) if result.status == Status::NotApplicable => reason,
@@ -160,7 +180,10 @@ fn groups(framework: &Framework, rows: &[Row]) -> Vec<Group> {
         let cells: Vec<Cell> = own
             .filter_map(|r| by_id.get(r.id.as_str()))
             .map(|row| {
-                let status = Status::ALL.into_iter().find(|s| s.as_str() == row.status).unwrap_or(Status::NotAssessed);
+                let status = Status::ALL
+                    .into_iter()
+                    .find(|s| s.as_str() == row.status)
+                    .unwrap_or(Status::NotAssessed);
                 Cell {
                     id: row.id.clone(),
                     label: row.label.clone(),
@@ -172,7 +195,10 @@ fn groups(framework: &Framework, rows: &[Row]) -> Vec<Group> {
             })
             .collect();
         if !cells.is_empty() {
-            groups.push(Group { title: format!("{} {}", heading.label, heading.title), cells });
+            groups.push(Group {
+                title: format!("{} {}", heading.label, heading.title),
+                cells,
+            });
         }
     }
     groups

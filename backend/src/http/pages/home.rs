@@ -39,19 +39,39 @@ struct Cell {
 pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let mut rows = Vec::new();
-    for project in app.store.projects().await?.into_iter().filter(|p| who.principal.sees(p.id)) {
+    for project in app
+        .store
+        .projects()
+        .await?
+        .into_iter()
+        .filter(|p| who.principal.sees(p.id))
+    {
         let scoped = app.store.project(ProjectId(project.id));
         let mut cells = Vec::new();
         for framework in app.catalogue.frameworks.keys() {
-            let latest = scoped.assessments(Some(framework), 1).await?.pop().filter(|row| row.as_of <= affiant_store::micros(now));
+            let latest = scoped
+                .assessments(Some(framework), 1)
+                .await?
+                .pop()
+                .filter(|row| row.as_of <= affiant_store::micros(now));
             cells.push(Cell {
                 framework: framework.clone(),
                 score: latest.as_ref().and_then(|row| row.score),
                 coverage: latest.map_or(0.0, |row| row.coverage),
             });
         }
-        let open = scoped.count_findings(&FindingFilter { state: Some(0), ..FindingFilter::default() }).await?;
-        rows.push(Row { slug: project.slug, name: project.name, cells, open: open.values().sum() });
+        let open = scoped
+            .count_findings(&FindingFilter {
+                state: Some(0),
+                ..FindingFilter::default()
+            })
+            .await?;
+        rows.push(Row {
+            slug: project.slug,
+            name: project.name,
+            cells,
+            open: open.values().sum(),
+        });
     }
     page(&Home {
         chrome: Chrome::new(&app, &who.principal, "All projects", "", "").await?,
@@ -71,7 +91,11 @@ pub struct Form {
 
 /// Makes a project.
 #[post("/projects")]
-pub async fn create(who: Allowed<WriteProjects>, app: web::Data<Context>, form: web::Form<Form>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    who: Allowed<WriteProjects>,
+    app: web::Data<Context>,
+    form: web::Form<Form>,
+) -> Result<HttpResponse, Problem> {
     check_csrf(&who.principal, &form.csrf)?;
     if who.principal.project.is_some() {
         return Err(Problem::forbidden("projects:write for all projects"));

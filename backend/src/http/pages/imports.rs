@@ -43,20 +43,35 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
     render(&at, None, String::new()).await
 }
 
-async fn render<P: crate::auth::Permission>(at: &In<P>, done: Option<ImportResult>, error: String) -> Result<HttpResponse, Problem> {
+async fn render<P: crate::auth::Permission>(
+    at: &In<P>,
+    done: Option<ImportResult>,
+    error: String,
+) -> Result<HttpResponse, Problem> {
     let rows = at.scoped().imports(100).await?;
     page(&Imports {
         chrome: Chrome::new(&at.app, &at.principal, "Imports", &at.project.slug, "Imports").await?,
         error,
         done,
         may_push: may::<PushScans>(&at.principal),
-        formats: FORMATS.iter().filter(|f| f.kind == Kind::Findings).map(|f| f.title).collect::<Vec<_>>().join(", "),
+        formats: FORMATS
+            .iter()
+            .filter(|f| f.kind == Kind::Findings)
+            .map(|f| f.title)
+            .collect::<Vec<_>>()
+            .join(", "),
         assets: at.scoped().assets(true).await?.into_iter().map(|a| a.key).collect(),
         rows: rows
             .into_iter()
             .map(|(row, asset)| {
                 let import = Import::new(row, asset);
-                Row { received: minute(import.received_at), asset: import.asset, part: import.part, actor: import.actor, result: import.result }
+                Row {
+                    received: minute(import.received_at),
+                    asset: import.asset,
+                    part: import.part,
+                    actor: import.actor,
+                    result: import.result,
+                }
             })
             .collect(),
     })
@@ -78,16 +93,30 @@ pub async fn upload(at: In<PushScans>, form: Multipart) -> Result<HttpResponse, 
     }
 }
 
-async fn take(at: &In<PushScans>, field: &impl Fn(&str) -> String, received: Option<Received>) -> Result<ImportResult, Problem> {
+async fn take(
+    at: &In<PushScans>,
+    field: &impl Fn(&str) -> String,
+    received: Option<Received>,
+) -> Result<ImportResult, Problem> {
     let received = received.ok_or_else(|| Problem::invalid("file", "choose a file"))?;
     let source = FileSource(received.upload.path.clone());
     let format = affiant_ingest::recognise(&source, None, &at.app.limits).map_err(crate::flow::FlowError::from)?;
     if format.kind == Kind::Events {
-        let options = events::Options { source: String::new(), asset: Some(field("asset")), format: Some(format.name.to_owned()) };
+        let options = events::Options {
+            source: String::new(),
+            asset: Some(field("asset")),
+            format: Some(format.name.to_owned()),
+        };
         let taken = events::ingest_source(&at.app, at.id(), &source, &options).await?;
         let remark = format!("{} audit events read, {} of them new", taken.read, taken.created);
         let rejections = taken.rejections;
-        return Ok(ImportResult { format: taken.format, rejected: taken.rejected, rejections, remarks: vec![remark], ..ImportResult::default() });
+        return Ok(ImportResult {
+            format: taken.format,
+            rejected: taken.rejected,
+            rejections,
+            remarks: vec![remark],
+            ..ImportResult::default()
+        });
     }
     let options = Options {
         asset: field("asset"),
@@ -103,7 +132,10 @@ async fn take(at: &In<PushScans>, field: &impl Fn(&str) -> String, received: Opt
 }
 
 /// The fields of the form; the secret comes first and is checked before the file is taken.
-async fn parts(at: &In<PushScans>, mut form: Multipart) -> Result<(HashMap<String, String>, Option<Received>), Problem> {
+async fn parts(
+    at: &In<PushScans>,
+    mut form: Multipart,
+) -> Result<(HashMap<String, String>, Option<Received>), Problem> {
     let broken = |error: actix_multipart::MultipartError| Problem::invalid("form", error.to_string());
     let mut fields = HashMap::new();
     let mut received = None;

@@ -26,8 +26,16 @@ use subtle::ConstantTimeEq;
 
 /// Files that pages use, by path: body and media type.
 const ASSETS: [(&str, &[u8], &str); 3] = [
-    ("app.css", include_bytes!("../../../../templates/assets/app.css"), "text/css; charset=utf-8"),
-    ("favicon.svg", include_bytes!("../../../../templates/assets/favicon.svg"), "image/svg+xml"),
+    (
+        "app.css",
+        include_bytes!("../../../../templates/assets/app.css"),
+        "text/css; charset=utf-8",
+    ),
+    (
+        "favicon.svg",
+        include_bytes!("../../../../templates/assets/favicon.svg"),
+        "image/svg+xml",
+    ),
     (
         "vendor/modern-normalize.css",
         include_bytes!("../../../../templates/assets/vendor/modern-normalize.css"),
@@ -75,7 +83,10 @@ async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
 async fn asset(path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let found = ASSETS.iter().find(|(name, ..)| *name == path.as_str());
     let (_, body, kind) = found.ok_or_else(|| Problem::not_found("there is no such file"))?;
-    Ok(HttpResponse::Ok().content_type(*kind).insert_header(("Cache-Control", "public, max-age=3600")).body(*body))
+    Ok(HttpResponse::Ok()
+        .content_type(*kind)
+        .insert_header(("Cache-Control", "public, max-age=3600"))
+        .body(*body))
 }
 
 /// The page for an address where there is nothing.
@@ -95,12 +106,22 @@ pub(crate) struct Chrome {
 }
 
 impl Chrome {
-    async fn new(app: &Context, who: &Principal, title: &str, project: &str, active: &'static str) -> Result<Self, Problem> {
+    async fn new(
+        app: &Context,
+        who: &Principal,
+        title: &str,
+        project: &str,
+        active: &'static str,
+    ) -> Result<Self, Problem> {
         let all = app.store.projects().await?;
         Ok(Self {
             title: title.to_owned(),
             project: project.to_owned(),
-            projects: all.into_iter().filter(|p| who.sees(p.id)).map(|p| (p.slug, p.name)).collect(),
+            projects: all
+                .into_iter()
+                .filter(|p| who.sees(p.id))
+                .map(|p| (p.slug, p.name))
+                .collect(),
             active,
             user: format!("{} ({})", who.name, who.role.as_str()),
             csrf: who.csrf().to_owned(),
@@ -120,7 +141,13 @@ impl Chrome {
 
     /// Paths and names of a project's pages.
     pub(crate) const fn pages(&self) -> [(&'static str, &'static str); 5] {
-        [("", "Overview"), ("/findings?state=open", "Findings"), ("/imports", "Imports"), ("/assessments", "Assessments"), ("/reports", "Reports")]
+        [
+            ("", "Overview"),
+            ("/findings?state=open", "Findings"),
+            ("/imports", "Imports"),
+            ("/assessments", "Assessments"),
+            ("/reports", "Reports"),
+        ]
     }
 
     /// Version of the program.
@@ -131,7 +158,9 @@ impl Chrome {
 
 /// A page as an answer.
 fn page(template: &impl Template) -> Result<HttpResponse, Problem> {
-    let body = template.render().map_err(|error| Problem::internal(&error.to_string()))?;
+    let body = template
+        .render()
+        .map_err(|error| Problem::internal(&error.to_string()))?;
     Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body))
 }
 
@@ -145,7 +174,9 @@ fn check_csrf(who: &Principal, given: &str) -> Result<(), Problem> {
     if !wanted.is_empty() && bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
         Ok(())
     } else {
-        Err(Problem::forbidden("a form of this site, sent from the session that opened it"))
+        Err(Problem::forbidden(
+            "a form of this site, sent from the session that opened it",
+        ))
     }
 }
 
@@ -174,7 +205,10 @@ struct Message {
 #[allow(clippy::unnecessary_wraps, reason = "the shape that the middleware asks for")]
 fn dress_error<B>(response: ServiceResponse<B>) -> actix_web::Result<ErrorHandlerResponse<B>> {
     let status = response.status();
-    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/problem+json");
     if !is_problem || response.request().path().starts_with("/api/") {
         return Ok(ErrorHandlerResponse::Response(response.map_into_left_body()));
     }
@@ -188,11 +222,19 @@ fn dress_error<B>(response: ServiceResponse<B>) -> actix_web::Result<ErrorHandle
         404 => ("Not found", "There is nothing at this address, or nothing that you may see.".to_owned()),
         _ => ("That did not work", detail),
     };
-    let message = Message { chrome: Chrome::bare(heading), heading: heading.to_owned(), text, show_home: status != 401 };
+    let message = Message {
+        chrome: Chrome::bare(heading),
+        heading: heading.to_owned(),
+        text,
+        show_home: status != 401,
+    };
     let body = message.render().unwrap_or_default();
     let (request, response) = response.into_parts();
     let mut dressed: HttpResponse<BoxBody> = response.set_body(BoxBody::new(body));
-    dressed.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
+    dressed.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     let response: ServiceResponse<EitherBody<B>> = ServiceResponse::new(request, dressed.map_into_right_body());
     Ok(ErrorHandlerResponse::Response(response))
 }

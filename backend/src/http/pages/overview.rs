@@ -65,13 +65,26 @@ impl Curve {
         let x = |at: i64| (at - first.0) as f64 / (last.0 - first.0) as f64 * 320.0;
         let y = |value: f64| 5.0 + 65.0 * (1.0 - value);
         let join = |points: &mut dyn Iterator<Item = (f64, f64)>| {
-            points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
+            points
+                .map(|(x, y)| format!("{x:.1},{y:.1}"))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let line = join(&mut rows.iter().filter_map(|row| Some((x(row.0), y(row.1?)))));
         let high = rows.iter().map(|row| (x(row.0), y(row.4)));
         let area = join(&mut high.chain(rows.iter().rev().map(|row| (x(row.0), y(row.3)))));
-        let points = rows.iter().rev().map(|row| (day(instant(row.0)), row.1, row.2)).collect();
-        Some(Self { line, area, from: day(instant(first.0)), until: day(instant(last.0)), points })
+        let points = rows
+            .iter()
+            .rev()
+            .map(|row| (day(instant(row.0)), row.1, row.2))
+            .collect();
+        Some(Self {
+            line,
+            area,
+            from: day(instant(first.0)),
+            until: day(instant(last.0)),
+            points,
+        })
     }
 }
 
@@ -83,12 +96,24 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
     for framework in at.app.catalogue.frameworks.values() {
         let latest = at.scoped().latest_assessment(&framework.row.id, now).await?;
         let trend = at.scoped().trend(&framework.row.id, now - Duration::days(400)).await?;
-        cards.push(card(&framework.row.id, &framework.row.name, latest.map(|(_, score)| score).as_ref(), &trend, now));
+        cards.push(card(
+            &framework.row.id,
+            &framework.row.name,
+            latest.map(|(_, score)| score).as_ref(),
+            &trend,
+            now,
+        ));
     }
     let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
     let (fix_framework, fixes) = fixes(&reading, &cards);
     let (opened, closed) = changes(&at, now).await?;
-    let counts = at.scoped().count_findings(&FindingFilter { state: Some(0), ..FindingFilter::default() }).await?;
+    let counts = at
+        .scoped()
+        .count_findings(&FindingFilter {
+            state: Some(0),
+            ..FindingFilter::default()
+        })
+        .await?;
     page(&Overview {
         chrome: Chrome::new(&at.app, &at.principal, &at.project.name, &at.project.slug, "Overview").await?,
         name: at.project.name.clone(),
@@ -99,14 +124,21 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
         opened,
         closed,
         open_total: counts.values().sum(),
-        open: Severity::ALL.into_iter().map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0))).collect(),
+        open: Severity::ALL
+            .into_iter()
+            .map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0)))
+            .collect(),
         due: due(&at, now).await?,
     })
 }
 
 fn card(id: &str, name: &str, score: Option<&FrameworkScore>, trend: &[TrendRow], now: Instant) -> Card {
     let count = |status| score.map_or(0, |s| s.requirements.iter().filter(|r| r.status == status).count());
-    let before = trend.iter().rev().find(|row| row.0 <= micros(now - Duration::days(90))).and_then(|row| row.1);
+    let before = trend
+        .iter()
+        .rev()
+        .find(|row| row.0 <= micros(now - Duration::days(90)))
+        .and_then(|row| row.1);
     let now_score = score.and_then(|s| s.compliance_score);
     Card {
         id: id.to_owned(),
@@ -126,15 +158,26 @@ fn card(id: &str, name: &str, score: Option<&FrameworkScore>, trend: &[TrendRow]
 
 /// What to fix first, over the framework that stands worst.
 fn fixes(reading: &Reading<'_>, cards: &[Card]) -> (String, Vec<Recommendation>) {
-    let worst = cards.iter().filter(|c| c.score.is_some()).min_by(|a, b| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)));
+    let worst = cards
+        .iter()
+        .filter(|c| c.score.is_some())
+        .min_by(|a, b| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)));
     let worst = worst.or_else(|| cards.first());
-    let Some(framework) = worst.and_then(|card| reading.catalogue.frameworks.get(&card.id)) else { return Default::default() };
+    let Some(framework) = worst.and_then(|card| reading.catalogue.frameworks.get(&card.id)) else {
+        return Default::default();
+    };
     let input = reading.input(framework);
-    (framework.row.name.clone(), recommend(std::slice::from_ref(reading), framework, &input))
+    (
+        framework.row.name.clone(),
+        recommend(std::slice::from_ref(reading), framework, &input),
+    )
 }
 
 async fn changes(at: &In<Read>, now: Instant) -> Result<(u64, u64), Problem> {
-    let rows = at.scoped().changed_between(micros(now - Duration::days(30)), micros(now) + 1, 100_000).await?;
+    let rows = at
+        .scoped()
+        .changed_between(micros(now - Duration::days(30)), micros(now) + 1, 100_000)
+        .await?;
     let opened = rows.iter().filter(|(.., state)| *state == 0).count() as u64;
     let closed = rows.iter().filter(|(.., state)| *state == 1).count() as u64;
     Ok((opened, closed))
@@ -145,21 +188,34 @@ async fn due(at: &In<Read>, now: Instant) -> Result<Vec<String>, Problem> {
     let mut due = Vec::new();
     for waiver in at.scoped().waivers(None, 500).await? {
         if waiver.state == "requested" {
-            due.push((waiver.requested_at, format!("A waiver asked for by {} waits for a decision", waiver.requested_by)));
+            due.push((
+                waiver.requested_at,
+                format!("A waiver asked for by {} waits for a decision", waiver.requested_by),
+            ));
         } else if waiver.state == "approved" && waiver.until_at > micros(now) && waiver.until_at < soon {
-            due.push((waiver.until_at, format!("A waiver ends on {}", day(instant(waiver.until_at)))));
+            due.push((
+                waiver.until_at,
+                format!("A waiver ends on {}", day(instant(waiver.until_at))),
+            ));
         }
     }
     let known = at.scoped().attestations_known(micros(now)).await?;
     let ending = known.iter().filter(|a| a.until_at > micros(now) && a.until_at < soon);
     let renewed = |control: &str, until: i64| known.iter().any(|a| a.control == control && a.until_at > until);
     for attestation in ending.filter(|a| !renewed(&a.control, a.until_at)) {
-        let text = format!("The statement on {} ends on {}", attestation.control, day(instant(attestation.until_at)));
+        let text = format!(
+            "The statement on {} ends on {}",
+            attestation.control,
+            day(instant(attestation.until_at))
+        );
         due.push((attestation.until_at, text));
     }
     for schedule in at.scoped().schedules().await?.into_iter().filter(|s| s.enabled).take(1) {
         if let Some(next) = crate::http::api::schedules::upcoming(&schedule.cron, &schedule.zone, now, 1).first() {
-            due.push((micros(*next), format!("The next scheduled assessment is at {} UTC", minute(*next))));
+            due.push((
+                micros(*next),
+                format!("The next scheduled assessment is at {} UTC", minute(*next)),
+            ));
         }
     }
     due.sort();

@@ -49,17 +49,37 @@ pub async fn show(at: In<Read>, query: web::Query<Query>) -> Result<HttpResponse
     render(&at, query.framework.clone().unwrap_or_default(), String::new()).await
 }
 
-async fn render<P: crate::auth::Permission>(at: &In<P>, chosen: String, error: String) -> Result<HttpResponse, Problem> {
-    let name = |id: &str| at.app.catalogue.frameworks.get(id).map_or_else(|| id.to_owned(), |f| f.row.name.clone());
-    let rows = visible(&at.app, &at.principal).await?.into_iter().filter(|row| row.project_id.is_none_or(|id| id == at.project.id));
+async fn render<P: crate::auth::Permission>(
+    at: &In<P>,
+    chosen: String,
+    error: String,
+) -> Result<HttpResponse, Problem> {
+    let name = |id: &str| {
+        at.app
+            .catalogue
+            .frameworks
+            .get(id)
+            .map_or_else(|| id.to_owned(), |f| f.row.name.clone())
+    };
+    let rows = visible(&at.app, &at.principal)
+        .await?
+        .into_iter()
+        .filter(|row| row.project_id.is_none_or(|id| id == at.project.id));
     let now = at.app.clock.now();
-    let period = Period::last_quarter(now).map_or_else(String::new, |p| format!("{}..{}", day(p.start()), day(p.end())));
+    let period =
+        Period::last_quarter(now).map_or_else(String::new, |p| format!("{}..{}", day(p.start()), day(p.end())));
     page(&Reports {
         chrome: Chrome::new(&at.app, &at.principal, "Reports", &at.project.slug, "Reports").await?,
         error,
         may_make: may::<MakeReports>(&at.principal),
         may_overall: at.principal.project.is_none(),
-        frameworks: at.app.catalogue.frameworks.values().map(|f| (f.row.id.clone(), f.row.name.clone())).collect(),
+        frameworks: at
+            .app
+            .catalogue
+            .frameworks
+            .values()
+            .map(|f| (f.row.id.clone(), f.row.name.clone()))
+            .collect(),
         chosen,
         period,
         rows: rows
@@ -69,7 +89,11 @@ async fn render<P: crate::auth::Permission>(at: &In<P>, chosen: String, error: S
                 framework: name(&row.framework),
                 start: day(instant(row.start_at)),
                 end: day(instant(row.end_at)),
-                over: if row.project_id.is_some() { at.project.name.clone() } else { "All projects".to_owned() },
+                over: if row.project_id.is_some() {
+                    at.project.name.clone()
+                } else {
+                    "All projects".to_owned()
+                },
                 digest: row.digest,
                 actor: row.actor,
             })
@@ -95,18 +119,38 @@ pub async fn make(at: In<MakeReports>, form: web::Form<Form>) -> Result<HttpResp
         Err(error) => return render(&at, form.framework.clone(), error.to_string()).await,
     };
     let overall = form.over == "all" && at.principal.project.is_none();
-    let projects = if overall { at.app.store.projects().await? } else { vec![at.project.clone()] };
+    let projects = if overall {
+        at.app.store.projects().await?
+    } else {
+        vec![at.project.clone()]
+    };
     match gather(&at.app, &form.framework, &projects, overall, period, &at.principal.name).await {
         Ok(_) => Ok(redirect(&format!("/p/{}/reports", at.project.slug))),
         Err(error) => {
             let problem = Problem::from(error);
-            if problem.status < 500 { render(&at, form.framework.clone(), problem.detail).await } else { Err(problem) }
+            if problem.status < 500 {
+                render(&at, form.framework.clone(), problem.detail).await
+            } else {
+                Err(problem)
+            }
         }
     }
 }
 
 /// Downloads a report.
 #[get("/reports/{report}/{format}")]
-pub async fn download(who: Allowed<Read>, app: web::Data<Context>, path: web::Path<(String, String)>, query: web::Query<TableQuery>) -> Result<HttpResponse, Problem> {
-    render_report(&app, &who.principal, &path.0, &path.1, query.table.as_deref().unwrap_or_default()).await
+pub async fn download(
+    who: Allowed<Read>,
+    app: web::Data<Context>,
+    path: web::Path<(String, String)>,
+    query: web::Query<TableQuery>,
+) -> Result<HttpResponse, Problem> {
+    render_report(
+        &app,
+        &who.principal,
+        &path.0,
+        &path.1,
+        query.table.as_deref().unwrap_or_default(),
+    )
+    .await
 }

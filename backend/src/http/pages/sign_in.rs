@@ -15,9 +15,17 @@ const HOURS: i64 = 12;
 
 /// Uses a link up and begins a session.
 #[get("/sign-in/{secret}")]
-pub async fn arrive(app: web::Data<Context>, request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn arrive(
+    app: web::Data<Context>,
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
-    let link = app.store.use_link(&hash(&path), now).await?.ok_or_else(Problem::unauthenticated)?;
+    let link = app
+        .store
+        .use_link(&hash(&path), now)
+        .await?
+        .ok_or_else(Problem::unauthenticated)?;
     let secret = random();
     let row = entity::session::Model {
         hash: hash(&secret),
@@ -30,8 +38,15 @@ pub async fn arrive(app: web::Data<Context>, request: HttpRequest, path: web::Pa
     app.store.add_session(row).await?;
     let mut response = redirect("/");
     let secure = request.connection_info().scheme() == "https";
-    let cookie = Cookie::build(SESSION_COOKIE, secret).path("/").http_only(true).same_site(SameSite::Lax).secure(secure).finish();
-    response.add_cookie(&cookie).map_err(|error| Problem::internal(&error.to_string()))?;
+    let cookie = Cookie::build(SESSION_COOKIE, secret)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure)
+        .finish();
+    response
+        .add_cookie(&cookie)
+        .map_err(|error| Problem::internal(&error.to_string()))?;
     Ok(response)
 }
 
@@ -43,7 +58,11 @@ pub struct Bare {
 
 /// Ends the session.
 #[post("/sign-out")]
-pub async fn leave(who: Allowed<Read>, app: web::Data<Context>, form: web::Form<Bare>) -> Result<HttpResponse, Problem> {
+pub async fn leave(
+    who: Allowed<Read>,
+    app: web::Data<Context>,
+    form: web::Form<Bare>,
+) -> Result<HttpResponse, Problem> {
     check_csrf(&who.principal, &form.csrf)?;
     if let Way::Session { hash, .. } = &who.principal.way {
         app.store.end_session(hash).await?;
@@ -51,6 +70,8 @@ pub async fn leave(who: Allowed<Read>, app: web::Data<Context>, form: web::Form<
     let mut response = redirect("/");
     let mut cookie = Cookie::build(SESSION_COOKIE, "").path("/").finish();
     cookie.make_removal();
-    response.add_cookie(&cookie).map_err(|error| Problem::internal(&error.to_string()))?;
+    response
+        .add_cookie(&cookie)
+        .map_err(|error| Problem::internal(&error.to_string()))?;
     Ok(response)
 }

@@ -13,7 +13,10 @@ pub const PROFILES: [(&str, &str); 9] = [
     ("designated-entity", "Designated entity (PCI DSS A3)"),
     ("clearinghouse", "Health care clearinghouse (HIPAA)"),
     ("group-health-plan", "Group health plan sponsor (HIPAA)"),
-    ("accelerated-filer", "Accelerated filer, with auditor attestation (SOX 404(b))"),
+    (
+        "accelerated-filer",
+        "Accelerated filer, with auditor attestation (SOX 404(b))",
+    ),
     ("child-services", "Online services offered to children (GDPR Art. 8)"),
 ];
 
@@ -43,7 +46,10 @@ pub fn applicability(
     at: Instant,
 ) -> Applicability {
     if let Some(missing) = requirement.only_for.iter().find(|needed| !profiles.contains(*needed)) {
-        let title = PROFILES.iter().find(|(id, _)| id == missing).map_or(missing.as_str(), |(_, title)| title);
+        let title = PROFILES
+            .iter()
+            .find(|(id, _)| id == missing)
+            .map_or(missing.as_str(), |(_, title)| title);
         return Applicability::NotApplicable(format!("only for: {title}"));
     }
     let from = requirement.valid_from.as_deref().unwrap_or(&framework.valid_from);

@@ -26,11 +26,17 @@ pub struct Inspection {
 
 impl Inspection {
     fn fault(&mut self, at: impl Into<String>, what: impl Into<String>) {
-        self.faults.push(Fault { at: at.into(), what: what.into() });
+        self.faults.push(Fault {
+            at: at.into(),
+            what: what.into(),
+        });
     }
 
     fn remark(&mut self, at: impl Into<String>, what: impl Into<String>) {
-        self.remarks.push(Fault { at: at.into(), what: what.into() });
+        self.remarks.push(Fault {
+            at: at.into(),
+            what: what.into(),
+        });
     }
 }
 
@@ -42,8 +48,10 @@ pub fn inspect(catalogue: &Catalogue) -> Inspection {
     for framework in catalogue.frameworks.values() {
         requirements(framework, &mut out);
         cycles(framework, &mut out);
-        out.counts
-            .insert(framework.row.id.clone(), (framework.requirements.len(), framework.scored().count()));
+        out.counts.insert(
+            framework.row.id.clone(),
+            (framework.requirements.len(), framework.scored().count()),
+        );
     }
     controls(catalogue, &mut out);
     crosswalk(catalogue, &mut out);
@@ -60,7 +68,12 @@ fn unique_ids(catalogue: &Catalogue, out: &mut Inspection) {
         let requirements = source.requirement.iter().map(|r| format!("requirement {}", r.id));
         let controls = source.control.iter().map(|c| format!("control {}", c.id));
         let mappings = source.mapping.iter().map(|m| format!("mapping {}", m.id));
-        for id in framework.chain(groups).chain(requirements).chain(controls).chain(mappings) {
+        for id in framework
+            .chain(groups)
+            .chain(requirements)
+            .chain(controls)
+            .chain(mappings)
+        {
             *seen.entry(id).or_default() += 1;
         }
     }
@@ -113,10 +126,16 @@ fn requirements(framework: &super::Framework, out: &mut Inspection) {
 }
 
 fn cycles(framework: &super::Framework, out: &mut Inspection) {
-    let parents: BTreeMap<&str, &str> =
-        framework.groups.iter().filter_map(|g| Some((g.id.as_str(), g.parent.as_deref()?))).collect();
-    let successors: BTreeMap<&str, &str> =
-        framework.requirements.iter().filter_map(|r| Some((r.id.as_str(), r.superseded_by.as_deref()?))).collect();
+    let parents: BTreeMap<&str, &str> = framework
+        .groups
+        .iter()
+        .filter_map(|g| Some((g.id.as_str(), g.parent.as_deref()?)))
+        .collect();
+    let successors: BTreeMap<&str, &str> = framework
+        .requirements
+        .iter()
+        .filter_map(|r| Some((r.id.as_str(), r.superseded_by.as_deref()?)))
+        .collect();
     for (what, links) in [("group", &parents), ("requirement", &successors)] {
         for start in links.keys() {
             let mut at = *start;
@@ -135,7 +154,10 @@ fn cycles(framework: &super::Framework, out: &mut Inspection) {
         if let Some(parent) = group.parent.as_deref()
             && !framework.groups.iter().any(|g| g.id == parent)
         {
-            out.fault(format!("{}.group[{}].parent", framework.row.id, group.id), format!("no group \"{parent}\""));
+            out.fault(
+                format!("{}.group[{}].parent", framework.row.id, group.id),
+                format!("no group \"{parent}\""),
+            );
         }
     }
 }
@@ -152,7 +174,10 @@ fn controls(catalogue: &Catalogue, out: &mut Inspection) {
             }
         }
         if control.automatable && control.applies_to.is_empty() {
-            out.fault(format!("{at}.applies_to"), "a control that tools can test applies to some kind of asset");
+            out.fault(
+                format!("{at}.applies_to"),
+                "a control that tools can test applies to some kind of asset",
+            );
         }
     }
 }
@@ -188,7 +213,10 @@ fn mappings(catalogue: &Catalogue, out: &mut Inspection) {
                 out.fault(format!("{at}.controls"), format!("no control \"{control}\""));
             }
             if !(*strength > 0.0 && *strength <= 1.0) {
-                out.fault(format!("{at}.controls.{control}"), "a strength is above 0 and at most 1");
+                out.fault(
+                    format!("{at}.controls.{control}"),
+                    "a strength is above 0 and at most 1",
+                );
             }
         }
         if mapping.rationale.trim().is_empty() {
@@ -199,7 +227,10 @@ fn mappings(catalogue: &Catalogue, out: &mut Inspection) {
         }
         for rule in &mapping.when.rule {
             if !rule.contains('/') || rule[..rule.len() - 1].contains('*') {
-                out.fault(format!("{at}.when.rule"), format!("\"{rule}\" is not tool/rule with '*' at most at the end"));
+                out.fault(
+                    format!("{at}.when.rule"),
+                    format!("\"{rule}\" is not tool/rule with '*' at most at the end"),
+                );
             }
         }
         let condition = serde_json::to_string(&mapping.when).unwrap_or_default();
@@ -220,7 +251,12 @@ fn mappings(catalogue: &Catalogue, out: &mut Inspection) {
 }
 
 fn orphans(catalogue: &Catalogue, out: &mut Inspection) {
-    let mapped: BTreeSet<&str> = catalogue.mappings.iter().flat_map(|m| m.controls.keys()).map(String::as_str).collect();
+    let mapped: BTreeSet<&str> = catalogue
+        .mappings
+        .iter()
+        .flat_map(|m| m.controls.keys())
+        .map(String::as_str)
+        .collect();
     for framework in catalogue.frameworks.values() {
         for row in framework.scored() {
             let controls = catalogue.controls_of(&row.id);
@@ -234,13 +270,22 @@ fn orphans(catalogue: &Catalogue, out: &mut Inspection) {
             }
         }
     }
-    let used: BTreeSet<&str> = catalogue.crosswalk.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
+    let used: BTreeSet<&str> = catalogue
+        .crosswalk
+        .values()
+        .flat_map(BTreeMap::keys)
+        .map(String::as_str)
+        .collect();
     for control in catalogue.controls.values() {
         if !used.contains(control.id.as_str()) {
             out.fault(format!("control[{}]", control.id), "it serves no requirement");
         }
         if control.automatable != mapped.contains(control.id.as_str()) {
-            let what = if control.automatable { "it is called automatable and no mapping reaches it" } else { "a mapping reaches it and it is not called automatable" };
+            let what = if control.automatable {
+                "it is called automatable and no mapping reaches it"
+            } else {
+                "a mapping reaches it and it is not called automatable"
+            };
             out.fault(format!("control[{}].automatable", control.id), what);
         }
     }

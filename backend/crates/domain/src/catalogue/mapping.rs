@@ -71,10 +71,24 @@ impl<'a> Mapper<'a> {
         let key = format!("{}/{}", check.tool, check.rule).to_ascii_lowercase();
         let exact = self.exact.get(&key).map_or(&[][..], Vec::as_slice);
         self.level(&mut found, &mut reached, exact.iter().copied(), check, severity);
-        let globs = self.prefixes.iter().filter(|(prefix, _)| key.starts_with(prefix)).map(|(_, at)| *at);
+        let globs = self
+            .prefixes
+            .iter()
+            .filter(|(prefix, _)| key.starts_with(prefix))
+            .map(|(_, at)| *at);
         self.level(&mut found, &mut reached, globs, check, severity);
-        let by_cwe = check.cwe.iter().flat_map(|cwe| self.by_cwe.get(cwe).into_iter().flatten()).copied();
-        self.level(&mut found, &mut reached, by_cwe.chain(self.broad.iter().copied()), check, severity);
+        let by_cwe = check
+            .cwe
+            .iter()
+            .flat_map(|cwe| self.by_cwe.get(cwe).into_iter().flatten())
+            .copied();
+        self.level(
+            &mut found,
+            &mut reached,
+            by_cwe.chain(self.broad.iter().copied()),
+            check,
+            severity,
+        );
         self.by_tags(&mut found, &mut reached, check);
         found
     }
@@ -119,7 +133,9 @@ impl<'a> Mapper<'a> {
             return;
         }
         let row = |name: &str| self.catalogue.trust.iter().find(|row| row.tool == name);
-        let Some(trust) = row(&check.tool).or_else(|| row("*")) else { return };
+        let Some(trust) = row(&check.tool).or_else(|| row("*")) else {
+            return;
+        };
         let blanket = |tag: &str| trust.blanket.iter().any(|pattern| matches_pattern(pattern, tag));
         let before = reached.clone();
         for tag in check.tags.iter().filter(|tag| !blanket(tag)) {
@@ -128,7 +144,12 @@ impl<'a> Mapper<'a> {
             }
         }
         let before = reached.clone();
-        for nist in check.tags.iter().filter(|tag| !blanket(tag)).filter_map(|tag| nist_control(tag)) {
+        for nist in check
+            .tags
+            .iter()
+            .filter(|tag| !blanket(tag))
+            .filter_map(|tag| nist_control(tag))
+        {
             for requirement in self.catalogue.bridge.get(&nist).into_iter().flatten() {
                 self.add_for_requirement(found, reached, &before, requirement, trust.trust * 0.5);
             }
@@ -144,7 +165,9 @@ impl<'a> Mapper<'a> {
         requirement: &str,
         trust: f64,
     ) {
-        let Some((_, weights)) = self.catalogue.crosswalk.get_key_value(requirement) else { return };
+        let Some((_, weights)) = self.catalogue.crosswalk.get_key_value(requirement) else {
+            return;
+        };
         let automatable = weights
             .iter()
             .filter(|(id, _)| self.catalogue.controls.get(*id).is_some_and(|c| c.automatable));
@@ -165,7 +188,10 @@ impl<'a> Mapper<'a> {
         for check in checks {
             listed = true;
             for severity in self.severities(check) {
-                let strong = self.controls(check, *severity).into_iter().filter(|(_, strength)| *strength >= SPEAKS);
+                let strong = self
+                    .controls(check, *severity)
+                    .into_iter()
+                    .filter(|(_, strength)| *strength >= SPEAKS);
                 controls.extend(strong.map(|(control, _)| control));
             }
         }
@@ -182,17 +208,25 @@ impl<'a> Mapper<'a> {
     }
 
     const fn severities(&self, check: &Check) -> &'static [Severity] {
-        if check.cve.is_some() { &Severity::ALL } else { &[Severity::High] }
+        if check.cve.is_some() {
+            &Severity::ALL
+        } else {
+            &[Severity::High]
+        }
     }
 
     /// The controls that an audit event speaks for: control, strength, and what it says.
     #[must_use]
     pub fn event_controls(&self, action: &str, outcome: &str) -> Vec<(&'a str, f64, Polarity)> {
-        let matching = self.events.iter().filter_map(|at| self.catalogue.mappings.get(*at)).filter(|mapping| {
-            let when = &mapping.when;
-            when.event.iter().any(|pattern| matches_pattern(pattern, action))
-                && (when.outcome.is_empty() || when.outcome.iter().any(|o| o == outcome))
-        });
+        let matching = self
+            .events
+            .iter()
+            .filter_map(|at| self.catalogue.mappings.get(*at))
+            .filter(|mapping| {
+                let when = &mapping.when;
+                when.event.iter().any(|pattern| matches_pattern(pattern, action))
+                    && (when.outcome.is_empty() || when.outcome.iter().any(|o| o == outcome))
+            });
         let mut found: BTreeMap<&str, (f64, Polarity)> = BTreeMap::new();
         for mapping in matching {
             for (control, strength) in &mapping.controls {
@@ -200,7 +234,10 @@ impl<'a> Mapper<'a> {
                 entry.0 = entry.0.max(*strength);
             }
         }
-        found.into_iter().map(|(control, (strength, polarity))| (control, strength, polarity)).collect()
+        found
+            .into_iter()
+            .map(|(control, (strength, polarity))| (control, strength, polarity))
+            .collect()
     }
 
     /// The mappings that a check meets, most exact first; what a page shows beside a finding.
@@ -211,10 +248,15 @@ impl<'a> Mapper<'a> {
         self.catalogue
             .mappings
             .iter()
-            .filter(|mapping| mapping.when.event.is_empty() && mapping.controls.keys().any(|c| controls.contains_key(c.as_str())))
+            .filter(|mapping| {
+                mapping.when.event.is_empty() && mapping.controls.keys().any(|c| controls.contains_key(c.as_str()))
+            })
             .filter(|mapping| {
                 let rules = &mapping.when.rule;
-                rules.is_empty() || rules.iter().any(|rule| matches_pattern(&rule.to_ascii_lowercase(), &key))
+                rules.is_empty()
+                    || rules
+                        .iter()
+                        .any(|rule| matches_pattern(&rule.to_ascii_lowercase(), &key))
             })
             .filter(|mapping| holds(mapping, check, severity))
             .collect()
@@ -226,7 +268,12 @@ fn reach(catalogue: &Catalogue) -> HashMap<&str, BTreeSet<&str>> {
     let mut reach: HashMap<&str, BTreeSet<&str>> = HashMap::new();
     for (id, framework) in &catalogue.frameworks {
         for requirement in &framework.requirements {
-            for control in catalogue.crosswalk.get(&requirement.id).into_iter().flat_map(BTreeMap::keys) {
+            for control in catalogue
+                .crosswalk
+                .get(&requirement.id)
+                .into_iter()
+                .flat_map(BTreeMap::keys)
+            {
                 reach.entry(control).or_default().insert(id);
             }
         }
@@ -242,11 +289,18 @@ fn holds(mapping: &MappingRow, check: &Check, severity: Severity) -> bool {
         && (when.cwe.is_empty() || when.cwe.iter().any(|cwe| check.cwe.contains(cwe)))
         && when.cve.is_none_or(|wanted| wanted == check.cve.is_some())
         && (when.severity.is_empty() || when.severity.contains(&severity))
-        && (when.tag.is_empty() || when.tag.iter().any(|tag| check.tags.iter().any(|t| t.eq_ignore_ascii_case(tag))))
+        && (when.tag.is_empty()
+            || when
+                .tag
+                .iter()
+                .any(|tag| check.tags.iter().any(|t| t.eq_ignore_ascii_case(tag))))
         && any(&when.category, &check.category)
         && (when.ocsf_class.is_empty() || check.ocsf_class.is_some_and(|class| when.ocsf_class.contains(&class)))
         && (when.compliance.is_empty()
-            || when.compliance.iter().any(|pattern| check.tags.iter().any(|tag| matches_pattern(pattern, tag))))
+            || when
+                .compliance
+                .iter()
+                .any(|pattern| check.tags.iter().any(|tag| matches_pattern(pattern, tag))))
 }
 
 fn matches_pattern(pattern: &str, text: &str) -> bool {

@@ -99,15 +99,21 @@ impl Catalogue {
         for row in &source.crosswalk {
             for (requirement, weight) in &row.to {
                 let weights = self.crosswalk.entry(requirement.clone()).or_default();
-                let weight = weights.get(&row.control).map_or(*weight, |known: &f64| known.max(*weight));
+                let weight = weights
+                    .get(&row.control)
+                    .map_or(*weight, |known: &f64| known.max(*weight));
                 weights.insert(row.control.clone(), weight);
             }
         }
         self.mappings.extend(source.mapping.iter().cloned());
-        self.tools.extend(source.tool.iter().map(|tool| (tool.id.clone(), tool.clone())));
+        self.tools
+            .extend(source.tool.iter().map(|tool| (tool.id.clone(), tool.clone())));
         self.trust.extend(source.trust.iter().cloned());
         for row in &source.bridge {
-            self.bridge.entry(row.nist.clone()).or_default().extend(row.to.iter().cloned());
+            self.bridge
+                .entry(row.nist.clone())
+                .or_default()
+                .extend(row.to.iter().cloned());
         }
     }
 
@@ -155,7 +161,10 @@ impl Catalogue {
     #[must_use]
     pub fn controls_of(&self, requirement: &str) -> Vec<(&ControlRow, f64)> {
         self.crosswalk.get(requirement).map_or_else(Vec::new, |weights| {
-            weights.iter().filter_map(|(id, weight)| Some((self.controls.get(id)?, *weight))).collect()
+            weights
+                .iter()
+                .filter_map(|(id, weight)| Some((self.controls.get(id)?, *weight)))
+                .collect()
         })
     }
 }

@@ -18,7 +18,9 @@ pub fn requirement_of(tag: &str) -> Option<String> {
     let id = id.trim();
     if framework.contains("pci") {
         let current = framework.contains("4.0");
-        return current.then(|| format!("pci-{}", id.to_ascii_lowercase())).filter(|id| is_token(id));
+        return current
+            .then(|| format!("pci-{}", id.to_ascii_lowercase()))
+            .filter(|id| is_token(id));
     }
     if framework.contains("hipaa") {
         return hipaa(id);
@@ -67,9 +69,19 @@ mod tests {
     #[test]
     fn ids_of_others_become_ours() {
         assert_eq!(requirement_of("PCI-4.0/8.6.2").as_deref(), Some("pci-8.6.2"));
-        assert_eq!(requirement_of("PCI-3.2.1/8.2.4"), None, "the numbers of v3.2.1 mean other things");
-        assert_eq!(requirement_of("HIPAA/164_312_a_2_iv").as_deref(), Some("hipaa-164.312.a.2.iv"));
-        assert_eq!(requirement_of("HIPAA/164.312(a)(2)(iv)").as_deref(), Some("hipaa-164.312.a.2.iv"));
+        assert_eq!(
+            requirement_of("PCI-3.2.1/8.2.4"),
+            None,
+            "the numbers of v3.2.1 mean other things"
+        );
+        assert_eq!(
+            requirement_of("HIPAA/164_312_a_2_iv").as_deref(),
+            Some("hipaa-164.312.a.2.iv")
+        );
+        assert_eq!(
+            requirement_of("HIPAA/164.312(a)(2)(iv)").as_deref(),
+            Some("hipaa-164.312.a.2.iv")
+        );
         assert_eq!(requirement_of("GDPR/article_32").as_deref(), Some("gdpr-32"));
         assert_eq!(nist_control("NIST.800-53.r5/AC-2(1)").as_deref(), Some("AC-2"));
         assert_eq!(nist_control("nist/SC-28").as_deref(), Some("SC-28"));

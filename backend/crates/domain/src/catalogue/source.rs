@@ -52,7 +52,10 @@ impl Source {
     /// # Errors
     /// [`SourceError`] names the file and the place.
     pub fn parse(file: &str, text: &str) -> Result<Self, SourceError> {
-        toml::from_str(text).map_err(|error| SourceError { file: file.to_owned(), what: error.to_string() })
+        toml::from_str(text).map_err(|error| SourceError {
+            file: file.to_owned(),
+            what: error.to_string(),
+        })
     }
 }
 
@@ -172,7 +175,11 @@ const fn one() -> f64 {
     1.0
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, clippy::float_cmp, reason = "the shape that serde asks for")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "the shape that serde asks for"
+)]
 fn is_one(weight: &f64) -> bool {
     *weight == 1.0
 }

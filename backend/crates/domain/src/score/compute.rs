@@ -2,9 +2,7 @@
 
 use super::evidence::AttestedOutcome;
 use super::input::{AssetState, ControlInput, Input, RequirementInput};
-use super::output::{
-    Basis, Bounds, ControlScore, FrameworkScore, Reason, RequirementScore, SCORE_SCHEMA, Status,
-};
+use super::output::{Basis, Bounds, ControlScore, FrameworkScore, Reason, RequirementScore, SCORE_SCHEMA, Status};
 
 /// An asset meets a control from this standing on (clause 3).
 const MEETS: f64 = 0.90;
@@ -27,7 +25,10 @@ pub fn compute(input: &Input) -> FrameworkScore {
     let (compliance_score, audit_coverage) = total(&requirements, input);
     let bounds = compliance_score.map_or(Bounds { low: 0.0, high: 1.0 }, |score| {
         let low = score * audit_coverage;
-        Bounds { low, high: (low + (1.0 - audit_coverage)).min(1.0) }
+        Bounds {
+            low,
+            high: (low + (1.0 - audit_coverage)).min(1.0),
+        }
     });
     FrameworkScore {
         schema: SCORE_SCHEMA.to_owned(),
@@ -55,7 +56,11 @@ struct ControlResult {
 }
 
 fn controls(input: &Input, waivers: Waivers) -> Vec<ControlResult> {
-    input.controls.iter().map(|control| control_result(control, waivers)).collect()
+    input
+        .controls
+        .iter()
+        .map(|control| control_result(control, waivers))
+        .collect()
 }
 
 impl AssetState {
@@ -120,8 +125,14 @@ fn tally(control: &ControlInput, waivers: Waivers) -> Tally {
 fn control_result(control: &ControlInput, waivers: Waivers) -> ControlResult {
     let tally = tally(control, waivers);
     let in_scope = control.assets.len() as u64;
-    let automated = tally.lowest.map(|lowest| 0.5 * (tally.sum / tally.assessed as f64) + 0.5 * lowest);
-    let automated_coverage = if in_scope == 0 { 0.0 } else { tally.assessed as f64 / in_scope as f64 };
+    let automated = tally
+        .lowest
+        .map(|lowest| 0.5 * (tally.sum / tally.assessed as f64) + 0.5 * lowest);
+    let automated_coverage = if in_scope == 0 {
+        0.0
+    } else {
+        tally.assessed as f64 / in_scope as f64
+    };
     let attested = control.attested.map(AttestedOutcome::score);
     let attested_coverage = match (attested, control.automatable) {
         (None, _) => 0.0,
@@ -135,7 +146,10 @@ fn control_result(control: &ControlInput, waivers: Waivers) -> ControlResult {
         (None, None) => (None, None),
     };
     ControlResult {
-        waived: control.assets.iter().any(|a| a.open.iter().any(|i| i.waived && i.count > 0)),
+        waived: control
+            .assets
+            .iter()
+            .any(|a| a.open.iter().any(|i| i.waived && i.count > 0)),
         all_met: !tally.unmet && attested.is_none_or(|a| a >= 1.0),
         score: ControlScore {
             id: control.id.clone(),
@@ -163,7 +177,11 @@ fn reason(control: &ControlInput) -> Reason {
 }
 
 fn requirements(input: &Input, controls: &[ControlResult]) -> Vec<RequirementScore> {
-    input.requirements.iter().map(|requirement| requirement_score(requirement, controls)).collect()
+    input
+        .requirements
+        .iter()
+        .map(|requirement| requirement_score(requirement, controls))
+        .collect()
 }
 
 /// `sum(w * cov * score) / sum(w * cov)` and `sum(w * cov) / sum(w)`, clauses 9 and 10.
@@ -179,8 +197,11 @@ fn weigh(parts: impl Iterator<Item = (f64, f64, Option<f64>)>) -> (Option<f64>, 
 }
 
 fn requirement_score(requirement: &RequirementInput, controls: &[ControlResult]) -> RequirementScore {
-    let own: Vec<(&ControlResult, f64)> =
-        requirement.controls.iter().filter_map(|(at, weight)| Some((controls.get(*at)?, *weight))).collect();
+    let own: Vec<(&ControlResult, f64)> = requirement
+        .controls
+        .iter()
+        .filter_map(|(at, weight)| Some((controls.get(*at)?, *weight)))
+        .collect();
     let (score, coverage) = weigh(own.iter().map(|(c, weight)| (*weight, c.score.coverage, c.score.score)));
     let status = if !requirement.applicable {
         Status::NotApplicable

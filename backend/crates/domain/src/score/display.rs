@@ -4,7 +4,11 @@
 #[must_use]
 pub fn per_cent(score: f64) -> String {
     let shown = format!("{:.1}", score * 100.0);
-    if shown == "100.0" && score < 1.0 { "99.9".to_owned() } else { shown }
+    if shown == "100.0" && score < 1.0 {
+        "99.9".to_owned()
+    } else {
+        shown
+    }
 }
 
 #[cfg(test)]

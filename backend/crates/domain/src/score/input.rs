@@ -109,8 +109,12 @@ pub fn build(evidence: &Evidence) -> Input {
     note_freshness(evidence, &mut controls, &at);
     note_findings(evidence, &mut controls, &at);
     note_attestations(evidence, &mut controls, &at);
-    let requirements: BTreeMap<&str, _> =
-        evidence.framework.requirements.iter().map(|r| (r.id.as_str(), r)).collect();
+    let requirements: BTreeMap<&str, _> = evidence
+        .framework
+        .requirements
+        .iter()
+        .map(|r| (r.id.as_str(), r))
+        .collect();
     let requirements = requirements
         .into_values()
         .map(|r| {
@@ -119,7 +123,10 @@ pub fn build(evidence: &Evidence) -> Input {
                 id: r.id.clone(),
                 weight: r.weight,
                 applicable: r.applicable,
-                controls: weights.into_iter().filter_map(|(id, w)| Some((at(id, &controls)?, w))).collect(),
+                controls: weights
+                    .into_iter()
+                    .filter_map(|(id, w)| Some((at(id, &controls)?, w)))
+                    .collect(),
             }
         })
         .collect();
@@ -143,7 +150,10 @@ fn scopes(evidence: &Evidence) -> Vec<ControlInput> {
                 automatable: control.automatable,
                 assets: assets
                     .into_iter()
-                    .map(|id| AssetState { id: id.to_owned(), ..AssetState::default() })
+                    .map(|id| AssetState {
+                        id: id.to_owned(),
+                        ..AssetState::default()
+                    })
                     .collect(),
                 attested: None,
                 attested_before: false,
@@ -162,7 +172,11 @@ fn state<'a>(controls: &'a mut [ControlInput], control: &str, asset: &str, at: A
 }
 
 fn note_freshness(evidence: &Evidence, controls: &mut [ControlInput], at: At<'_>) {
-    let windows: BTreeMap<&str, f64> = evidence.controls.iter().map(|c| (c.id.as_str(), c.window_days)).collect();
+    let windows: BTreeMap<&str, f64> = evidence
+        .controls
+        .iter()
+        .map(|c| (c.id.as_str(), c.window_days))
+        .collect();
     let mut note = |asset: &str, control: &str, seen: Instant, evidences: bool, error: bool| {
         if seen > evidence.as_of {
             return;
@@ -182,7 +196,13 @@ fn note_freshness(evidence: &Evidence, controls: &mut [ControlInput], at: At<'_>
     for result in &evidence.results {
         let evidences = matches!(result.outcome, ResultOutcome::Pass | ResultOutcome::Fail);
         for control in &result.controls {
-            note(&result.asset, control, result.observed_at, evidences, result.outcome == ResultOutcome::Error);
+            note(
+                &result.asset,
+                control,
+                result.observed_at,
+                evidences,
+                result.outcome == ResultOutcome::Error,
+            );
         }
     }
 }
@@ -190,7 +210,10 @@ fn note_freshness(evidence: &Evidence, controls: &mut [ControlInput], at: At<'_>
 /// `t - s <= window`, exact to the nanosecond.
 fn within(as_of: Instant, seen: Instant, window_days: f64) -> bool {
     let nanos = |t: Instant| i128::from(t.timestamp()) * 1_000_000_000 + i128::from(t.timestamp_subsec_nanos());
-    #[allow(clippy::cast_possible_truncation, reason = "a saturating cast of a window beyond any calendar is right")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a saturating cast of a window beyond any calendar is right"
+    )]
     let window = (window_days * 86_400e9) as i128;
     nanos(as_of) - nanos(seen) <= window
 }
@@ -203,7 +226,10 @@ fn note_findings(evidence: &Evidence, controls: &mut [ControlInput], at: At<'_>)
         .map(|w| w.finding.as_str())
         .collect();
     let unique: BTreeMap<&str, _> = evidence.findings.iter().map(|f| (f.id.as_str(), f)).collect();
-    for finding in unique.into_values().filter(|f| f.open.iter().any(|i| i.holds(evidence.as_of))) {
+    for finding in unique
+        .into_values()
+        .filter(|f| f.open.iter().any(|i| i.holds(evidence.as_of)))
+    {
         for (control, strength) in &finding.controls {
             if let Some(state) = state(controls, control, &finding.asset, at) {
                 state.open.push(Impact {
@@ -220,7 +246,9 @@ fn note_findings(evidence: &Evidence, controls: &mut [ControlInput], at: At<'_>)
 fn note_attestations(evidence: &Evidence, controls: &mut [ControlInput], at: At<'_>) {
     let mut latest: BTreeMap<usize, (Instant, AttestedOutcome)> = BTreeMap::new();
     for attestation in evidence.attestations.iter().filter(|a| a.from <= evidence.as_of) {
-        let Some(control) = at(&attestation.control, controls) else { continue };
+        let Some(control) = at(&attestation.control, controls) else {
+            continue;
+        };
         if attestation.until <= evidence.as_of {
             controls[control].attested_before = true;
             continue;
@@ -248,9 +276,19 @@ impl Input {
 
     fn canonical(&self, out: &mut String) {
         use std::fmt::Write;
-        let _ = writeln!(out, "affiant.input/1 {} {} {}", self.as_of.timestamp_micros(), self.framework, self.version);
+        let _ = writeln!(
+            out,
+            "affiant.input/1 {} {} {}",
+            self.as_of.timestamp_micros(),
+            self.framework,
+            self.version
+        );
         for requirement in &self.requirements {
-            let _ = writeln!(out, "requirement {} {:?} {}", requirement.id, requirement.weight, requirement.applicable);
+            let _ = writeln!(
+                out,
+                "requirement {} {:?} {}",
+                requirement.id, requirement.weight, requirement.applicable
+            );
             for (control, weight) in &requirement.controls {
                 let id = self.controls.get(*control).map_or("", |control| control.id.as_str());
                 let _ = writeln!(out, " by {id} {weight:?}");
@@ -258,12 +296,24 @@ impl Input {
         }
         for control in &self.controls {
             let attested = control.attested.map(AttestedOutcome::score);
-            let _ = writeln!(out, "control {} {} {attested:?} {}", control.id, control.automatable, control.attested_before);
+            let _ = writeln!(
+                out,
+                "control {} {} {attested:?} {}",
+                control.id, control.automatable, control.attested_before
+            );
             for asset in &control.assets {
                 let freshness = &asset.freshness;
-                let _ = writeln!(out, " on {:?} {} {} {}", asset.id, freshness.fresh, freshness.ever, freshness.errors);
+                let _ = writeln!(
+                    out,
+                    " on {:?} {} {} {}",
+                    asset.id, freshness.fresh, freshness.ever, freshness.errors
+                );
                 for ((waived, severity, strength), count) in asset.merged() {
-                    let _ = writeln!(out, "  open {} {waived} {strength} {count}", Severity::from_rank(severity));
+                    let _ = writeln!(
+                        out,
+                        "  open {} {waived} {strength} {count}",
+                        Severity::from_rank(severity)
+                    );
                 }
             }
         }
@@ -275,7 +325,9 @@ impl AssetState {
     fn merged(&self) -> BTreeMap<(bool, i16, u64), u64> {
         let mut merged = BTreeMap::new();
         for impact in self.open.iter().filter(|impact| impact.count > 0) {
-            *merged.entry((impact.waived, impact.severity.rank(), impact.strength.to_bits())).or_default() += impact.count;
+            *merged
+                .entry((impact.waived, impact.severity.rank(), impact.strength.to_bits()))
+                .or_default() += impact.count;
         }
         merged
     }

@@ -29,7 +29,10 @@ fn one_control(assets: &[&str]) -> Evidence {
                 id: "r".into(),
                 weight: 1.0,
                 applicable: true,
-                controls: vec![ControlWeight { id: "C".into(), weight: 1.0 }],
+                controls: vec![ControlWeight {
+                    id: "C".into(),
+                    weight: 1.0,
+                }],
             }],
         },
         controls: vec![ControlEvidence {
@@ -52,12 +55,19 @@ fn finding(id: &str, asset: &str, severity: Severity) -> FindingEvidence {
         asset: asset.into(),
         controls: BTreeMap::from([("C".into(), 1.0)]),
         severity,
-        open: vec![Interval { from: day(10), until: None }],
+        open: vec![Interval {
+            from: day(10),
+            until: None,
+        }],
     }
 }
 
 fn scan(asset: &str, at: i64) -> ScanEvidence {
-    ScanEvidence { asset: asset.into(), completed_at: day(at), controls: vec!["C".into()] }
+    ScanEvidence {
+        asset: asset.into(),
+        completed_at: day(at),
+        controls: vec!["C".into()],
+    }
 }
 
 #[test]
@@ -77,7 +87,10 @@ fn the_worked_example() {
     assert!((control.score.unwrap() - 0.693_25).abs() < 1e-9);
     assert!((control.coverage - 2.0 / 3.0).abs() < 1e-9);
     assert!(control.failing);
-    assert_eq!((control.in_scope, control.assessed, control.basis), (3, 2, Some(Basis::Both)));
+    assert_eq!(
+        (control.in_scope, control.assessed, control.basis),
+        (3, 2, Some(Basis::Both))
+    );
     assert_eq!(result.requirements[0].status, Status::NotSatisfied);
 }
 
@@ -124,7 +137,8 @@ fn malformed_files_are_refused_with_their_path() {
     let reversed = serde_json::json!([{"id": "f", "asset": "A", "controls": {}, "severity": "low",
         "open": [{"from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}]}]);
     assert_eq!(refuse("/findings", reversed), "$.findings[0].open[0].until");
-    let unknown = serde_json::json!([{"finding": "nope", "from": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}]);
+    let unknown =
+        serde_json::json!([{"finding": "nope", "from": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}]);
     assert_eq!(refuse("/waivers", unknown), "$.waivers[0].finding");
     assert!(parse(b"{\"schema\": 1}").is_err());
 }
@@ -188,7 +202,11 @@ prop_compose! {
 }
 
 fn controls_of(score: &FrameworkScore) -> BTreeMap<String, ControlScore> {
-    score.requirements.iter().flat_map(|r| r.controls.iter().map(|c| (c.id.clone(), c.clone()))).collect()
+    score
+        .requirements
+        .iter()
+        .flat_map(|r| r.controls.iter().map(|c| (c.id.clone(), c.clone())))
+        .collect()
 }
 
 fn bits(score: &FrameworkScore) -> String {

@@ -56,8 +56,13 @@ pub enum Status {
 
 impl Status {
     /// Every status, worst first, as pages list them.
-    pub const ALL: [Self; 5] =
-        [Self::NotSatisfied, Self::PartiallySatisfied, Self::Satisfied, Self::NotAssessed, Self::NotApplicable];
+    pub const ALL: [Self; 5] = [
+        Self::NotSatisfied,
+        Self::PartiallySatisfied,
+        Self::Satisfied,
+        Self::NotAssessed,
+        Self::NotApplicable,
+    ];
 
     /// The word in files and the API.
     #[must_use]

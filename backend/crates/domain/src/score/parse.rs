@@ -14,7 +14,10 @@ pub struct EvidenceError {
 }
 
 fn error(path: String, what: impl Into<String>) -> EvidenceError {
-    EvidenceError { path, what: what.into() }
+    EvidenceError {
+        path,
+        what: what.into(),
+    }
 }
 
 /// Reads and validates an evidence file.
@@ -25,7 +28,11 @@ pub fn parse(json: &[u8]) -> Result<Evidence, EvidenceError> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let evidence: Evidence = serde_path_to_error::deserialize(&mut reader).map_err(|fault| {
         let path = fault.path().to_string();
-        let path = if path == "." { "$".to_owned() } else { format!("$.{path}") };
+        let path = if path == "." {
+            "$".to_owned()
+        } else {
+            format!("$.{path}")
+        };
         error(path, fault.into_inner().to_string())
     })?;
     reader.end().map_err(|fault| error("$".to_owned(), fault.to_string()))?;
@@ -44,11 +51,18 @@ pub fn validate(evidence: &Evidence) -> Result<(), EvidenceError> {
     let controls = unique(&evidence.controls, "controls", |c| &c.id)?;
     for (at, control) in evidence.controls.iter().enumerate() {
         if !(control.window_days.is_finite() && control.window_days >= 1.0) {
-            return Err(error(format!("$.controls[{at}].window_days"), "a window is at least one day"));
+            return Err(error(
+                format!("$.controls[{at}].window_days"),
+                "a window is at least one day",
+            ));
         }
     }
     let known = |path: String, id: &str| {
-        if controls.contains_key(id) { Ok(()) } else { Err(error(path, format!("no control \"{id}\" in controls"))) }
+        if controls.contains_key(id) {
+            Ok(())
+        } else {
+            Err(error(path, format!("no control \"{id}\" in controls")))
+        }
     };
     requirements(evidence, &known)?;
     for (at, scan) in evidence.scans.iter().enumerate() {
@@ -82,7 +96,9 @@ fn each<F>(ids: &[String], path: &str, known: &F) -> Result<(), EvidenceError>
 where
     F: Fn(String, &str) -> Result<(), EvidenceError>,
 {
-    ids.iter().enumerate().try_for_each(|(at, id)| known(format!("{path}[{at}]"), id))
+    ids.iter()
+        .enumerate()
+        .try_for_each(|(at, id)| known(format!("{path}[{at}]"), id))
 }
 
 fn requirements<F>(evidence: &Evidence, known: &F) -> Result<(), EvidenceError>
@@ -94,9 +110,16 @@ where
         let path = format!("$.framework.requirements[{at}]");
         positive(requirement.weight, format!("{path}.weight"))?;
         if requirement.controls.is_empty() {
-            return Err(error(format!("{path}.controls"), "a requirement has at least one control"));
+            return Err(error(
+                format!("{path}.controls"),
+                "a requirement has at least one control",
+            ));
         }
-        unique(&requirement.controls, &format!("framework.requirements[{at}].controls"), |c| &c.id)?;
+        unique(
+            &requirement.controls,
+            &format!("framework.requirements[{at}].controls"),
+            |c| &c.id,
+        )?;
         for (n, control) in requirement.controls.iter().enumerate() {
             known(format!("{path}.controls[{n}].id"), &control.id)?;
             positive(control.weight, format!("{path}.controls[{n}].weight"))?;
@@ -106,7 +129,11 @@ where
 }
 
 fn positive(weight: f64, path: String) -> Result<(), EvidenceError> {
-    if weight.is_finite() && weight > 0.0 { Ok(()) } else { Err(error(path, "a weight is positive")) }
+    if weight.is_finite() && weight > 0.0 {
+        Ok(())
+    } else {
+        Err(error(path, "a weight is positive"))
+    }
 }
 
 fn findings<'a, F>(evidence: &'a Evidence, known: &F) -> Result<BTreeMap<&'a str, &'a FindingEvidence>, EvidenceError>
@@ -124,7 +151,10 @@ where
         }
         for (n, interval) in finding.open.iter().enumerate() {
             if interval.until.is_some_and(|until| until < interval.from) {
-                return Err(error(format!("$.findings[{at}].open[{n}].until"), "the interval is reversed"));
+                return Err(error(
+                    format!("$.findings[{at}].open[{n}].until"),
+                    "the interval is reversed",
+                ));
             }
         }
     }
@@ -139,7 +169,10 @@ trait Same {
 impl Same for ControlEvidence {
     fn same(&self, other: &Self) -> bool {
         let assets = |row: &Self| row.assets.iter().cloned().collect::<BTreeSet<_>>();
-        let bare = |row: &Self| Self { assets: Vec::new(), ..row.clone() };
+        let bare = |row: &Self| Self {
+            assets: Vec::new(),
+            ..row.clone()
+        };
         bare(self) == bare(other) && assets(self) == assets(other)
     }
 }
@@ -152,8 +185,16 @@ impl Same for ControlWeight {
 
 impl Same for RequirementEvidence {
     fn same(&self, other: &Self) -> bool {
-        let weights = |row: &Self| row.controls.iter().map(|c| (c.id.clone(), c.weight)).collect::<BTreeMap<_, _>>();
-        let bare = |row: &Self| Self { controls: Vec::new(), ..row.clone() };
+        let weights = |row: &Self| {
+            row.controls
+                .iter()
+                .map(|c| (c.id.clone(), c.weight))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let bare = |row: &Self| Self {
+            controls: Vec::new(),
+            ..row.clone()
+        };
         bare(self) == bare(other) && weights(self) == weights(other)
     }
 }
@@ -161,7 +202,10 @@ impl Same for RequirementEvidence {
 impl Same for FindingEvidence {
     fn same(&self, other: &Self) -> bool {
         let open = |row: &Self| row.open.iter().copied().collect::<BTreeSet<_>>();
-        let bare = |row: &Self| Self { open: Vec::new(), ..row.clone() };
+        let bare = |row: &Self| Self {
+            open: Vec::new(),
+            ..row.clone()
+        };
         bare(self) == bare(other) && open(self) == open(other)
     }
 }
@@ -178,7 +222,10 @@ fn unique<'a, T: Same>(
         if let Some(first) = seen.insert(key, item)
             && !first.same(item)
         {
-            return Err(error(format!("$.{path}[{at}].id"), format!("\"{key}\" is there twice with two contents")));
+            return Err(error(
+                format!("$.{path}[{at}].id"),
+                format!("\"{key}\" is there twice with two contents"),
+            ));
         }
     }
     Ok(seen)

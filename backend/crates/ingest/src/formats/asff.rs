@@ -14,8 +14,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let is_finding = |value: &Value| value.get("ProductArn").is_some() || value.get("AwsAccountId").is_some() && value.get("GeneratorId").is_some();
-    let Some(first) = sniff.first() else { return false };
+    let is_finding = |value: &Value| {
+        value.get("ProductArn").is_some() || value.get("AwsAccountId").is_some() && value.get("GeneratorId").is_some()
+    };
+    let Some(first) = sniff.first() else {
+        return false;
+    };
     let inner = first.get("Findings").or_else(|| first.get("findings"));
     match inner {
         Some(Value::Array(all)) => match all.first() {
@@ -27,9 +31,17 @@ pub(super) fn recognise(sniff: &Sniff) -> bool {
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
-    let mut reader = Reader { runs: BTreeMap::new(), checks: HashMap::new() };
-    let records = Records { keys: &["Findings", "findings"], bare: true };
-    records.read(source, limits, sink, |bytes, place, sink| reader.record(bytes, place, sink))
+    let mut reader = Reader {
+        runs: BTreeMap::new(),
+        checks: HashMap::new(),
+    };
+    let records = Records {
+        keys: &["Findings", "findings"],
+        bare: true,
+    };
+    records.read(source, limits, sink, |bytes, place, sink| {
+        reader.record(bytes, place, sink)
+    })
 }
 
 struct Reader {
@@ -159,7 +171,11 @@ impl Reader {
         let latest = self.runs.entry(check.tool.clone()).or_insert(None);
         if latest.is_none() || *latest < observed_at {
             *latest = observed_at;
-            sink.run(&RunInfo { tool: check.tool.clone(), tool_version: String::new(), scanned_at: observed_at });
+            sink.run(&RunInfo {
+                tool: check.tool.clone(),
+                tool_version: String::new(),
+                scanned_at: observed_at,
+            });
         }
         sink.listed(&check);
         let entity = finding.resources.first();
@@ -169,8 +185,10 @@ impl Reader {
             severity: severity(&finding),
             counted: true,
             outcome: outcome(&finding),
-            resource: (!uid.is_empty())
-                .then(|| Resource { kind: Cow::Owned(resource_kind(uid, kind)), name: Cow::Borrowed(cut(uid, 480)) }),
+            resource: (!uid.is_empty()).then(|| Resource {
+                kind: Cow::Owned(resource_kind(uid, kind)),
+                name: Cow::Borrowed(cut(uid, 480)),
+            }),
             title: Cow::Borrowed(cut(&finding.title, 300)),
             message: Cow::Borrowed(cut(&finding.description, 8000)),
             location: Cow::Borrowed(cut(uid, 1000)),
@@ -184,8 +202,18 @@ impl Reader {
     }
 
     fn check(&mut self, finding: &Finding) -> Arc<Check> {
-        let cve = finding.vulnerabilities.first().map(|v| v.id.clone()).filter(|id| !id.is_empty());
-        let field = |name: &str| finding.product_fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let cve = finding
+            .vulnerabilities
+            .first()
+            .map(|v| v.id.clone())
+            .filter(|id| !id.is_empty());
+        let field = |name: &str| {
+            finding
+                .product_fields
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let tail = finding.generator_id.rsplit('/').next().unwrap_or_default();
         let rules = [
             finding.compliance.security_control_id.as_str(),
@@ -195,7 +223,11 @@ impl Reader {
             tail,
             finding.title.as_str(),
         ];
-        let rule = rules.into_iter().find(|r| !r.is_empty()).unwrap_or("unknown").to_owned();
+        let rule = rules
+            .into_iter()
+            .find(|r| !r.is_empty())
+            .unwrap_or("unknown")
+            .to_owned();
         let recommendation = &finding.remediation.recommendation;
         let mut tags: Vec<String> = requirements(&finding.compliance.related_requirements);
         tags.extend(finding.types.iter().map(|kind| format!("type/{}", cut(kind, 180))));
@@ -204,7 +236,12 @@ impl Reader {
             tool: tool(finding),
             rule: cut(&rule, 300).to_owned(),
             title: cut(&finding.title, 300).to_owned(),
-            category: if cve.is_some() { "vulnerability" } else { "misconfiguration" }.to_owned(),
+            category: if cve.is_some() {
+                "vulnerability"
+            } else {
+                "misconfiguration"
+            }
+            .to_owned(),
             cve,
             tags,
             remediation: cut(&recommendation.text, 2000).to_owned(),
@@ -228,20 +265,31 @@ impl Reader {
 fn requirements(related: &[String]) -> Vec<String> {
     let mut tags = Vec::new();
     for text in related {
-        let (framework, ids) = text.rsplit_once('/').or_else(|| text.split_once(' ')).unwrap_or(("", text));
+        let (framework, ids) = text
+            .rsplit_once('/')
+            .or_else(|| text.split_once(' '))
+            .unwrap_or(("", text));
         let mut ids: Vec<&str> = ids.split([',', ' ']).filter(|id| !id.is_empty()).collect();
         if text.chars().count() == 63 {
             ids.pop();
         }
         let framework = if framework.is_empty() { "reference" } else { framework };
-        tags.extend(ids.into_iter().take(40).map(|id| format!("{}/{}", cut(framework, 60), cut(id, 100))));
+        tags.extend(
+            ids.into_iter()
+                .take(40)
+                .map(|id| format!("{}/{}", cut(framework, 60), cut(id, 100))),
+        );
     }
     tags
 }
 
 fn tool(finding: &Finding) -> String {
     let product = finding.product_arn.rsplit('/').next().unwrap_or_default();
-    let name = if finding.product_name.is_empty() || finding.product_name == "Default" { product } else { &finding.product_name };
+    let name = if finding.product_name.is_empty() || finding.product_name == "Default" {
+        product
+    } else {
+        &finding.product_name
+    };
     match tool_name(name).as_str() {
         "securityhub" | "security-hub" => "security-hub".to_owned(),
         "inspector" => "amazon-inspector".to_owned(),

@@ -12,13 +12,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let Some(first) = sniff.first() else { return false };
+    let Some(first) = sniff.first() else {
+        return false;
+    };
     let has = |key: &str| first.get(key).is_some();
     (has("timestamp") || has("ts")) && has("action") && (has("user_id") || has("agent_id"))
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
-    Records { keys: &["events"], bare: true }.read(source, limits, sink, record)
+    Records {
+        keys: &["events"],
+        bare: true,
+    }
+    .read(source, limits, sink, record)
 }
 
 #[derive(Deserialize, Default)]
@@ -72,17 +78,25 @@ fn event(given: Given) -> Result<AuditEvent, String> {
     if user.is_empty() && agent.is_empty() {
         return Err("one of \"user_id\" and \"agent_id\" is needed".to_owned());
     }
-    let action = given.action.filter(|action| !action.trim().is_empty()).ok_or("\"action\" is missing")?;
+    let action = given
+        .action
+        .filter(|action| !action.trim().is_empty())
+        .ok_or("\"action\" is missing")?;
     let tags = given.compliance_tags.unwrap_or_default();
     if let Some(unknown) = tags.iter().find(|tag| !COMPLIANCE_TAGS.contains(&tag.as_str())) {
-        return Err(format!("unknown compliance tag \"{}\"; known are {}", cut(unknown, 40), COMPLIANCE_TAGS.join(", ")));
+        return Err(format!(
+            "unknown compliance tag \"{}\"; known are {}",
+            cut(unknown, 40),
+            COMPLIANCE_TAGS.join(", ")
+        ));
     }
     let mut payloads = Vec::new();
     let mut categories = given.data_categories.unwrap_or_default();
     let mut flagged = false;
-    for (side, content, hash) in
-        [("input", given.input_data, given.input_data_hash), ("output", given.output_data, given.output_data_hash)]
-    {
+    for (side, content, hash) in [
+        ("input", given.input_data, given.input_data_hash),
+        ("output", given.output_data, given.output_data_hash),
+    ] {
         if let Some(hash) = &hash
             && !(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
         {
@@ -93,7 +107,11 @@ fn event(given: Given) -> Result<AuditEvent, String> {
             flagged |= screen(text, &mut categories);
         }
         if text.is_some() || hash.is_some() {
-            payloads.push(Payload { side: side.to_owned(), length: text.map(|t| t.len() as u64), sender_sha256: hash });
+            payloads.push(Payload {
+                side: side.to_owned(),
+                length: text.map(|t| t.len() as u64),
+                sender_sha256: hash,
+            });
         }
     }
     let mut detail = Map::new();
@@ -124,7 +142,10 @@ fn event(given: Given) -> Result<AuditEvent, String> {
         action: cut(&action, 200).to_owned(),
         resource: cut(&given.resource.unwrap_or_default(), 400).to_owned(),
         outcome: given.outcome.unwrap_or(EventOutcome::Success),
-        source_ip: given.source_ip.and_then(|ip| ip.as_str().map(|ip| cut(ip, 100).to_owned())).unwrap_or_default(),
+        source_ip: given
+            .source_ip
+            .and_then(|ip| ip.as_str().map(|ip| cut(ip, 100).to_owned()))
+            .unwrap_or_default(),
         sender_risk: given.risk_level,
         tags,
         data_categories: categories,
@@ -140,8 +161,14 @@ fn has_zone(text: &str) -> bool {
 
 /// Notes what kind of sensitive content a text holds; never the text.
 fn screen(text: &str, categories: &mut Vec<String>) -> bool {
-    const INJECTION: [&str; 6] =
-        ["ignore previous instructions", "forget everything above", "new instruction:", "new instructions:", "system: you are now", "<|endoftext|>"];
+    const INJECTION: [&str; 6] = [
+        "ignore previous instructions",
+        "forget everything above",
+        "new instruction:",
+        "new instructions:",
+        "system: you are now",
+        "<|endoftext|>",
+    ];
     let lower = text.to_lowercase();
     let mut note = |class: &str| {
         if !categories.iter().any(|known| known == class) {
@@ -159,11 +186,16 @@ fn screen(text: &str, categories: &mut Vec<String>) -> bool {
 }
 
 fn holds_mail(text: &str) -> bool {
-    text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | '(' | ')')).any(|word| {
-        word.split_once('@').is_some_and(|(name, domain)| {
-            !name.is_empty() && domain.contains('.') && !domain.starts_with('.') && domain.len() > 3 && !domain.contains('@')
+    text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | '(' | ')'))
+        .any(|word| {
+            word.split_once('@').is_some_and(|(name, domain)| {
+                !name.is_empty()
+                    && domain.contains('.')
+                    && !domain.starts_with('.')
+                    && domain.len() > 3
+                    && !domain.contains('@')
+            })
         })
-    })
 }
 
 /// Thirteen to nineteen digits, with single spaces or dashes between, that pass Luhn and begin like a card.
@@ -197,15 +229,27 @@ fn is_card(digits: &[u8]) -> bool {
         .enumerate()
         .map(|(at, digit)| {
             let digit = u32::from(*digit);
-            if at % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 }
+            if at % 2 == 0 {
+                digit
+            } else {
+                digit * 2 / 10 + digit * 2 % 10
+            }
         })
         .sum();
-    (13..=19).contains(&digits.len()) && issuer && sum % 10 == 0
+    (13..=19).contains(&digits.len()) && issuer && sum.is_multiple_of(10)
 }
 
 /// Values under keys that look like credentials are taken out.
 fn redacted(map: Map<String, Value>) -> Map<String, Value> {
-    const WORDS: [&str; 7] = ["password", "secret", "token", "api_key", "apikey", "authorization", "credential"];
+    const WORDS: [&str; 7] = [
+        "password",
+        "secret",
+        "token",
+        "api_key",
+        "apikey",
+        "authorization",
+        "credential",
+    ];
     map.into_iter()
         .map(|(key, value)| {
             let lower = key.to_lowercase();
@@ -237,7 +281,8 @@ mod tests {
     fn credentials_in_attributes_are_taken_out() {
         let given: Given = serde_json::from_value(serde_json::json!({
             "timestamp": "2026-01-01T00:00:00Z", "user_id": "u", "action": "read",
-            "attributes": {"nested": {"api_key": "sk-1"}, "plain": 1}})).unwrap();
+            "attributes": {"nested": {"api_key": "sk-1"}, "plain": 1}}))
+        .unwrap();
         let event = event(given).unwrap();
         assert_eq!(event.detail["attributes"]["nested"]["api_key"], "[redacted]");
         assert_eq!(event.detail["attributes"]["plain"], 1);

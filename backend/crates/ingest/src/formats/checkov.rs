@@ -13,15 +13,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let Some(first) = sniff.first() else { return false };
-    let results = first.pointer("/results/failed_checks").is_some() || first.pointer("/results/passed_checks").is_some();
-    results || first.get("checkov_version").is_some() || first.get("check_type").is_some() && first.get("results").is_some()
+    let Some(first) = sniff.first() else {
+        return false;
+    };
+    let results =
+        first.pointer("/results/failed_checks").is_some() || first.pointer("/results/passed_checks").is_some();
+    results
+        || first.get("checkov_version").is_some()
+        || first.get("check_type").is_some() && first.get("results").is_some()
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut walker = Walker::open(source, limits)?;
-    let mut reader = Reader { limits, rejected: 0, checks: HashMap::new() };
-    sink.run(&RunInfo { tool: "checkov".to_owned(), ..RunInfo::default() });
+    let mut reader = Reader {
+        limits,
+        rejected: 0,
+        checks: HashMap::new(),
+    };
+    sink.run(&RunInfo {
+        tool: "checkov".to_owned(),
+        ..RunInfo::default()
+    });
     match walker.shape()? {
         Some(Shape::Array) => walker.array(|w, _| reader.report(w, sink))?,
         _ => reader.report(&mut walker, sink)?,
@@ -95,7 +107,10 @@ impl Reader<'_> {
                     let files: Option<Vec<serde_json::Value>> = w.parse("parsing_errors")?;
                     for file in files.unwrap_or_default().iter().take(1000) {
                         let name = file.as_str().map_or_else(|| file.to_string(), str::to_owned);
-                        sink.reject(Rejection { at: cut(&name, 300).to_owned(), why: "Checkov could not parse this file".to_owned() })?;
+                        sink.reject(Rejection {
+                            at: cut(&name, 300).to_owned(),
+                            why: "Checkov could not parse this file".to_owned(),
+                        })?;
                     }
                     Ok(())
                 }
@@ -108,16 +123,28 @@ impl Reader<'_> {
     fn version(&self, version: &str, sink: &mut dyn Sink) {
         if !version.is_empty() {
             sink.version(version);
-            sink.run(&RunInfo { tool: "checkov".to_owned(), tool_version: cut(version, 60).to_owned(), scanned_at: None });
+            sink.run(&RunInfo {
+                tool: "checkov".to_owned(),
+                tool_version: cut(version, 60).to_owned(),
+                scanned_at: None,
+            });
         }
     }
 
     /// `list`: none for failures, then whether the checks were skipped or passed.
-    fn each(&mut self, walker: &mut Walker<'_>, name: &str, sink: &mut dyn Sink, list: Option<bool>) -> Result<(), ReadError> {
+    fn each(
+        &mut self,
+        walker: &mut Walker<'_>,
+        name: &str,
+        sink: &mut dyn Sink,
+        list: Option<bool>,
+    ) -> Result<(), ReadError> {
         let (limits, checks) = (self.limits, &mut self.checks);
         let rejected = &mut self.rejected;
         walker.array_or_null(name, |w, _| {
-            one(w, limits, sink, rejected, &mut |bytes, place, sink| record(checks, bytes, place, sink, list))
+            one(w, limits, sink, rejected, &mut |bytes, place, sink| {
+                record(checks, bytes, place, sink, list)
+            })
         })
     }
 }
@@ -143,7 +170,12 @@ fn record(
                 tool: "checkov".to_owned(),
                 rule: cut(&found.check_id, 300).to_owned(),
                 title: cut(&found.check_name, 300).to_owned(),
-                category: if found.check_id.starts_with("CKV_SECRET") { "secret" } else { "misconfiguration" }.to_owned(),
+                category: if found.check_id.starts_with("CKV_SECRET") {
+                    "secret"
+                } else {
+                    "misconfiguration"
+                }
+                .to_owned(),
                 help_url: cut(&found.guideline, 500).to_owned(),
                 ..Check::default()
             })
@@ -155,10 +187,26 @@ fn record(
         Some(false) => Outcome::Pass,
         Some(true) => Outcome::Suppressed(cut(&found.check_result.suppress_comment, 1000).to_owned()),
     };
-    let line = found.file_line_range.first().and_then(|line| u32::try_from(*line).ok()).unwrap_or(0);
-    let message = format!("{} on {}", check.title, if found.resource.is_empty() { &found.file_path } else { &found.resource });
+    let line = found
+        .file_line_range
+        .first()
+        .and_then(|line| u32::try_from(*line).ok())
+        .unwrap_or(0);
+    let message = format!(
+        "{} on {}",
+        check.title,
+        if found.resource.is_empty() {
+            &found.file_path
+        } else {
+            &found.resource
+        }
+    );
     sink.observation(Observation {
-        severity: if found.severity.is_empty() { Severity::Unknown } else { Severity::from_label(&found.severity) },
+        severity: if found.severity.is_empty() {
+            Severity::Unknown
+        } else {
+            Severity::from_label(&found.severity)
+        },
         counted: matches!(outcome, Outcome::Open),
         outcome,
         resource: None,

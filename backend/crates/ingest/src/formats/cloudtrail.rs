@@ -9,9 +9,16 @@ use affiant_domain::observation::Place;
 use serde_json::{Value, json};
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let is_event = |value: &Value| value.get("eventSource").is_some() && value.get("eventName").is_some() || value.get("CloudTrailEvent").is_some();
-    let Some(first) = sniff.first() else { return false };
-    let inner = first.get("Records").or_else(|| first.get("Events")).and_then(Value::as_array);
+    let is_event = |value: &Value| {
+        value.get("eventSource").is_some() && value.get("eventName").is_some() || value.get("CloudTrailEvent").is_some()
+    };
+    let Some(first) = sniff.first() else {
+        return false;
+    };
+    let inner = first
+        .get("Records")
+        .or_else(|| first.get("Events"))
+        .and_then(Value::as_array);
     match inner {
         Some(all) => all.first().is_none_or(is_event),
         None => is_event(first),
@@ -19,7 +26,11 @@ pub(super) fn recognise(sniff: &Sniff) -> bool {
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
-    Records { keys: &["Records", "Events"], bare: true }.read(source, limits, sink, record)
+    Records {
+        keys: &["Records", "Events"],
+        bare: true,
+    }
+    .read(source, limits, sink, record)
 }
 
 fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
@@ -27,7 +38,11 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
         Ok(value) => value,
         Err(error) => return Ok(Err(format!("not JSON: {error}"))),
     };
-    let inner = match value.get("CloudTrailEvent").and_then(Value::as_str).map(serde_json::from_str::<Value>) {
+    let inner = match value
+        .get("CloudTrailEvent")
+        .and_then(Value::as_str)
+        .map(serde_json::from_str::<Value>)
+    {
         Some(Ok(inner)) => inner,
         Some(Err(error)) => return Ok(Err(format!("CloudTrailEvent is not JSON: {error}"))),
         None => value,
@@ -62,21 +77,42 @@ fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
 }
 
 fn user(event: &Value) -> String {
-    let places = ["/userIdentity/arn", "/userIdentity/userName", "/userIdentity/principalId", "/userIdentity/invokedBy", "/userIdentity/type"];
-    places.iter().find_map(|place| text(event, place)).map_or_else(String::new, |user| cut(user, 400).to_owned())
+    let places = [
+        "/userIdentity/arn",
+        "/userIdentity/userName",
+        "/userIdentity/principalId",
+        "/userIdentity/invokedBy",
+        "/userIdentity/type",
+    ];
+    places
+        .iter()
+        .find_map(|place| text(event, place))
+        .map_or_else(String::new, |user| cut(user, 400).to_owned())
 }
 
 fn resource(event: &Value, source: &str) -> String {
     let named = event.pointer("/resources/0/ARN").and_then(Value::as_str);
-    let parameters = ["bucketName", "userName", "roleName", "instanceId", "functionName", "trailName", "name"];
-    let parameter = parameters.iter().find_map(|key| event.get("requestParameters")?.get(key)?.as_str());
+    let parameters = [
+        "bucketName",
+        "userName",
+        "roleName",
+        "instanceId",
+        "functionName",
+        "trailName",
+        "name",
+    ];
+    let parameter = parameters
+        .iter()
+        .find_map(|key| event.get("requestParameters")?.get(key)?.as_str());
     cut(named.or(parameter).unwrap_or(source), 400).to_owned()
 }
 
 /// A console sign-in that failed carries no `errorCode`.
 fn outcome(event: &Value) -> EventOutcome {
     let code = text(event, "/errorCode").unwrap_or_default();
-    let denied = ["AccessDenied", "Unauthorized", "Forbidden"].iter().any(|word| code.contains(word));
+    let denied = ["AccessDenied", "Unauthorized", "Forbidden"]
+        .iter()
+        .any(|word| code.contains(word));
     if denied {
         EventOutcome::Denied
     } else if !code.is_empty() || text(event, "/responseElements/ConsoleLogin") == Some("Failure") {

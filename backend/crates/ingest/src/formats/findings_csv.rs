@@ -16,10 +16,15 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     let head = prefix.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let count = |wanted: u8| head.iter().filter(|byte| **byte == wanted).count();
     let delimiter = if count(b';') > count(b',') { b';' } else { b',' };
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(inflated(source, limits)?);
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .from_reader(inflated(source, limits)?);
     let columns = columns(&mut reader)?;
-    sink.run(&RunInfo { tool: "generic".to_owned(), ..RunInfo::default() });
+    sink.run(&RunInfo {
+        tool: "generic".to_owned(),
+        ..RunInfo::default()
+    });
     let mut record = csv::ByteRecord::new();
     loop {
         let more = reader.read_byte_record(&mut record).map_err(|error| broken(&error))?;
@@ -35,7 +40,11 @@ fn broken(error: &csv::Error) -> ReadError {
         return io_error(inner);
     }
     let (line, offset) = error.position().map_or((0, 0), |p| (p.line(), p.byte()));
-    ReadError::Broken { line, offset, what: error.to_string() }
+    ReadError::Broken {
+        line,
+        offset,
+        what: error.to_string(),
+    }
 }
 
 type Setter = fn(&mut Given, &str);
@@ -63,7 +72,13 @@ const COLUMNS: [(&str, Setter); 24] = [
     ("active", |g, v| g.active = flag(v)),
     ("falsepositive", |g, v| g.false_p = flag(v)),
     ("ismitigated", |g, v| g.is_mitigated = flag(v)),
-    ("tags", |g, v| g.tags = v.split([',', ' ']).filter(|t| !t.is_empty()).map(str::to_owned).collect()),
+    ("tags", |g, v| {
+        g.tags = v
+            .split([',', ' '])
+            .filter(|t| !t.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }),
     ("asset", |g, v| g.asset = v.to_owned()),
     ("category", |g, v| g.category = v.to_owned()),
 ];
@@ -80,14 +95,27 @@ fn columns<R: std::io::Read>(reader: &mut csv::Reader<R>) -> Result<Vec<Option<S
     let header = reader.byte_headers().map_err(|error| broken(&error))?;
     let names: Vec<String> = header
         .iter()
-        .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase().replace([' ', '_', '-'], ""))
+        .map(|name| {
+            String::from_utf8_lossy(name)
+                .to_ascii_lowercase()
+                .replace([' ', '_', '-'], "")
+        })
         .collect();
     for required in ["title", "severity", "description"] {
         if !names.iter().any(|name| name == required) {
-            return Err(ReadError::Broken { line: 1, offset: 0, what: format!("the column {required} is missing") });
+            return Err(ReadError::Broken {
+                line: 1,
+                offset: 0,
+                what: format!("the column {required} is missing"),
+            });
         }
     }
-    let setter = |name: &String| COLUMNS.iter().find(|(column, _)| column == name).map(|(_, setter)| *setter);
+    let setter = |name: &String| {
+        COLUMNS
+            .iter()
+            .find(|(column, _)| column == name)
+            .map(|(_, setter)| *setter)
+    };
     Ok(names.iter().map(setter).collect())
 }
 
@@ -106,9 +134,17 @@ fn row(columns: &[Option<Setter>], record: &csv::ByteRecord, sink: &mut dyn Sink
         }
     }
     if given.title.is_none() || given.severity.is_none() {
-        return Err(ReadError::Broken { line, offset, what: "a row without Title or Severity".to_owned() });
+        return Err(ReadError::Broken {
+            line,
+            offset,
+            what: "a row without Title or Severity".to_owned(),
+        });
     }
     let length = record.iter().map(|field| field.len() + 1).sum::<usize>();
-    let place = Place { offset, length: u32::try_from(length).unwrap_or(u32::MAX), line };
+    let place = Place {
+        offset,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        line,
+    };
     observe(&given, "generic", place, sink)
 }

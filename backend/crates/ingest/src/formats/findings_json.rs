@@ -7,16 +7,19 @@ use crate::json::Walker;
 use crate::record::{cut, or_default, time};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
+use affiant_domain::Severity;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, RunInfo, cwe_number, tool_name};
-use affiant_domain::Severity;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    sniff.json.as_ref().is_some_and(|json| json.get("findings").is_some_and(serde_json::Value::is_array))
+    sniff
+        .json
+        .as_ref()
+        .is_some_and(|json| json.get("findings").is_some_and(serde_json::Value::is_array))
 }
 
 /// One finding as the file gives it.
@@ -67,11 +70,36 @@ pub(super) struct Given {
 
 /// Fields of the format that are accepted and not used.
 const ACCEPTED: [&str; 30] = [
-    "impact", "steps_to_reproduce", "severity_justification", "verified", "duplicate", "nb_occurences", "numerical_severity",
-    "cvssv3", "cvssv3_score", "cvssv4", "cvssv4_score", "static_finding", "dynamic_finding", "endpoints", "sast_source_object",
-    "sast_sink_object", "sast_source_line", "sast_source_file_path", "publish_date", "planned_remediation_date",
-    "planned_remediation_version", "effort_for_fixing", "epss_score", "epss_percentile", "fix_available", "fix_version", "payload",
-    "param", "thread_id", "scanner_confidence",
+    "impact",
+    "steps_to_reproduce",
+    "severity_justification",
+    "verified",
+    "duplicate",
+    "nb_occurences",
+    "numerical_severity",
+    "cvssv3",
+    "cvssv3_score",
+    "cvssv4",
+    "cvssv4_score",
+    "static_finding",
+    "dynamic_finding",
+    "endpoints",
+    "sast_source_object",
+    "sast_sink_object",
+    "sast_source_line",
+    "sast_source_file_path",
+    "publish_date",
+    "planned_remediation_date",
+    "planned_remediation_version",
+    "effort_for_fixing",
+    "epss_score",
+    "epss_percentile",
+    "fix_available",
+    "fix_version",
+    "payload",
+    "param",
+    "thread_id",
+    "scanner_confidence",
 ];
 
 const REQUIRED: [&str; 3] = ["title", "severity", "description"];
@@ -118,7 +146,11 @@ impl Head {
 
     fn announce(&self, sink: &mut dyn Sink) {
         sink.version(&self.version);
-        sink.run(&RunInfo { tool: self.tool(), tool_version: self.version.clone(), scanned_at: time(&self.scanned_at) });
+        sink.run(&RunInfo {
+            tool: self.tool(),
+            tool_version: self.version.clone(),
+            scanned_at: time(&self.scanned_at),
+        });
     }
 }
 
@@ -141,7 +173,10 @@ fn finding(walker: &mut Walker<'_>, at: usize, head: &Head, sink: &mut dyn Sink)
 /// Reads one finding; the fields that are accepted and ignored are taken out first.
 fn parse(bytes: &[u8]) -> Result<Given, String> {
     let map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let map = map.into_iter().filter(|(key, _)| !ACCEPTED.contains(&key.as_str())).collect();
+    let map = map
+        .into_iter()
+        .filter(|(key, _)| !ACCEPTED.contains(&key.as_str()))
+        .collect();
     let given: Given = serde_json::from_value(serde_json::Value::Object(map)).map_err(|e| e.to_string())?;
     let missing: Vec<&str> = REQUIRED
         .into_iter()
@@ -149,7 +184,11 @@ fn parse(bytes: &[u8]) -> Result<Given, String> {
         .filter(|(_, value)| value.is_none())
         .map(|(name, _)| name)
         .collect();
-    if missing.is_empty() { Ok(given) } else { Err(format!("required fields are missing: {}", missing.join(", "))) }
+    if missing.is_empty() {
+        Ok(given)
+    } else {
+        Err(format!("required fields are missing: {}", missing.join(", ")))
+    }
 }
 
 /// Hands one finding on.
@@ -158,9 +197,21 @@ pub(super) fn observe(given: &Given, tool: &str, place: Place, sink: &mut dyn Si
     let description = given.description.as_deref().unwrap_or_default();
     let outcome = outcome(given);
     let check = Arc::new(check(given, tool, title));
-    let location = if given.file_path.is_empty() { &given.component_name } else { &given.file_path };
+    let location = if given.file_path.is_empty() {
+        &given.component_name
+    } else {
+        &given.file_path
+    };
     let fingerprint = if given.unique_id_from_tool.is_empty() {
-        Fingerprint::of(&[tool, &check.rule, title, location, &given.component_version, &given.service, &given.asset])
+        Fingerprint::of(&[
+            tool,
+            &check.rule,
+            title,
+            location,
+            &given.component_version,
+            &given.service,
+            &given.asset,
+        ])
     } else {
         Fingerprint::of(&[tool, &given.unique_id_from_tool])
     };
@@ -174,7 +225,10 @@ pub(super) fn observe(given: &Given, tool: &str, place: Place, sink: &mut dyn Si
         severity: Severity::from_label(given.severity.as_deref().unwrap_or_default()),
         counted: true,
         outcome,
-        resource: asset.as_ref().map(|key| Resource { kind: Cow::Borrowed(key.kind()), name: Cow::Borrowed(key.name()) }),
+        resource: asset.as_ref().map(|key| Resource {
+            kind: Cow::Borrowed(key.kind()),
+            name: Cow::Borrowed(key.name()),
+        }),
         title: Cow::Borrowed(cut(title, 300)),
         message: Cow::Borrowed(cut(description, 8000)),
         location: Cow::Borrowed(cut(location, 1000)),
@@ -211,8 +265,16 @@ fn check(given: &Given, tool: &str, title: &str) -> Check {
         _ => None,
     };
     let ids = std::iter::once(&given.cve).chain(&given.vulnerability_ids);
-    let cve = ids.into_iter().find(|id| !id.is_empty()).map(|id| cut(id, 100).to_owned());
-    let rule = [&given.vuln_id_from_tool, cve.as_ref().unwrap_or(&given.vuln_id_from_tool)].into_iter().find(|r| !r.is_empty());
+    let cve = ids
+        .into_iter()
+        .find(|id| !id.is_empty())
+        .map(|id| cut(id, 100).to_owned());
+    let rule = [
+        &given.vuln_id_from_tool,
+        cve.as_ref().unwrap_or(&given.vuln_id_from_tool),
+    ]
+    .into_iter()
+    .find(|r| !r.is_empty());
     let category = match (given.category.as_str(), &cve) {
         ("", Some(_)) => "vulnerability",
         ("", None) => "",

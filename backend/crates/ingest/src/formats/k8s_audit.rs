@@ -8,15 +8,22 @@ use affiant_domain::observation::Place;
 use serde_json::{Value, json};
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let Some(first) = sniff.first() else { return false };
+    let Some(first) = sniff.first() else {
+        return false;
+    };
     let kind = first.get("kind").and_then(Value::as_str).unwrap_or_default();
     let api = first.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
     let audit = api.starts_with("audit.k8s.io");
-    audit && matches!(kind, "Event" | "EventList") || first.get("verb").is_some() && (first.get("objectRef").is_some() || first.get("auditID").is_some())
+    audit && matches!(kind, "Event" | "EventList")
+        || first.get("verb").is_some() && (first.get("objectRef").is_some() || first.get("auditID").is_some())
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
-    Records { keys: &["items"], bare: true }.read(source, limits, sink, record)
+    Records {
+        keys: &["items"],
+        bare: true,
+    }
+    .read(source, limits, sink, record)
 }
 
 fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
@@ -24,17 +31,36 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
         Ok(event) => event,
         Err(error) => return Ok(Err(format!("not JSON: {error}"))),
     };
-    let Some(verb) = text(&event, "/verb") else { return Ok(Err("an event without verb".to_owned())) };
+    let Some(verb) = text(&event, "/verb") else {
+        return Ok(Err("an event without verb".to_owned()));
+    };
     if let Some(version) = text(&event, "/apiVersion") {
         sink.version(version);
     }
-    let kind = text(&event, "/objectRef/resource").or_else(|| text(&event, "/requestURI")).unwrap_or_default();
-    let times = ["/requestReceivedTimestamp", "/stageTimestamp", "/timestamp", "/metadata/creationTimestamp"];
+    let kind = text(&event, "/objectRef/resource")
+        .or_else(|| text(&event, "/requestURI"))
+        .unwrap_or_default();
+    let times = [
+        "/requestReceivedTimestamp",
+        "/stageTimestamp",
+        "/timestamp",
+        "/metadata/creationTimestamp",
+    ];
     let id = text(&event, "/auditID").unwrap_or_default();
     let parsed = AuditEvent {
         at: times.iter().find_map(|place| text(&event, place)).and_then(time),
-        event_id: if id.is_empty() { String::new() } else { format!("{id}/{}", text(&event, "/stage").unwrap_or_default()) },
-        user: cut(text(&event, "/impersonatedUser/username").or_else(|| text(&event, "/user/username")).unwrap_or_default(), 400).to_owned(),
+        event_id: if id.is_empty() {
+            String::new()
+        } else {
+            format!("{id}/{}", text(&event, "/stage").unwrap_or_default())
+        },
+        user: cut(
+            text(&event, "/impersonatedUser/username")
+                .or_else(|| text(&event, "/user/username"))
+                .unwrap_or_default(),
+            400,
+        )
+        .to_owned(),
         agent: String::new(),
         action: cut(&format!("{verb} {kind}"), 200).to_owned(),
         resource: cut(&resource(&event, kind), 400).to_owned(),
@@ -42,7 +68,11 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
         source_ip: text(&event, "/sourceIPs/0").unwrap_or_default().to_owned(),
         sender_risk: None,
         tags: Vec::new(),
-        data_categories: if kind == "secrets" { vec!["secret".to_owned()] } else { Vec::new() },
+        data_categories: if kind == "secrets" {
+            vec!["secret".to_owned()]
+        } else {
+            Vec::new()
+        },
         payloads: Vec::new(),
         flagged: false,
         detail: json!({
@@ -62,12 +92,24 @@ fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
 }
 
 fn resource(event: &Value, kind: &str) -> String {
-    let parts = [text(event, "/objectRef/namespace"), Some(kind), text(event, "/objectRef/name")];
-    parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+    let parts = [
+        text(event, "/objectRef/namespace"),
+        Some(kind),
+        text(event, "/objectRef/name"),
+    ];
+    parts
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 fn outcome(event: &Value) -> EventOutcome {
-    let code = event.pointer("/responseStatus/code").and_then(Value::as_i64).unwrap_or(200);
+    let code = event
+        .pointer("/responseStatus/code")
+        .and_then(Value::as_i64)
+        .unwrap_or(200);
     match code {
         401 | 403 => EventOutcome::Denied,
         400.. => EventOutcome::Failure,

@@ -40,16 +40,76 @@ pub struct Format {
 
 /// Every format, in the order in which recognition asks them.
 pub static FORMATS: [Format; 10] = [
-    Format { name: "sarif", title: "SARIF 2.1.0", kind: Kind::Findings, recognise: sarif::recognise, read: sarif::read },
-    Format { name: "trivy-json", title: "Trivy JSON", kind: Kind::Findings, recognise: trivy::recognise, read: trivy::read },
-    Format { name: "ocsf-json", title: "OCSF findings (Prowler)", kind: Kind::Findings, recognise: ocsf::recognise, read: ocsf::read },
-    Format { name: "asff-json", title: "AWS Security Hub findings (ASFF)", kind: Kind::Findings, recognise: asff::recognise, read: asff::read },
-    Format { name: "checkov-json", title: "Checkov JSON", kind: Kind::Findings, recognise: checkov::recognise, read: checkov::read },
-    Format { name: "cloudtrail-json", title: "AWS CloudTrail", kind: Kind::Events, recognise: cloudtrail::recognise, read: cloudtrail::read },
-    Format { name: "k8s-audit-jsonl", title: "Kubernetes audit log", kind: Kind::Events, recognise: k8s_audit::recognise, read: k8s_audit::read },
-    Format { name: "audit-event", title: "Affiant audit events", kind: Kind::Events, recognise: audit_event::recognise, read: audit_event::read },
-    Format { name: "generic-json", title: "Affiant findings JSON", kind: Kind::Findings, recognise: findings_json::recognise, read: findings_json::read },
-    Format { name: "generic-csv", title: "Affiant findings CSV", kind: Kind::Findings, recognise: findings_csv::recognise, read: findings_csv::read },
+    Format {
+        name: "sarif",
+        title: "SARIF 2.1.0",
+        kind: Kind::Findings,
+        recognise: sarif::recognise,
+        read: sarif::read,
+    },
+    Format {
+        name: "trivy-json",
+        title: "Trivy JSON",
+        kind: Kind::Findings,
+        recognise: trivy::recognise,
+        read: trivy::read,
+    },
+    Format {
+        name: "ocsf-json",
+        title: "OCSF findings (Prowler)",
+        kind: Kind::Findings,
+        recognise: ocsf::recognise,
+        read: ocsf::read,
+    },
+    Format {
+        name: "asff-json",
+        title: "AWS Security Hub findings (ASFF)",
+        kind: Kind::Findings,
+        recognise: asff::recognise,
+        read: asff::read,
+    },
+    Format {
+        name: "checkov-json",
+        title: "Checkov JSON",
+        kind: Kind::Findings,
+        recognise: checkov::recognise,
+        read: checkov::read,
+    },
+    Format {
+        name: "cloudtrail-json",
+        title: "AWS CloudTrail",
+        kind: Kind::Events,
+        recognise: cloudtrail::recognise,
+        read: cloudtrail::read,
+    },
+    Format {
+        name: "k8s-audit-jsonl",
+        title: "Kubernetes audit log",
+        kind: Kind::Events,
+        recognise: k8s_audit::recognise,
+        read: k8s_audit::read,
+    },
+    Format {
+        name: "audit-event",
+        title: "Affiant audit events",
+        kind: Kind::Events,
+        recognise: audit_event::recognise,
+        read: audit_event::read,
+    },
+    Format {
+        name: "generic-json",
+        title: "Affiant findings JSON",
+        kind: Kind::Findings,
+        recognise: findings_json::recognise,
+        read: findings_json::read,
+    },
+    Format {
+        name: "generic-csv",
+        title: "Affiant findings CSV",
+        kind: Kind::Findings,
+        recognise: findings_csv::recognise,
+        read: findings_csv::read,
+    },
 ];
 
 /// The format of this name.
@@ -66,7 +126,9 @@ pub fn names() -> String {
 
 pub(crate) fn recognise(sniff: &Sniff) -> Result<&'static Format, ReadError> {
     if sniff.blank {
-        return Err(ReadError::Unrecognised("the file is empty; if the tool writes nothing when it finds nothing, name its format".to_owned()));
+        return Err(ReadError::Unrecognised(
+            "the file is empty; if the tool writes nothing when it finds nothing, name its format".to_owned(),
+        ));
     }
     FORMATS.iter().find(|format| (format.recognise)(sniff)).ok_or_else(|| {
         let what = match (&sniff.json, sniff.header.is_empty()) {
@@ -74,12 +136,17 @@ pub(crate) fn recognise(sniff: &Sniff) -> Result<&'static Format, ReadError> {
                 format!("a JSON object with the keys {}", keys(map))
             }
             (Some(serde_json::Value::Array(all)), _) => match all.first() {
-                Some(serde_json::Value::Object(map)) => format!("a JSON array of objects with the keys {}", keys(map)),
+                Some(serde_json::Value::Object(map)) => {
+                    format!("a JSON array of objects with the keys {}", keys(map))
+                }
                 Some(_) => "a JSON array of something else than objects".to_owned(),
                 None => "an empty JSON array; name the format to say whose".to_owned(),
             },
             (Some(_), _) => "a single JSON value".to_owned(),
-            (None, false) => format!("a table with the columns {}", sniff.header.iter().take(12).cloned().collect::<Vec<_>>().join(", ")),
+            (None, false) => format!(
+                "a table with the columns {}",
+                sniff.header.iter().take(12).cloned().collect::<Vec<_>>().join(", ")
+            ),
             (None, true) => "neither JSON nor a table".to_owned(),
         };
         ReadError::Unrecognised(format!("it is {what}. Known formats: {}", names()))
@@ -88,5 +155,9 @@ pub(crate) fn recognise(sniff: &Sniff) -> Result<&'static Format, ReadError> {
 
 fn keys(map: &serde_json::Map<String, serde_json::Value>) -> String {
     let shown: Vec<String> = map.keys().take(12).map(|key| key.chars().take(40).collect()).collect();
-    if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
+    if shown.is_empty() {
+        "(none)".to_owned()
+    } else {
+        shown.join(", ")
+    }
 }

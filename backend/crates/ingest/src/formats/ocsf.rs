@@ -14,21 +14,36 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    if sniff.json.as_ref().is_some_and(|json| json.as_array().is_some_and(Vec::is_empty)) {
+    if sniff
+        .json
+        .as_ref()
+        .is_some_and(|json| json.as_array().is_some_and(Vec::is_empty))
+    {
         return true;
     }
-    let Some(first) = sniff.first() else { return false };
+    let Some(first) = sniff.first() else {
+        return false;
+    };
     let class = first.get("class_uid").and_then(Value::as_u64);
     let finding = class.is_some_and(|class| (2001..=2008).contains(&class));
     finding || first.get("finding_info").is_some() && first.get("metadata").is_some()
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
-    let mut reader = Reader { runs: Vec::new(), checks: HashMap::new(), empty: true };
+    let mut reader = Reader {
+        runs: Vec::new(),
+        checks: HashMap::new(),
+        empty: true,
+    };
     let records = Records { keys: &[], bare: true };
-    records.read(source, limits, sink, |bytes, place, sink| reader.record(bytes, place, sink))?;
+    records.read(source, limits, sink, |bytes, place, sink| {
+        reader.record(bytes, place, sink)
+    })?;
     if reader.empty {
-        sink.remark("the file holds nothing, taken for OCSF without findings; it names no tool, so nothing would close".to_owned());
+        sink.remark(
+            "the file holds nothing, taken for OCSF without findings; it names no tool, so nothing would close"
+                .to_owned(),
+        );
     }
     Ok(())
 }
@@ -165,24 +180,42 @@ impl Reader {
             Err(error) => return Ok(Err(format!("not an OCSF finding: {error}"))),
         };
         if finding.class_uid.is_some_and(|class| !(2001..=2008).contains(&class)) {
-            return Ok(Err(format!("OCSF class {} is not a finding", finding.class_uid.unwrap_or(0))));
+            return Ok(Err(format!(
+                "OCSF class {} is not a finding",
+                finding.class_uid.unwrap_or(0)
+            )));
         }
         self.empty = false;
-        let observed_at = [&finding.time_dt, &finding.event_time, &finding.time].into_iter().find_map(time_of);
+        let observed_at = [&finding.time_dt, &finding.event_time, &finding.time]
+            .into_iter()
+            .find_map(time_of);
         let check = self.check(&finding);
         self.announce(&finding, &check.tool, observed_at, sink);
         sink.listed(&check);
         let outcome = finding.outcome();
         let entity = finding.resources.first().or(finding.resource.as_ref());
-        let (uid, kind) = entity.map_or(("", ""), |e| (if e.uid.is_empty() { e.name.as_str() } else { e.uid.as_str() }, e.kind.as_str()));
-        let message = [&finding.status_detail, &finding.message, &finding.finding_info.desc].into_iter().find(|t| !t.is_empty());
+        let (uid, kind) = entity.map_or(("", ""), |e| {
+            (
+                if e.uid.is_empty() {
+                    e.name.as_str()
+                } else {
+                    e.uid.as_str()
+                },
+                e.kind.as_str(),
+            )
+        });
+        let message = [&finding.status_detail, &finding.message, &finding.finding_info.desc]
+            .into_iter()
+            .find(|t| !t.is_empty());
         let fingerprint = Fingerprint::of(&[&check.tool, &check.rule, uid, identity(&finding)]);
         sink.observation(Observation {
             severity: severity(&finding),
             counted: outcome.is_finding() && !matches!(outcome, Outcome::Suppressed(_)),
             outcome,
-            resource: (!uid.is_empty())
-                .then(|| Resource { kind: Cow::Owned(resource_kind(uid, kind)), name: Cow::Borrowed(cut(uid, 480)) }),
+            resource: (!uid.is_empty()).then(|| Resource {
+                kind: Cow::Owned(resource_kind(uid, kind)),
+                name: Cow::Borrowed(cut(uid, 480)),
+            }),
             title: Cow::Owned(check.title.clone()),
             message: Cow::Borrowed(message.map_or("", |text| cut(text, 8000))),
             location: Cow::Borrowed(cut(uid, 1000)),
@@ -195,7 +228,13 @@ impl Reader {
         Ok(Ok(()))
     }
 
-    fn announce(&mut self, finding: &Finding, tool: &str, observed_at: Option<affiant_domain::Instant>, sink: &mut dyn Sink) {
+    fn announce(
+        &mut self,
+        finding: &Finding,
+        tool: &str,
+        observed_at: Option<affiant_domain::Instant>,
+        sink: &mut dyn Sink,
+    ) {
         sink.version(&finding.metadata.version);
         let version = &finding.metadata.product.version;
         match self.runs.iter_mut().find(|run| run.tool == tool) {
@@ -205,7 +244,11 @@ impl Reader {
                 sink.run(run);
             }
             None => {
-                let run = RunInfo { tool: tool.to_owned(), tool_version: version.clone(), scanned_at: observed_at };
+                let run = RunInfo {
+                    tool: tool.to_owned(),
+                    tool_version: version.clone(),
+                    scanned_at: observed_at,
+                };
                 sink.run(&run);
                 self.runs.push(run);
             }
@@ -214,23 +257,50 @@ impl Reader {
 
     fn check(&mut self, finding: &Finding) -> Arc<Check> {
         let product = &finding.metadata.product;
-        let tool = tool_name(if product.name.is_empty() { &product.vendor_name } else { &product.name });
+        let tool = tool_name(if product.name.is_empty() {
+            &product.vendor_name
+        } else {
+            &product.name
+        });
         let vulnerability = finding.vulnerabilities.first();
         let cve = vulnerability.map(|v| v.cve.uid.clone()).filter(|uid| !uid.is_empty());
         let info = &finding.finding_info;
         let control = finding.compliance.as_ref().map_or("", |c| c.control.as_str());
-        let rules = [finding.metadata.event_code.as_str(), cve.as_deref().unwrap_or(""), control, info.title.as_str()];
-        let rule = rules.into_iter().find(|r| !r.is_empty()).unwrap_or("unknown").to_owned();
-        let titles = [info.title.as_str(), vulnerability.map_or("", |v| v.title.as_str()), finding.message.as_str(), rule.as_str()];
+        let rules = [
+            finding.metadata.event_code.as_str(),
+            cve.as_deref().unwrap_or(""),
+            control,
+            info.title.as_str(),
+        ];
+        let rule = rules
+            .into_iter()
+            .find(|r| !r.is_empty())
+            .unwrap_or("unknown")
+            .to_owned();
+        let titles = [
+            info.title.as_str(),
+            vulnerability.map_or("", |v| v.title.as_str()),
+            finding.message.as_str(),
+            rule.as_str(),
+        ];
         let check = Check {
             rule: cut(&rule, 300).to_owned(),
             title: cut(titles.into_iter().find(|t| !t.is_empty()).unwrap_or(&rule), 300).to_owned(),
-            category: if cve.is_some() { "vulnerability" } else { "misconfiguration" }.to_owned(),
+            category: if cve.is_some() {
+                "vulnerability"
+            } else {
+                "misconfiguration"
+            }
+            .to_owned(),
             cve,
             tags: tags(finding),
             ocsf_class: finding.class_uid,
             remediation: cut(&finding.remediation.desc, 2000).to_owned(),
-            help_url: finding.remediation.references.first().map_or_else(String::new, |url| cut(url, 500).to_owned()),
+            help_url: finding
+                .remediation
+                .references
+                .first()
+                .map_or_else(String::new, |url| cut(url, 500).to_owned()),
             cwe: Vec::new(),
             tool,
         };
@@ -258,7 +328,11 @@ impl Finding {
         let suppressed = self.status.eq_ignore_ascii_case("suppressed");
         let compliance = self.compliance.as_ref();
         let compliance_verdict = compliance.map_or("", |c| c.status.as_str()).to_ascii_lowercase();
-        match (verdict.as_str(), compliance_verdict.as_str(), compliance.and_then(|c| c.status_id)) {
+        match (
+            verdict.as_str(),
+            compliance_verdict.as_str(),
+            compliance.and_then(|c| c.status_id),
+        ) {
             ("PASS", ..) => Outcome::Pass,
             ("MANUAL", ..) => Outcome::Error,
             _ if suppressed => Outcome::Suppressed("muted in the scanner".to_owned()),

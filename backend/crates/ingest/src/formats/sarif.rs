@@ -13,20 +13,32 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let Some(json) = sniff.json.as_ref().and_then(serde_json::Value::as_object) else { return false };
-    let schema = json.get("$schema").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let Some(json) = sniff.json.as_ref().and_then(serde_json::Value::as_object) else {
+        return false;
+    };
+    let schema = json
+        .get("$schema")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
     json.contains_key("runs") || schema.contains("sarif")
 }
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut walker = Walker::open(source, limits)?;
-    let mut reader = Reader { limits, rejected: 0, heads: None };
+    let mut reader = Reader {
+        limits,
+        rejected: 0,
+        heads: None,
+    };
     let (mut version, mut has_runs) = (None, false);
     walker.object(|w, key| match key {
         "version" => {
             let text = w.text()?.unwrap_or_default();
             if !text.starts_with("2.1") {
-                return Err(w.broken(format!("SARIF version \"{}\" is not supported; 2.1.0 is", cut(&text, 40))));
+                return Err(w.broken(format!(
+                    "SARIF version \"{}\" is not supported; 2.1.0 is",
+                    cut(&text, 40)
+                )));
             }
             sink.version(&text);
             version = Some(text);
@@ -73,7 +85,13 @@ struct Rule {
 }
 
 impl Reader<'_> {
-    fn run(&mut self, walker: &mut Walker<'_>, source: &dyn Source, at: usize, sink: &mut dyn Sink) -> Result<(), ReadError> {
+    fn run(
+        &mut self,
+        walker: &mut Walker<'_>,
+        source: &dyn Source,
+        at: usize,
+        sink: &mut dyn Sink,
+    ) -> Result<(), ReadError> {
         let mut head = Head::default();
         let mut announced = false;
         walker.object(|w, key| {
@@ -86,7 +104,9 @@ impl Reader<'_> {
             head.announce(sink);
             announced = true;
             w.array_or_null("results", |w, _| {
-                one(w, self.limits, sink, &mut self.rejected, &mut |bytes, place, sink| head.result(bytes, place, sink))
+                one(w, self.limits, sink, &mut self.rejected, &mut |bytes, place, sink| {
+                    head.result(bytes, place, sink)
+                })
             })
         })?;
         if !announced {
@@ -99,7 +119,12 @@ impl Reader<'_> {
         if self.heads.is_none() {
             self.heads = Some(heads(source, self.limits)?);
         }
-        Ok(self.heads.as_mut().and_then(|all| all.get_mut(at)).map(std::mem::take).unwrap_or_default())
+        Ok(self
+            .heads
+            .as_mut()
+            .and_then(|all| all.get_mut(at))
+            .map(std::mem::take)
+            .unwrap_or_default())
     }
 }
 
@@ -231,12 +256,21 @@ impl Head {
         self.has_tool = true;
         self.info.tool = tool_name(&tool.driver.name);
         let versions = [&tool.driver.semantic_version, &tool.driver.version];
-        self.info.tool_version = versions.into_iter().find(|v| !v.is_empty()).cloned().unwrap_or_default();
+        self.info.tool_version = versions
+            .into_iter()
+            .find(|v| !v.is_empty())
+            .cloned()
+            .unwrap_or_default();
         self.rules = tool.driver.rules.iter().map(|rule| Arc::new(self.rule(rule))).collect();
-        self.extensions =
-            tool.extensions.iter().map(|e| e.rules.iter().map(|rule| Arc::new(self.rule(rule))).collect()).collect();
+        self.extensions = tool
+            .extensions
+            .iter()
+            .map(|e| e.rules.iter().map(|rule| Arc::new(self.rule(rule))).collect())
+            .collect();
         for rule in self.rules.iter().chain(self.extensions.iter().flatten()) {
-            self.by_id.entry(rule.check.rule.clone()).or_insert_with(|| rule.clone());
+            self.by_id
+                .entry(rule.check.rule.clone())
+                .or_insert_with(|| rule.clone());
         }
     }
 
@@ -247,15 +281,36 @@ impl Head {
             _ => String::new(),
         };
         let mut tags: Vec<String> = list(rule.properties.get("tags"));
-        let mut cwe: Vec<u32> = tags.iter().filter(|tag| is_cwe(tag)).filter_map(|tag| cwe_number(tag)).collect();
-        cwe.extend(list(rule.properties.get("cwe")).iter().filter_map(|text| cwe_number(text)));
-        cwe.extend(rule.relationships.iter().filter(|r| is_cwe(&r.target.id)).filter_map(|r| cwe_number(&r.target.id)));
+        let mut cwe: Vec<u32> = tags
+            .iter()
+            .filter(|tag| is_cwe(tag))
+            .filter_map(|tag| cwe_number(tag))
+            .collect();
+        cwe.extend(
+            list(rule.properties.get("cwe"))
+                .iter()
+                .filter_map(|text| cwe_number(text)),
+        );
+        cwe.extend(
+            rule.relationships
+                .iter()
+                .filter(|r| is_cwe(&r.target.id))
+                .filter_map(|r| cwe_number(&r.target.id)),
+        );
         cwe.sort_unstable();
         cwe.dedup();
         tags.retain(|tag| !is_cwe(tag));
         tags.truncate(64);
-        let titles = [&rule.short_description.text, &rule.name, &rule.full_description.text, &rule.id];
-        let title = titles.into_iter().find(|t| !t.trim().is_empty()).map_or("", |t| first_line(t));
+        let titles = [
+            &rule.short_description.text,
+            &rule.name,
+            &rule.full_description.text,
+            &rule.id,
+        ];
+        let title = titles
+            .into_iter()
+            .find(|t| !t.trim().is_empty())
+            .map_or("", |t| first_line(t));
         Rule {
             check: Arc::new(Check {
                 rule: rule_id(&self.info.tool, &rule.id),
@@ -271,7 +326,11 @@ impl Head {
             }),
             score: text("security-severity").trim().parse().ok(),
             level: rule.default_configuration.level.clone(),
-            messages: rule.message_strings.iter().map(|(id, message)| (id.clone(), message.text.clone())).collect(),
+            messages: rule
+                .message_strings
+                .iter()
+                .map(|(id, message)| (id.clone(), message.text.clone()))
+                .collect(),
         }
     }
 
@@ -299,8 +358,15 @@ impl Head {
 
     fn rule_of(&self, result: &SarifResult<'_>) -> Option<&Arc<Rule>> {
         let reference = result.rule.as_ref();
-        let id = result.rule_id.as_ref().or(reference.and_then(|r| r.id.as_ref())).map(|id| id.0.as_ref());
-        let index = result.rule_index.or(reference.and_then(|r| r.index)).and_then(|i| usize::try_from(i).ok());
+        let id = result
+            .rule_id
+            .as_ref()
+            .or(reference.and_then(|r| r.id.as_ref()))
+            .map(|id| id.0.as_ref());
+        let index = result
+            .rule_index
+            .or(reference.and_then(|r| r.index))
+            .and_then(|i| usize::try_from(i).ok());
         let component = reference.and_then(|r| r.tool_component.as_ref());
         let extension = component.and_then(|c| c.index).and_then(|i| usize::try_from(i).ok());
         let rules = match extension {
@@ -344,7 +410,11 @@ impl Head {
         let location = result.locations.iter().flatten().next();
         let uri = location.map_or("", Location::uri);
         let fingerprint = result.fingerprint(&check, uri, location, &message);
-        let title = if check.title.is_empty() { Cow::Borrowed(cut(first_line(&message), 300)) } else { Cow::Owned(check.title.clone()) };
+        let title = if check.title.is_empty() {
+            Cow::Borrowed(cut(first_line(&message), 300))
+        } else {
+            Cow::Owned(check.title.clone())
+        };
         sink.observation(Observation {
             severity: self.severity(&result, rule.map(AsRef::as_ref)),
             counted: outcome.is_finding(),
@@ -363,9 +433,17 @@ impl Head {
     }
 
     fn unlisted(&self, result: &SarifResult<'_>) -> Check {
-        let id = result.rule_id.as_ref().or(result.rule.as_ref().and_then(|r| r.id.as_ref())).map_or("", |id| id.0.as_ref());
+        let id = result
+            .rule_id
+            .as_ref()
+            .or(result.rule.as_ref().and_then(|r| r.id.as_ref()))
+            .map_or("", |id| id.0.as_ref());
         Check {
-            tool: if self.info.tool.is_empty() { tool_name("") } else { self.info.tool.clone() },
+            tool: if self.info.tool.is_empty() {
+                tool_name("")
+            } else {
+                self.info.tool.clone()
+            },
             rule: rule_id(&self.info.tool, cut(id, 300)),
             cve: vulnerability_id(id),
             category: category(&self.info.tool, id).to_owned(),
@@ -380,7 +458,11 @@ impl Head {
         if let Some(level) = &result.level {
             return from_level(&level.0);
         }
-        let index = result.provenance.as_ref().and_then(|p| p.invocation_index).and_then(|i| usize::try_from(i).ok());
+        let index = result
+            .provenance
+            .as_ref()
+            .and_then(|p| p.invocation_index)
+            .and_then(|i| usize::try_from(i).ok());
         let id = result.rule_id.as_ref().map(|id| id.0.as_ref()).unwrap_or_default();
         let overridden = index.and_then(|index| *self.overrides.get(&(index, id.to_owned()))?);
         overridden
@@ -402,7 +484,10 @@ fn from_level(level: &str) -> Severity {
 
 fn list(value: Option<&serde_json::Value>) -> Vec<String> {
     match value {
-        Some(serde_json::Value::Array(all)) => all.iter().filter_map(|v| v.as_str().map(|s| cut(s, 200).to_owned())).collect(),
+        Some(serde_json::Value::Array(all)) => all
+            .iter()
+            .filter_map(|v| v.as_str().map(|s| cut(s, 200).to_owned()))
+            .collect(),
         Some(serde_json::Value::String(one)) => vec![cut(one, 200).to_owned()],
         _ => Vec::new(),
     }
@@ -419,8 +504,9 @@ fn first_line(text: &str) -> &str {
 
 /// The id of a known vulnerability that a rule id begins with, as Trivy and Grype write them.
 pub(super) fn vulnerability_id(rule: &str) -> Option<String> {
-    const FAMILIES: [&str; 10] =
-        ["CVE-", "GHSA-", "PYSEC-", "RUSTSEC-", "GO-20", "OSV-", "ALAS", "DSA-", "RHSA-", "ELSA-"];
+    const FAMILIES: [&str; 10] = [
+        "CVE-", "GHSA-", "PYSEC-", "RUSTSEC-", "GO-20", "OSV-", "ALAS", "DSA-", "RHSA-", "ELSA-",
+    ];
     let found = FAMILIES.iter().any(|family| rule.starts_with(family));
     found.then(|| rule.split(['/', ' ']).next().unwrap_or(rule).to_owned())
 }
@@ -549,7 +635,10 @@ struct LogicalLocation<'a> {
 
 impl Location<'_> {
     fn uri(&self) -> &str {
-        let artifact = self.physical_location.as_ref().and_then(|p| p.artifact_location.as_ref());
+        let artifact = self
+            .physical_location
+            .as_ref()
+            .and_then(|p| p.artifact_location.as_ref());
         match artifact.and_then(|a| a.uri.as_ref()) {
             Some(uri) => &uri.0,
             None => self.logical(),
@@ -558,7 +647,9 @@ impl Location<'_> {
 
     fn logical(&self) -> &str {
         let logical = self.logical_locations.iter().flatten().next();
-        logical.and_then(|l| l.fully_qualified_name.as_ref().or(l.name.as_ref())).map_or("", |name| &name.0)
+        logical
+            .and_then(|l| l.fully_qualified_name.as_ref().or(l.name.as_ref()))
+            .map_or("", |name| &name.0)
     }
 
     fn line(&self) -> Option<u32> {
@@ -574,19 +665,25 @@ impl SarifResult<'_> {
     /// The reason, where every suppression is accepted; a status that is not given counts as accepted.
     fn suppression(&self) -> Option<String> {
         let all = self.suppressions.as_deref().filter(|all| !all.is_empty())?;
-        let accepted = all.iter().all(|s| s.status.as_ref().is_none_or(|status| status.0 == "accepted"));
+        let accepted = all
+            .iter()
+            .all(|s| s.status.as_ref().is_none_or(|status| status.0 == "accepted"));
         let first = accepted.then(|| all.first())??;
         let reason = first.justification.as_ref().or(first.kind.as_ref());
         Some(reason.map_or_else(String::new, |reason| cut(&reason.0, 1000).to_owned()))
     }
 
     fn message<'s>(&'s self, rule: Option<&Rule>) -> Cow<'s, str> {
-        let Some(message) = &self.message else { return Cow::Borrowed("") };
+        let Some(message) = &self.message else {
+            return Cow::Borrowed("");
+        };
         if let Some(text) = message.text.as_ref().or(message.markdown.as_ref()) {
             return Cow::Borrowed(&text.0);
         }
         let template = message.id.as_ref().and_then(|id| rule?.messages.get(id.0.as_ref()));
-        let Some(template) = template else { return Cow::Borrowed("") };
+        let Some(template) = template else {
+            return Cow::Borrowed("");
+        };
         let mut text = template.clone();
         for (at, argument) in message.arguments.iter().flatten().enumerate().take(20) {
             text = text.replace(&format!("{{{at}}}"), &argument.0);
@@ -598,7 +695,10 @@ impl SarifResult<'_> {
         let given = |all: &Option<BTreeMap<Cow<'_, str>, serde_json::Value>>| {
             let mut joined = String::new();
             for (name, value) in all.iter().flatten() {
-                if let Some(text) = value.as_str().filter(|text| !text.is_empty() && *text != "requires login") {
+                if let Some(text) = value
+                    .as_str()
+                    .filter(|text| !text.is_empty() && *text != "requires login")
+                {
                     joined.push_str(name);
                     joined.push('=');
                     joined.push_str(text);
@@ -615,6 +715,12 @@ impl SarifResult<'_> {
         if !partial.is_empty() {
             return Fingerprint::of(&[&check.tool, &check.rule, uri, &partial]);
         }
-        Fingerprint::of(&[&check.tool, &check.rule, uri, location.map_or("", Location::logical), message])
+        Fingerprint::of(&[
+            &check.tool,
+            &check.rule,
+            uri,
+            location.map_or("", Location::logical),
+            message,
+        ])
     }
 }

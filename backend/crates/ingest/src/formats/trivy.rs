@@ -12,7 +12,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff) -> bool {
-    let target = |value: &serde_json::Value| value.get("Target").is_some() && (value.get("Vulnerabilities").is_some() || value.get("Type").is_some() || value.get("Class").is_some());
+    let target = |value: &serde_json::Value| {
+        value.get("Target").is_some()
+            && (value.get("Vulnerabilities").is_some() || value.get("Type").is_some() || value.get("Class").is_some())
+    };
     match &sniff.json {
         Some(serde_json::Value::Null) => true,
         Some(serde_json::Value::Array(all)) => all.first().is_some_and(target),
@@ -28,7 +31,14 @@ pub(super) fn recognise(sniff: &Sniff) -> bool {
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut walker = Walker::open(source, limits)?;
-    let mut reader = Reader { limits, rejected: 0, created: None, version: String::new(), announced: false, listed: Vec::new() };
+    let mut reader = Reader {
+        limits,
+        rejected: 0,
+        created: None,
+        version: String::new(),
+        announced: false,
+        listed: Vec::new(),
+    };
     match walker.shape()? {
         Some(Shape::Array) => {
             sink.version("1");
@@ -71,7 +81,11 @@ impl Reader<'_> {
     fn announce(&mut self, sink: &mut dyn Sink) {
         if !self.announced {
             self.announced = true;
-            sink.run(&RunInfo { tool: "trivy".to_owned(), tool_version: self.version.clone(), scanned_at: self.created });
+            sink.run(&RunInfo {
+                tool: "trivy".to_owned(),
+                tool_version: self.version.clone(),
+                scanned_at: self.created,
+            });
         }
     }
 
@@ -84,7 +98,10 @@ impl Reader<'_> {
                 Ok(())
             }
             "Trivy" => {
-                self.version = w.parse::<Option<TrivyHead>>("Trivy")?.map(|head| head.version).unwrap_or_default();
+                self.version = w
+                    .parse::<Option<TrivyHead>>("Trivy")?
+                    .map(|head| head.version)
+                    .unwrap_or_default();
                 Ok(())
             }
             "CreatedAt" => {
@@ -115,15 +132,29 @@ impl Reader<'_> {
             "Kind" => text_into(w, &mut kind),
             "Name" => text_into(w, &mut name),
             "Results" => {
-                let id = [namespace.as_str(), kind.as_str(), name.as_str()].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/");
-                w.array_or_null("Results", |w, _| self.target(w, Some(("workload".to_owned(), id.clone())), sink))
+                let id = [namespace.as_str(), kind.as_str(), name.as_str()]
+                    .into_iter()
+                    .filter(|p| !p.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("/");
+                w.array_or_null("Results", |w, _| {
+                    self.target(w, Some(("workload".to_owned(), id.clone())), sink)
+                })
             }
             _ => w.skip(),
         })
     }
 
-    fn target(&mut self, walker: &mut Walker<'_>, resource: Option<(String, String)>, sink: &mut dyn Sink) -> Result<(), ReadError> {
-        let mut target = Target { resource, ..Target::default() };
+    fn target(
+        &mut self,
+        walker: &mut Walker<'_>,
+        resource: Option<(String, String)>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), ReadError> {
+        let mut target = Target {
+            resource,
+            ..Target::default()
+        };
         self.announce(sink);
         walker.object(|w, key| match key {
             "Target" => text_into(w, &mut target.name),
@@ -134,15 +165,23 @@ impl Reader<'_> {
             }
             "Vulnerabilities" => {
                 self.exercise("os-pkgs", sink);
-                self.each(w, key, sink, |record, place, sink| vulnerability(record, place, &target, sink))
+                self.each(w, key, sink, |record, place, sink| {
+                    vulnerability(record, place, &target, sink)
+                })
             }
-            "Misconfigurations" => self.each(w, key, sink, |record, place, sink| misconfiguration(record, place, &target, sink)),
+            "Misconfigurations" => self.each(w, key, sink, |record, place, sink| {
+                misconfiguration(record, place, &target, sink)
+            }),
             "Secrets" => {
                 self.exercise("secret", sink);
                 self.each(w, key, sink, |record, place, sink| secret(record, place, &target, sink))
             }
-            "Licenses" => self.each(w, key, sink, |record, place, sink| license(record, place, &target, sink)),
-            "ExperimentalModifiedFindings" => self.each(w, key, sink, |record, place, sink| modified(record, place, &target, sink)),
+            "Licenses" => self.each(w, key, sink, |record, place, sink| {
+                license(record, place, &target, sink)
+            }),
+            "ExperimentalModifiedFindings" => self.each(w, key, sink, |record, place, sink| {
+                modified(record, place, &target, sink)
+            }),
             "MisconfSummary" => {
                 let summary: Option<Summary> = w.parse("MisconfSummary")?;
                 sink.passed(summary.unwrap_or_default().successes);
@@ -172,7 +211,13 @@ impl Reader<'_> {
         if !self.listed.contains(&category) {
             self.listed.push(category);
             let cve = (category == "vulnerability").then(|| "any".to_owned());
-            let check = Check { tool: "trivy".to_owned(), rule: format!("({category})"), cve, category: category.to_owned(), ..Check::default() };
+            let check = Check {
+                tool: "trivy".to_owned(),
+                rule: format!("({category})"),
+                cve,
+                category: category.to_owned(),
+                ..Check::default()
+            };
             sink.listed(&Arc::new(check));
         }
     }
@@ -230,12 +275,25 @@ fn vulnerability(record: &[u8], place: Place, target: &Target, sink: &mut dyn Si
     observe_vulnerability(&found, outcome, place, target, sink)
 }
 
-fn observe_vulnerability(found: &Vulnerability, outcome: Outcome, place: Place, target: &Target, sink: &mut dyn Sink) -> crate::record::Read1 {
+fn observe_vulnerability(
+    found: &Vulnerability,
+    outcome: Outcome,
+    place: Place,
+    target: &Target,
+    sink: &mut dyn Sink,
+) -> crate::record::Read1 {
     if found.id.is_empty() {
         return Ok(Err("a vulnerability without VulnerabilityID".to_owned()));
     }
-    let title = if found.title.is_empty() { format!("{} in {}", found.id, found.pkg_name) } else { found.title.clone() };
-    let mut message = format!("{} {} is affected by {}", found.pkg_name, found.installed_version, found.id);
+    let title = if found.title.is_empty() {
+        format!("{} in {}", found.id, found.pkg_name)
+    } else {
+        found.title.clone()
+    };
+    let mut message = format!(
+        "{} {} is affected by {}",
+        found.pkg_name, found.installed_version, found.id
+    );
     if !found.fixed_version.is_empty() {
         message.push_str("; fixed in ");
         message.push_str(&found.fixed_version);
@@ -249,18 +307,49 @@ fn observe_vulnerability(found: &Vulnerability, outcome: Outcome, place: Place, 
         cve: Some(found.id.clone()),
         category: "vulnerability".to_owned(),
         help_url: found.primary_url.clone(),
-        remediation: if found.fixed_version.is_empty() { String::new() } else { format!("Update {} to {}.", found.pkg_name, found.fixed_version) },
+        remediation: if found.fixed_version.is_empty() {
+            String::new()
+        } else {
+            format!("Update {} to {}.", found.pkg_name, found.fixed_version)
+        },
         ..Check::default()
     };
-    let location = if found.pkg_path.is_empty() { format!("{}: {}", target.name, found.pkg_name) } else { format!("{}: {}", found.pkg_path, found.pkg_name) };
-    let parts = ["trivy", &found.id, target_identity(target), &found.pkg_name, &found.pkg_path, &found.installed_version];
-    give(sink, Arc::new(check), outcome, &found.severity, &message, &found.description, &location, 0, Fingerprint::of(&parts), place, target)
+    let location = if found.pkg_path.is_empty() {
+        format!("{}: {}", target.name, found.pkg_name)
+    } else {
+        format!("{}: {}", found.pkg_path, found.pkg_name)
+    };
+    let parts = [
+        "trivy",
+        &found.id,
+        target_identity(target),
+        &found.pkg_name,
+        &found.pkg_path,
+        &found.installed_version,
+    ];
+    give(
+        sink,
+        Arc::new(check),
+        outcome,
+        &found.severity,
+        &message,
+        &found.description,
+        &location,
+        0,
+        Fingerprint::of(&parts),
+        place,
+        target,
+    )
 }
 
 /// The target without the image's tag, which names the artefact and not the failure: `app:1.2 (alpine 3.10)` and `app:1.3 (alpine 3.10)`
 /// are one.
 fn target_identity(target: &Target) -> &str {
-    if target.class == "os-pkgs" { "os-pkgs" } else { &target.name }
+    if target.class == "os-pkgs" {
+        "os-pkgs"
+    } else {
+        &target.name
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -321,9 +410,25 @@ fn misconfiguration(record: &[u8], place: Place, target: &Target, sink: &mut dyn
         ..Check::default()
     };
     let cause = &found.cause_metadata;
-    let location = if cause.resource.is_empty() { target.name.clone() } else { format!("{}: {}", target.name, cause.resource) };
+    let location = if cause.resource.is_empty() {
+        target.name.clone()
+    } else {
+        format!("{}: {}", target.name, cause.resource)
+    };
     let fingerprint = Fingerprint::of(&["trivy", &check.rule, &target.name, &cause.resource, &found.message]);
-    give(sink, Arc::new(check), outcome, &found.severity, &found.message, &found.description, &location, cause.start_line.unwrap_or(0), fingerprint, place, target)
+    give(
+        sink,
+        Arc::new(check),
+        outcome,
+        &found.severity,
+        &found.message,
+        &found.description,
+        &location,
+        cause.start_line.unwrap_or(0),
+        fingerprint,
+        place,
+        target,
+    )
 }
 
 #[derive(Deserialize, Default)]
@@ -355,9 +460,29 @@ fn secret(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> 
         ..Check::default()
     };
     let line = found.start_line.unwrap_or(0);
-    let message = format!("{} found ({})", if found.title.is_empty() { "A secret" } else { &found.title }, found.category);
+    let message = format!(
+        "{} found ({})",
+        if found.title.is_empty() {
+            "A secret"
+        } else {
+            &found.title
+        },
+        found.category
+    );
     let fingerprint = Fingerprint::of(&["trivy", &found.rule_id, &target.name]);
-    give(sink, Arc::new(check), Outcome::Open, &found.severity, &message, "", &target.name, line, fingerprint, place, target)
+    give(
+        sink,
+        Arc::new(check),
+        Outcome::Open,
+        &found.severity,
+        &message,
+        "",
+        &target.name,
+        line,
+        fingerprint,
+        place,
+        target,
+    )
 }
 
 #[derive(Deserialize, Default)]
@@ -387,10 +512,26 @@ fn license(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) ->
         category: "license".to_owned(),
         ..Check::default()
     };
-    let subject = if found.pkg_name.is_empty() { &found.file_path } else { &found.pkg_name };
+    let subject = if found.pkg_name.is_empty() {
+        &found.file_path
+    } else {
+        &found.pkg_name
+    };
     let message = format!("{subject} is under {} ({})", found.name, found.category);
     let fingerprint = Fingerprint::of(&["trivy", "license", &found.name, &target.name, subject]);
-    give(sink, Arc::new(check), Outcome::Open, &found.severity, &message, "", subject, 0, fingerprint, place, target)
+    give(
+        sink,
+        Arc::new(check),
+        Outcome::Open,
+        &found.severity,
+        &message,
+        "",
+        subject,
+        0,
+        fingerprint,
+        place,
+        target,
+    )
 }
 
 #[derive(Deserialize, Default)]
@@ -410,9 +551,15 @@ fn modified(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -
         Ok(found) => found,
         Err(error) => return Ok(Err(format!("not a modified finding: {error}"))),
     };
-    let reason = [found.status.as_str(), found.statement.as_str()].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(": ");
+    let reason = [found.status.as_str(), found.statement.as_str()]
+        .into_iter()
+        .filter(|p| !p.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ");
     let inner = found.finding.filter(|_| found.r#type == "vulnerability");
-    let Some(Ok(vulnerability)) = inner.map(serde_json::from_value::<Vulnerability>) else { return Ok(Ok(())) };
+    let Some(Ok(vulnerability)) = inner.map(serde_json::from_value::<Vulnerability>) else {
+        return Ok(Ok(()));
+    };
     let mut quiet = Uncounted(sink);
     observe_vulnerability(&vulnerability, Outcome::Suppressed(reason), place, target, &mut quiet)
 }
@@ -422,7 +569,10 @@ struct Uncounted<'s>(&'s mut dyn Sink);
 
 impl Sink for Uncounted<'_> {
     fn observation(&mut self, observation: Observation<'_>) -> Result<(), crate::Stop> {
-        self.0.observation(Observation { counted: false, ..observation })
+        self.0.observation(Observation {
+            counted: false,
+            ..observation
+        })
     }
     fn event(&mut self, event: affiant_domain::audit::AuditEvent, place: Place) -> Result<(), crate::Stop> {
         self.0.event(event, place)
@@ -446,8 +596,15 @@ fn give(
     place: Place,
     target: &Target,
 ) -> crate::record::Read1 {
-    let message = if description.is_empty() { message.to_owned() } else { format!("{message}\n\n{}", cut(description, 6000)) };
-    let resource = target.resource.as_ref().map(|(kind, name)| Resource { kind: Cow::Borrowed(kind.as_str()), name: Cow::Borrowed(name.as_str()) });
+    let message = if description.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{message}\n\n{}", cut(description, 6000))
+    };
+    let resource = target.resource.as_ref().map(|(kind, name)| Resource {
+        kind: Cow::Borrowed(kind.as_str()),
+        name: Cow::Borrowed(name.as_str()),
+    });
     let fingerprint = match &target.resource {
         Some((_, name)) => Fingerprint::of(&[&format!("{:032x}", fingerprint.0), name]),
         None => fingerprint,

@@ -29,7 +29,17 @@ pub(crate) fn gauge(layout: &mut Layout, score: Option<f64>, bounds: Bounds, y: 
         let label = format!("{:.0} %", tick * 100.0);
         let x = x_of(tick);
         let right = tick > 0.9;
-        layout.line_at(if right { x } else { x + if tick > 0.0 { -8.0 } else { 0.0 } }, y + 26.0, &label, (Face::Regular, 7.0, GREY), right);
+        layout.line_at(
+            if right {
+                x
+            } else {
+                x + if tick > 0.0 { -8.0 } else { 0.0 }
+            },
+            y + 26.0,
+            &label,
+            (Face::Regular, 7.0, GREY),
+            right,
+        );
     }
 }
 
@@ -38,7 +48,9 @@ pub(crate) fn trend(layout: &mut Layout, points: &[TrendPoint]) {
     const HEIGHT: f32 = 110.0;
     layout.need(HEIGHT + 50.0);
     let top = layout.y + 8.0;
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return;
+    };
     let span = (last.at - first.at).num_seconds().max(1);
     let left = LEFT + 30.0;
     let width = INNER - 30.0;
@@ -46,20 +58,41 @@ pub(crate) fn trend(layout: &mut Layout, points: &[TrendPoint]) {
     let y_of = |value: f64| top + HEIGHT * (1.0 - to_f32(value));
     for tick in [0.0, 0.5, 1.0] {
         layout.bar(left, y_of(tick), width, 0.5, RULE);
-        layout.line_at(left - 5.0, y_of(tick) + 2.5, &format!("{:.0} %", tick * 100.0), (Face::Regular, 7.0, GREY), true);
+        layout.line_at(
+            left - 5.0,
+            y_of(tick) + 2.5,
+            &format!("{:.0} %", tick * 100.0),
+            (Face::Regular, 7.0, GREY),
+            true,
+        );
     }
     let mut band: Vec<(f32, f32)> = points.iter().map(|p| (x_of(p.at), y_of(p.high))).collect();
     band.extend(points.iter().rev().map(|p| (x_of(p.at), y_of(p.low))));
     if points.len() > 1 {
         layout.fill(&band, Ink(222, 231, 245));
-        let line: Vec<(f32, f32)> = points.iter().filter_map(|p| Some((x_of(p.at), y_of(p.score?)))).collect();
+        let line: Vec<(f32, f32)> = points
+            .iter()
+            .filter_map(|p| Some((x_of(p.at), y_of(p.score?))))
+            .collect();
         if line.len() > 1 {
             layout.stroke(&line, 1.4, ACCENT);
         }
     }
     let label = |at: affiant_domain::Instant| at.format("%Y-%m-%d").to_string();
-    layout.line_at(left, top + HEIGHT + 13.0, &label(first.at), (Face::Regular, 7.0, GREY), false);
-    layout.line_at(left + width, top + HEIGHT + 13.0, &label(last.at), (Face::Regular, 7.0, GREY), true);
+    layout.line_at(
+        left,
+        top + HEIGHT + 13.0,
+        &label(first.at),
+        (Face::Regular, 7.0, GREY),
+        false,
+    );
+    layout.line_at(
+        left + width,
+        top + HEIGHT + 13.0,
+        &label(last.at),
+        (Face::Regular, 7.0, GREY),
+        true,
+    );
     layout.y = top + HEIGHT + 26.0;
 }
 
@@ -103,19 +136,43 @@ pub(crate) fn changes(layout: &mut Layout, changes: &[Change]) {
         #[allow(clippy::cast_precision_loss, reason = "a small number of bars")]
         let x = LEFT + step * at as f32;
         let bar = (step * 0.36).min(18.0);
-        layout.bar(x, base - height(change.opened), bar, height(change.opened), status_ink(Status::NotSatisfied));
-        layout.bar(x + bar + 1.0, base - height(change.closed), bar, height(change.closed), status_ink(Status::Satisfied));
+        layout.bar(
+            x,
+            base - height(change.opened),
+            bar,
+            height(change.opened),
+            status_ink(Status::NotSatisfied),
+        );
+        layout.bar(
+            x + bar + 1.0,
+            base - height(change.closed),
+            bar,
+            height(change.closed),
+            status_ink(Status::Satisfied),
+        );
     }
     layout.bar(LEFT, base, INNER, 0.6, RULE);
     if let (Some(first), Some(last)) = (changes.first(), changes.last()) {
         let label = |at: affiant_domain::Instant| at.format("%Y-%m-%d").to_string();
         layout.line_at(LEFT, base + 12.0, &label(first.from), (Face::Regular, 7.0, GREY), false);
-        layout.line_at(LEFT + INNER, base + 12.0, &format!("from {}", label(last.from)), (Face::Regular, 7.0, GREY), true);
+        layout.line_at(
+            LEFT + INNER,
+            base + 12.0,
+            &format!("from {}", label(last.from)),
+            (Face::Regular, 7.0, GREY),
+            true,
+        );
     }
     layout.bar(LEFT + 150.0, base + 6.0, 7.0, 7.0, status_ink(Status::NotSatisfied));
     layout.line_at(LEFT + 161.0, base + 12.5, "opened", (Face::Regular, 7.4, BLACK), false);
     layout.bar(LEFT + 210.0, base + 6.0, 7.0, 7.0, status_ink(Status::Satisfied));
-    layout.line_at(LEFT + 221.0, base + 12.5, &format!("closed (tallest bar: {most})"), (Face::Regular, 7.4, BLACK), false);
+    layout.line_at(
+        LEFT + 221.0,
+        base + 12.5,
+        &format!("closed (tallest bar: {most})"),
+        (Face::Regular, 7.4, BLACK),
+        false,
+    );
     layout.y = base + 28.0;
 }
 
@@ -124,7 +181,11 @@ fn to_f32(value: f64) -> f32 {
     value.clamp(0.0, 1.0) as f32
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "drawing needs no more")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "drawing needs no more"
+)]
 fn ratio(part: i64, whole: i64) -> f32 {
     (part as f64 / whole.max(1) as f64) as f32
 }

@@ -2,8 +2,8 @@
 
 use affiant_domain::Instant;
 use printpdf::{
-    Color, FontId, Line, LinePoint, Mm, Op, PaintMode, ParsedFont, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Polygon,
-    PolygonRing, Pt, Rgb, TextItem, WindingOrder,
+    Color, FontId, Line, LinePoint, Mm, Op, PageAnnotId, PageAnnotation, PaintMode, ParsedFont, PdfDocument, PdfFont,
+    PdfFontHandle, PdfPage, PdfSaveOptions, Point, Polygon, PolygonRing, Pt, Rgb, TextItem, WindingOrder,
 };
 use std::collections::HashMap;
 
@@ -30,7 +30,12 @@ pub(crate) const ACCENT: Ink = Ink(31, 83, 160);
 impl Ink {
     fn color(self) -> Color {
         let part = |value: u8| f32::from(value) / 255.0;
-        Color::Rgb(Rgb { r: part(self.0), g: part(self.1), b: part(self.2), icc_profile: None })
+        Color::Rgb(Rgb {
+            r: part(self.0),
+            g: part(self.1),
+            b: part(self.2),
+            icc_profile: None,
+        })
     }
 }
 
@@ -48,14 +53,26 @@ struct Type {
 }
 
 impl Type {
-    fn new(document: &mut PdfDocument, bytes: &[u8]) -> Option<Self> {
+    /// The name is fixed, where the library would draw one at random, so that equal reports are equal files.
+    fn new(document: &mut PdfDocument, name: &str, bytes: &[u8]) -> Option<Self> {
         let font = ParsedFont::from_bytes(bytes, 0, &mut Vec::new())?;
-        let id = document.add_font(&font);
-        Some(Self { font, id, widths: HashMap::new() })
+        let id = FontId(name.to_owned());
+        document
+            .resources
+            .fonts
+            .map
+            .insert(id.clone(), PdfFont::new(font.clone()));
+        Some(Self {
+            font,
+            id,
+            widths: HashMap::new(),
+        })
     }
 
     fn has(&self, c: char) -> bool {
-        self.font.lookup_glyph_index(u32::from(c)).is_some_and(|glyph| glyph != 0)
+        self.font
+            .lookup_glyph_index(u32::from(c))
+            .is_some_and(|glyph| glyph != 0)
     }
 
     /// Width at one point of size.
@@ -65,7 +82,10 @@ impl Type {
         }
         let glyph = self.font.lookup_glyph_index(u32::from(c)).unwrap_or(0);
         let units = f32::from(self.font.pdf_font_metrics.units_per_em.max(1));
-        let width = self.font.get_glyph_width(glyph).map_or(0.6, |width| f32::from(width) / units);
+        let width = self
+            .font
+            .get_glyph_width(glyph)
+            .map_or(0.6, |width| f32::from(width) / units);
         self.widths.insert(c, width);
         width
     }
@@ -88,7 +108,11 @@ pub(crate) struct Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, ink: BLACK, face: Face::Regular }
+        Self {
+            text,
+            ink: BLACK,
+            face: Face::Regular,
+        }
     }
 }
 
@@ -108,10 +132,17 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(title: &str, footer: &str) -> Option<Self> {
         let mut document = PdfDocument::new(title);
-        let regular = Type::new(&mut document, REGULAR)?;
-        let bold = Type::new(&mut document, BOLD)?;
-        let layout =
-            Self { document, regular, bold, pages: vec![Vec::new()], footer: footer.to_owned(), y: TOP, missing: false };
+        let regular = Type::new(&mut document, "Regular", REGULAR)?;
+        let bold = Type::new(&mut document, "Bold", BOLD)?;
+        let layout = Self {
+            document,
+            regular,
+            bold,
+            pages: vec![Vec::new()],
+            footer: footer.to_owned(),
+            y: TOP,
+            missing: false,
+        };
         Some(layout)
     }
 
@@ -190,19 +221,39 @@ impl Layout {
         let x = if right { x - self.width(text, face, size) } else { x };
         let font = PdfFontHandle::External(self.face(face).id.clone());
         self.put(Op::StartTextSection);
-        self.put(Op::SetTextCursor { pos: Point { x: Pt(x), y: Pt(HEIGHT - y) } });
+        self.put(Op::SetTextCursor {
+            pos: Point {
+                x: Pt(x),
+                y: Pt(HEIGHT - y),
+            },
+        });
         self.put(Op::SetFont { font, size: Pt(size) });
         self.put(Op::SetFillColor { col: ink.color() });
-        self.put(Op::ShowText { items: vec![TextItem::Text(text.to_owned())] });
+        self.put(Op::ShowText {
+            items: vec![TextItem::Text(text.to_owned())],
+        });
         self.put(Op::EndTextSection);
     }
 
     /// A filled shape.
     pub(crate) fn fill(&mut self, points: &[(f32, f32)], ink: Ink) {
-        let points = points.iter().map(|(x, y)| LinePoint { p: Point { x: Pt(*x), y: Pt(HEIGHT - y) }, bezier: false }).collect();
+        let points = points
+            .iter()
+            .map(|(x, y)| LinePoint {
+                p: Point {
+                    x: Pt(*x),
+                    y: Pt(HEIGHT - y),
+                },
+                bezier: false,
+            })
+            .collect();
         self.put(Op::SetFillColor { col: ink.color() });
         self.put(Op::DrawPolygon {
-            polygon: Polygon { rings: vec![PolygonRing { points }], mode: PaintMode::Fill, winding_order: WindingOrder::NonZero },
+            polygon: Polygon {
+                rings: vec![PolygonRing { points }],
+                mode: PaintMode::Fill,
+                winding_order: WindingOrder::NonZero,
+            },
         });
     }
 
@@ -212,10 +263,24 @@ impl Layout {
 
     /// A polyline.
     pub(crate) fn stroke(&mut self, points: &[(f32, f32)], thickness: f32, ink: Ink) {
-        let points = points.iter().map(|(x, y)| LinePoint { p: Point { x: Pt(*x), y: Pt(HEIGHT - y) }, bezier: false }).collect();
+        let points = points
+            .iter()
+            .map(|(x, y)| LinePoint {
+                p: Point {
+                    x: Pt(*x),
+                    y: Pt(HEIGHT - y),
+                },
+                bezier: false,
+            })
+            .collect();
         self.put(Op::SetOutlineColor { col: ink.color() });
         self.put(Op::SetOutlineThickness { pt: Pt(thickness) });
-        self.put(Op::DrawLine { line: Line { points, is_closed: false } });
+        self.put(Op::DrawLine {
+            line: Line {
+                points,
+                is_closed: false,
+            },
+        });
     }
 
     pub(crate) fn new_page(&mut self) {
@@ -233,7 +298,7 @@ impl Layout {
     /// A heading with a bookmark.
     pub(crate) fn heading(&mut self, text: &str) {
         self.need(70.0);
-        self.document.add_bookmark(text, self.pages.len());
+        self.bookmark(text);
         self.y += 18.0;
         self.line_at(LEFT, self.y, text, (Face::Bold, 15.0, BLACK), false);
         self.y += 8.0;
@@ -241,8 +306,17 @@ impl Layout {
         self.y += 18.0;
     }
 
+    /// A bookmark; bookmarks are listed in the order of their names, so the names are numbers.
     pub(crate) fn bookmark(&mut self, text: &str) {
-        self.document.add_bookmark(text, self.pages.len());
+        let marks = &mut self.document.bookmarks.map;
+        let name = PageAnnotId(format!("{:04}", marks.len()));
+        marks.insert(
+            name,
+            PageAnnotation {
+                name: text.to_owned(),
+                page: self.pages.len(),
+            },
+        );
     }
 
     /// A paragraph over the inner width.
@@ -272,7 +346,11 @@ impl Layout {
             let mut from = 0;
             while left > 0 {
                 let room = ((HEIGHT - BOTTOM - self.y - 2.0 * PAD) / LEAD).floor().max(0.0);
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number of lines")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a small positive number of lines"
+                )]
                 let fits = room as usize;
                 if fits < left.min(12) {
                     self.new_page();
@@ -323,7 +401,11 @@ impl Layout {
     pub(crate) fn finish(mut self, at: Instant, options: &PdfSaveOptions) -> Vec<u8> {
         let total = self.pages.len();
         let footer = self.footer.clone();
-        let footer = self.wrap(&footer, Face::Regular, 7.0, INNER - 80.0).into_iter().next().unwrap_or_default();
+        let footer = self
+            .wrap(&footer, Face::Regular, 7.0, INNER - 80.0)
+            .into_iter()
+            .next()
+            .unwrap_or_default();
         let mut pages = std::mem::take(&mut self.pages);
         for (n, page) in pages.iter_mut().enumerate() {
             self.pages = vec![std::mem::take(page)];
@@ -345,7 +427,10 @@ impl Layout {
         "Affiant".clone_into(&mut info.creator);
         "Affiant".clone_into(&mut info.producer);
         "Affiant".clone_into(&mut info.author);
-        let pages = pages.into_iter().map(|ops| PdfPage::new(Mm(210.0), Mm(297.0), ops)).collect();
+        let pages = pages
+            .into_iter()
+            .map(|ops| PdfPage::new(Mm(210.0), Mm(297.0), ops))
+            .collect();
         self.document.with_pages(pages).save(options, &mut Vec::new())
     }
 }

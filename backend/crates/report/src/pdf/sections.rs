@@ -15,15 +15,27 @@ fn cell(text: &str) -> Cell {
 }
 
 fn inked(text: &str, ink: Ink) -> Cell {
-    Cell { text: text.to_owned(), ink, face: Face::Bold }
+    Cell {
+        text: text.to_owned(),
+        ink,
+        face: Face::Bold,
+    }
 }
 
 const fn column(title: &'static str, share: f32) -> Column {
-    Column { title, share, right: false }
+    Column {
+        title,
+        share,
+        right: false,
+    }
 }
 
 const fn figure(title: &'static str, share: f32) -> Column {
-    Column { title, share, right: true }
+    Column {
+        title,
+        share,
+        right: true,
+    }
 }
 
 pub(super) fn cover(layout: &mut Layout, report: &Report) {
@@ -33,7 +45,10 @@ pub(super) fn cover(layout: &mut Layout, report: &Report) {
     layout.y = 250.0;
     layout.paragraph("Period report", (Face::Regular, 13.0, ACCENT));
     layout.paragraph(&report.framework_title, (Face::Bold, 25.0, BLACK));
-    layout.paragraph(&format!("Version {}", report.framework_version), (Face::Regular, 11.0, GREY));
+    layout.paragraph(
+        &format!("Version {}", report.framework_version),
+        (Face::Regular, 11.0, GREY),
+    );
     layout.y += 18.0;
     layout.paragraph(&report.subject, (Face::Bold, 15.0, BLACK));
     let period = format!(
@@ -43,7 +58,10 @@ pub(super) fn cover(layout: &mut Layout, report: &Report) {
     );
     layout.paragraph(&period, (Face::Regular, 11.0, BLACK));
     layout.y = 540.0;
-    layout.paragraph(&format!("Score {}", share(report.metrics.compliance_score)), (Face::Bold, 22.0, BLACK));
+    layout.paragraph(
+        &format!("Score {}", share(report.metrics.compliance_score)),
+        (Face::Bold, 22.0, BLACK),
+    );
     let bounds = format!(
         "Coverage {}. If all that is not covered turned out bad the score would be {}, if good {}.",
         share(Some(report.metrics.audit_coverage)),
@@ -54,9 +72,18 @@ pub(super) fn cover(layout: &mut Layout, report: &Report) {
     let y = layout.y + 10.0;
     chart::gauge(layout, report.metrics.compliance_score, report.metrics.bounds, y);
     layout.y = 690.0;
-    layout.paragraph(&format!("Generated {} UTC", report.generated_at.format("%Y-%m-%d %H:%M:%S")), (Face::Regular, 8.0, GREY));
-    layout.paragraph(&format!("Evidence SHA-256 {}", report.evidence_digest), (Face::Regular, 8.0, GREY));
-    layout.paragraph(&format!("Catalogue SHA-256 {}", report.catalogue_digest), (Face::Regular, 8.0, GREY));
+    layout.paragraph(
+        &format!("Generated {} UTC", report.generated_at.format("%Y-%m-%d %H:%M:%S")),
+        (Face::Regular, 8.0, GREY),
+    );
+    layout.paragraph(
+        &format!("Evidence SHA-256 {}", report.evidence_digest),
+        (Face::Regular, 8.0, GREY),
+    );
+    layout.paragraph(
+        &format!("Catalogue SHA-256 {}", report.catalogue_digest),
+        (Face::Regular, 8.0, GREY),
+    );
 }
 
 /// The mark: a seal with a tick.
@@ -70,7 +97,11 @@ fn mark(layout: &mut Layout, x: f32, y: f32) {
         })
         .collect();
     layout.fill(&ring, ACCENT);
-    let tick = [(centre.0 - 7.5, centre.1 + 0.5), (centre.0 - 2.0, centre.1 + 6.0), (centre.0 + 8.0, centre.1 - 6.0)];
+    let tick = [
+        (centre.0 - 7.5, centre.1 + 0.5),
+        (centre.0 - 2.0, centre.1 + 6.0),
+        (centre.0 + 8.0, centre.1 - 6.0),
+    ];
     layout.stroke(&tick, 3.2, Ink(255, 255, 255));
 }
 
@@ -92,7 +123,12 @@ pub(super) fn summary(layout: &mut Layout, report: &Report) {
     layout.paragraph("Requirements by status", (Face::Bold, 9.5, BLACK));
     let counts: Vec<(Status, usize)> = Status::ALL
         .into_iter()
-        .map(|status| (status, report.requirements.iter().filter(|r| r.status == status).count()))
+        .map(|status| {
+            (
+                status,
+                report.requirements.iter().filter(|r| r.status == status).count(),
+            )
+        })
         .filter(|(_, n)| *n > 0)
         .collect();
     chart::statuses(layout, &counts);
@@ -102,15 +138,27 @@ pub(super) fn summary(layout: &mut Layout, report: &Report) {
     }
     if report.projects.len() > 1 {
         layout.paragraph("Projects", (Face::Bold, 9.5, BLACK));
-        let rows = report
-            .projects
-            .iter()
-            .map(|p| vec![cell(&p.name), cell(&share(p.compliance_score)), cell(&share(Some(p.audit_coverage)))]);
-        layout.table(&[column("Project", 0.6), figure("Score", 0.2), figure("Coverage", 0.2)], rows);
+        let rows = report.projects.iter().map(|p| {
+            vec![
+                cell(&p.name),
+                cell(&share(p.compliance_score)),
+                cell(&share(Some(p.audit_coverage))),
+            ]
+        });
+        layout.table(
+            &[column("Project", 0.6), figure("Score", 0.2), figure("Coverage", 0.2)],
+            rows,
+        );
     }
     if !report.recommendations.is_empty() {
         layout.paragraph("What to do first", (Face::Bold, 9.5, BLACK));
-        let rows = report.recommendations.iter().map(|r| vec![cell(&r.title), cell(&r.reason), cell(&format!("+{} %", per_cent(r.gain)))]);
+        let rows = report.recommendations.iter().map(|r| {
+            vec![
+                cell(&r.title),
+                cell(&r.reason),
+                cell(&format!("+{} %", per_cent(r.gain))),
+            ]
+        });
         layout.table(&[column("Do", 0.42), column("Why", 0.44), figure("Gain", 0.14)], rows);
     }
 }
@@ -179,8 +227,17 @@ pub(super) fn changes(layout: &mut Layout, report: &Report) {
 pub(super) fn findings(layout: &mut Layout, report: &Report) {
     layout.heading("Findings");
     let section = &report.findings;
-    let counts: Vec<String> = section.open_by_severity.iter().filter(|(_, n)| *n > 0).map(|(s, n)| format!("{n} {s}")).collect();
-    let open = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    let counts: Vec<String> = section
+        .open_by_severity
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(s, n)| format!("{n} {s}"))
+        .collect();
+    let open = if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join(", ")
+    };
     let mut text = format!("Open at the end of the period: {open}.");
     if (section.items.len() as u64) < section.total {
         text.push_str(&format!(
@@ -205,7 +262,11 @@ pub(super) fn findings(layout: &mut Layout, report: &Report) {
         column("Bears on", 0.13),
     ];
     let rows = section.items.iter().map(|f| {
-        let place = if f.location.is_empty() { String::new() } else { format!(" at {}", f.location) };
+        let place = if f.location.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", f.location)
+        };
         let bears = f.requirements.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
         vec![
             inked(&f.severity, severity_ink(&f.severity)),
@@ -238,12 +299,32 @@ pub(super) fn events(layout: &mut Layout, report: &Report) {
     layout.paragraph(&text, (Face::Regular, 9.0, BLACK));
     if !report.security_incidents.is_empty() {
         let rows = report.security_incidents.iter().map(|i| {
-            vec![cell(&i.at.format("%Y-%m-%d %H:%M").to_string()), cell(&i.project), cell(&i.description), cell(&i.resource)]
+            vec![
+                cell(&i.at.format("%Y-%m-%d %H:%M").to_string()),
+                cell(&i.project),
+                cell(&i.description),
+                cell(&i.resource),
+            ]
         });
-        layout.table(&[column("Incident at", 0.18), column("Project", 0.16), column("What", 0.36), column("On", 0.3)], rows);
+        layout.table(
+            &[
+                column("Incident at", 0.18),
+                column("Project", 0.16),
+                column("What", 0.36),
+                column("On", 0.3),
+            ],
+            rows,
+        );
     }
     if !report.audit_events.items.is_empty() {
-        let columns = [column("At", 0.17), column("Project", 0.14), column("Agent", 0.19), column("Action", 0.2), column("On", 0.2), column("Risk", 0.1)];
+        let columns = [
+            column("At", 0.17),
+            column("Project", 0.14),
+            column("Agent", 0.19),
+            column("Action", 0.2),
+            column("On", 0.2),
+            column("Risk", 0.1),
+        ];
         let rows = report.audit_events.items.iter().map(|e| {
             vec![
                 cell(&e.at.format("%Y-%m-%d %H:%M").to_string()),
@@ -264,7 +345,10 @@ pub(super) fn method(layout: &mut Layout, report: &Report) {
                 from the exported evidence file, with this program or another one, and get the same number. What is unknown never counts as \
                 met: it lowers the coverage and widens the bounds.";
     layout.paragraph(text, (Face::Regular, 9.0, BLACK));
-    let rows = report.definitions.iter().map(|d| vec![inked(&d.name, BLACK), cell(&d.definition)]);
+    let rows = report
+        .definitions
+        .iter()
+        .map(|d| vec![inked(&d.name, BLACK), cell(&d.definition)]);
     layout.table(&[column("Figure", 0.28), column("Definition", 0.72)], rows);
     if layout.missing {
         let note = "Characters that the embedded fonts do not have are shown by their Unicode number, as in [U+6F22]; the JSON and CSV \

@@ -1,0 +1,125 @@
+//! Nobody gets in without an identity, and everybody sees what is theirs.
+
+use crate::server::{Server, on_both, sarif};
+use serde_json::{Value, json};
+
+/// Every operation of the description: method and path with plausible ids.
+async fn operations(server: &Server) -> Vec<(String, String)> {
+    let api: Value = reqwest::get(server.at("/api/openapi.json"))
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let mut all = Vec::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let path = path
+                .replace("{project}", "payments")
+                .replace("{framework}", "pci-dss")
+                .replace("{format}", "json");
+            let path = [
+                "{finding}",
+                "{waiver}",
+                "{attestation}",
+                "{assessment}",
+                "{report}",
+                "{job}",
+                "{token}",
+                "{import}",
+            ]
+            .iter()
+            .fold(path, |path, name| {
+                path.replace(name, "018f0000-0000-7000-8000-000000000000")
+            });
+            let query = if path.ends_with("/scans") && method == "post" {
+                "?asset=repo:x"
+            } else {
+                ""
+            };
+            let query = if path.ends_with("/findings") && method == "post" {
+                "?asset=repo:x"
+            } else {
+                query
+            };
+            all.push((method.to_uppercase(), format!("{path}{query}")));
+        }
+    }
+    all
+}
+
+on_both! {
+    async fn every_operation_refuses_who_is_not_signed_in(server: Server) {
+        let operations = operations(&server).await;
+        assert!(operations.len() > 30);
+        for (method, path) in operations.iter().filter(|(_, path)| !path.starts_with("/healthz") && !path.starts_with("/readyz")) {
+            for token in ["", "aff_not-a-token"] {
+                let answer = server.send_as(token, method, path, Some(json!({}))).await;
+                assert_eq!(answer.status(), 401, "{method} {path}");
+                assert_eq!(answer.headers()["content-type"], "application/problem+json");
+            }
+        }
+        for page in ["/", "/p/payments", "/p/payments/findings", "/p/payments/reports", "/reports/x/pdf"] {
+            let answer = server.send_as("", "GET", page, None).await;
+            assert_eq!(answer.status(), 401, "{page}");
+            assert!(answer.text().await.unwrap().contains("<h1>Sign in</h1>"));
+        }
+    }
+
+    async fn a_push_token_pushes_and_does_nothing_else(server: Server) {
+        let token = server.new_token("ingest", Some("payments")).await;
+        let may = [("POST", "/scans"), ("POST", "/findings"), ("POST", "/audit-events"), ("GET", "/jobs/")];
+        for (method, path) in operations(&server).await {
+            let inside = path.strip_prefix("/api/v1/projects/payments").map(|rest| rest.split('?').next().unwrap().to_owned());
+            let allowed = inside.is_some_and(|rest| may.iter().any(|(m, p)| *m == method && (rest == *p || p.ends_with('/') && rest.starts_with(p))));
+            let health = path.ends_with("healthz") || path.ends_with("readyz");
+            let status = server.send_as(&token, &method, &path, Some(json!({}))).await.status().as_u16();
+            assert_eq!(status == 403, !allowed && !health, "{method} {path}: {status}");
+        }
+    }
+
+    async fn another_project_is_like_one_that_is_not_there(server: Server) {
+        server.post("/api/v1/projects", json!({"slug": "secret", "name": "Secret"})).await;
+        server.push("asset=repo:payments", sarif("semgrep", &[("sql", "one")])).await;
+        let finding = server.get("/api/v1/projects/payments/findings").await["items"][0]["id"].as_str().unwrap().to_owned();
+        let token = server.new_token("member", Some("payments")).await;
+        let other = server.send_as(&token, "GET", "/api/v1/projects/secret/findings", None).await;
+        let none = server.send_as(&token, "GET", "/api/v1/projects/nothing/findings", None).await;
+        assert_eq!((other.status(), none.status()), (none.status(), other.status()));
+        let strip = |text: String| text.split("\"instance\"").next().unwrap().to_owned();
+        assert_eq!(strip(other.text().await.unwrap()), strip(none.text().await.unwrap()));
+        let own = server.send_as(&token, "GET", "/api/v1/projects", None).await.json::<Value>().await.unwrap();
+        assert_eq!(own.as_array().unwrap().len(), 1);
+        // An id of one project in the path of another is not there either.
+        let crossed = server.send("GET", &format!("/api/v1/projects/secret/findings/{finding}"), None).await;
+        assert_eq!(crossed.status(), 404);
+        // A token bound to a project makes none for another.
+        let admin = server.new_token("admin", Some("payments")).await;
+        let wide = server.send_as(&admin, "POST", "/api/v1/tokens", Some(json!({"name": "x", "role": "admin", "project": "secret"}))).await;
+        assert_eq!(wide.status(), 400);
+        assert_eq!(server.send_as(&admin, "POST", "/api/v1/projects", Some(json!({"slug": "more", "name": "More"}))).await.status(), 403);
+    }
+
+    async fn a_revoked_token_is_worth_nothing(server: Server) {
+        let made = server.post("/api/v1/tokens", json!({"name": "short", "role": "auditor"})).await;
+        let token = made["token"].as_str().unwrap();
+        assert_eq!(server.send_as(token, "GET", "/api/v1/projects", None).await.status(), 200);
+        let listed = server.get("/api/v1/tokens").await;
+        assert!(!listed.to_string().contains(token), "a token is shown once");
+        assert_eq!(server.send("DELETE", &format!("/api/v1/tokens/{}", made["id"].as_str().unwrap()), None).await.status(), 204);
+        assert_eq!(server.send_as(token, "GET", "/api/v1/projects", None).await.status(), 401);
+    }
+
+    async fn forms_and_sessions_withstand_forgery(server: Server) {
+        let forged = server.client.post(server.at("/api/v1/projects")).json(&json!({"slug": "forged", "name": "F"})).send().await.unwrap();
+        assert_eq!(forged.status(), 403, "a session's request must say that it comes from this site");
+        let form = server.client.post(server.at("/projects")).form(&[("csrf", "wrong"), ("slug", "forged"), ("name", "F")]).send().await.unwrap();
+        assert_eq!(form.status(), 403);
+        assert_eq!(server.send("GET", "/api/v1/projects/forged", None).await.status(), 404);
+        let page = server.client.get(server.at("/p/payments")).send().await.unwrap();
+        let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        let link = server.client.get(server.at("/sign-in/guess")).send().await.unwrap();
+        assert_eq!(link.status(), 401);
+    }
+}

@@ -1,0 +1,23 @@
+//! The black-box tests: they start the real server, on SQLite and on PostgreSQL, and speak HTTP.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod access;
+mod architecture;
+mod bad_input;
+mod command_line;
+mod events;
+mod imports;
+mod openapi;
+mod reports;
+mod samples;
+mod schedules;
+mod schema;
+mod scores;
+mod server;

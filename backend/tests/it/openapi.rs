@@ -1,0 +1,42 @@
+//! The committed description is the program's own.
+
+use std::path::Path;
+
+#[test]
+fn the_committed_description_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/openapi.json");
+    let now = affiant::http::api::description();
+    if std::env::var("UPDATE").is_ok() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "openapi/openapi.json is stale: run UPDATE=1 cargo test --test it openapi"
+    );
+}
+
+#[test]
+fn every_operation_says_what_it_needs_and_what_can_go_wrong() {
+    let api: serde_json::Value = serde_json::from_str(&affiant::http::api::description()).unwrap();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = format!("{method} {path}");
+            assert!(operation["summary"].is_string(), "{name} has no summary");
+            if path.starts_with("/api/") {
+                assert!(
+                    operation["description"].as_str().is_some_and(|d| d
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                        .contains("Needs the permission")),
+                    "{name} names no permission"
+                );
+                assert!(
+                    operation["responses"]["401"].is_object() && operation["responses"]["403"].is_object(),
+                    "{name} hides its refusals"
+                );
+            }
+        }
+    }
+}

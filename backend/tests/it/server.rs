@@ -1,0 +1,216 @@
+//! A server of its own for each test, with a database of its own.
+
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+pub struct Server {
+    pub url: String,
+    pub client: Client,
+    pub token: String,
+    pub data: TempDir,
+    pub database: Option<String>,
+    child: Child,
+}
+
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_affiant")
+}
+
+/// An empty database on the PostgreSQL that the test script started.
+pub async fn postgres() -> Option<String> {
+    use sea_orm::{ConnectionTrait, Database};
+    let base = match std::env::var("AFFIANT_TEST_POSTGRES") {
+        Ok(base) => base,
+        Err(_) if std::env::var("CI").is_ok() => panic!("AFFIANT_TEST_POSTGRES is not set; run the tests by ./test.sh"),
+        Err(_) => return None,
+    };
+    let name = format!("t{}", uuid::Uuid::now_v7().simple());
+    let admin = Database::connect(format!("{base}/postgres")).await.unwrap();
+    admin
+        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
+    Some(format!("{base}/{name}"))
+}
+
+impl Server {
+    pub async fn start(database: Option<String>) -> Self {
+        let data = TempDir::new().unwrap();
+        let mut command = Command::new(binary());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path());
+        if let Some(url) = &database {
+            command.args(["--database-url", url]);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("the server printed nothing").unwrap();
+        let url = first.rsplit(' ').next().unwrap().to_owned();
+        let link = lines.next().unwrap().unwrap().rsplit(' ').next().unwrap().to_owned();
+        let client = Client::builder().cookie_store(true).build().unwrap();
+        assert_eq!(client.get(link).send().await.unwrap().status(), StatusCode::OK);
+        let mut server = Self {
+            url,
+            client,
+            token: String::new(),
+            data,
+            database,
+            child,
+        };
+        let made = server
+            .session_post("/api/v1/tokens", json!({"name": "test", "role": "admin"}))
+            .await;
+        server.token = made["token"].as_str().unwrap().to_owned();
+        server
+            .post("/api/v1/projects", json!({"slug": "payments", "name": "Payments"}))
+            .await;
+        server
+    }
+
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    async fn session_post(&self, path: &str, body: Value) -> Value {
+        let request = self
+            .client
+            .post(self.at(path))
+            .header("sec-fetch-site", "same-origin")
+            .json(&body);
+        let response = request.send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.text().await.unwrap()
+        );
+        response.json().await.unwrap()
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
+        self.send_as(&self.token, method, path, body).await
+    }
+
+    pub async fn send_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Response {
+        let client = Client::new();
+        let mut request = client.request(method.parse().unwrap(), self.at(path));
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let response = self.send("GET", path, None).await;
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "GET {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        let response = self.send("POST", path, Some(body)).await;
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "POST {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// Pushes a file; gives status and answer.
+    pub async fn push(&self, query: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        self.push_with(query, body, &[]).await
+    }
+
+    pub async fn push_with(
+        &self,
+        query: &str,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
+        let path = self.at(&format!("/api/v1/projects/payments/scans?{query}"));
+        let mut request = Client::new().post(path).bearer_auth(&self.token).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    pub async fn open_findings(&self) -> usize {
+        let list = self
+            .get("/api/v1/projects/payments/findings?state=open&limit=500")
+            .await;
+        list["items"].as_array().unwrap().len()
+    }
+
+    pub async fn new_token(&self, role: &str, project: Option<&str>) -> String {
+        let made = self
+            .post(
+                "/api/v1/tokens",
+                json!({"name": role, "role": role, "project": project}),
+            )
+            .await;
+        made["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A SARIF file of one tool with these results: rule and message.
+pub fn sarif(tool: &str, results: &[(&str, &str)]) -> String {
+    sarif_runs(&[(tool, results)])
+}
+
+pub fn sarif_runs(runs: &[(&str, &[(&str, &str)])]) -> String {
+    let runs: Vec<Value> = runs
+        .iter()
+        .map(|(tool, results)| {
+            let rules = json!([
+                {"id": "sql", "properties": {"tags": ["CWE-89"], "security-severity": "8.0"}},
+                {"id": "xss", "properties": {"tags": ["CWE-79"]}, "defaultConfiguration": {"level": "warning"}}
+            ]);
+            let results: Vec<Value> = results
+                .iter()
+                .map(|(rule, message)| {
+                    json!({"ruleId": rule, "message": {"text": message}, "locations": [
+                        {"physicalLocation": {"artifactLocation": {"uri": "src/a.py"}, "region": {"startLine": 7}}}]})
+                })
+                .collect();
+            json!({"tool": {"driver": {"name": tool, "rules": rules}}, "results": results})
+        })
+        .collect();
+    json!({"version": "2.1.0", "runs": runs}).to_string()
+}
+
+/// Makes a test for each database.
+macro_rules! on_both {
+    ($(async fn $name:ident($server:ident: Server) $body:block)+) => {$(
+        mod $name {
+            use super::*;
+            async fn run($server: Server) $body
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                run(Server::start(None).await).await;
+            }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                if let Some(url) = crate::server::postgres().await {
+                    run(Server::start(Some(url)).await).await;
+                }
+            }
+        }
+    )+};
+}
+pub(crate) use on_both;
