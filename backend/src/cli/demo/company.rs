@@ -9,6 +9,7 @@ use crate::flow::assess::{Request, assess};
 use crate::flow::ingest::{Options, import};
 use crate::flow::{decide, events, project};
 use affiant_domain::id::ProjectId;
+use affiant_domain::schedule::DEFAULT_CRON;
 use affiant_domain::{Instant, Severity};
 use affiant_store::{FindingFilter, NewAttestation, NewWaiver};
 use chrono::{Duration, Timelike};
@@ -111,6 +112,15 @@ pub(super) async fn make(app: &Context, clock: &Clock, now: Instant) -> Result<(
         }
     }
     clock.set(now);
+    for id in &ids {
+        for framework in app.catalogue.frameworks.keys() {
+            let scoped = app.store.project(*id);
+            let set = scoped
+                .set_schedule(framework, DEFAULT_CRON, "Europe/Berlin", true, now)
+                .await;
+            set.map_err(Failure::fault)?;
+        }
+    }
     Ok(())
 }
 

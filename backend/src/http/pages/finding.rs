@@ -207,17 +207,20 @@ fn history(found: &FindingDetail) -> Vec<(String, String)> {
         Severity::from_rank(f.first_severity)
     );
     let mut all = vec![(minute(instant(f.opened_at)), began)];
-    let mut severity = f.first_severity;
+    let (mut state, mut severity) = (f.first_state, f.first_severity);
     for change in &found.transitions {
-        let mut what = match state_word(change.state) {
-            "open" => "opened again or changed".to_owned(),
-            other => other.to_owned(),
-        };
-        if change.severity != severity {
-            what.push_str(&format!(", now {}", Severity::from_rank(change.severity)));
-            severity = change.severity;
+        let mut what = Vec::new();
+        if change.state != state {
+            what.push(match (state_word(state), state_word(change.state)) {
+                ("closed", "open") => "opened again".to_owned(),
+                (_, word) => word.to_owned(),
+            });
         }
-        all.push((minute(instant(change.at)), what));
+        if change.severity != severity {
+            what.push(format!("now {}", Severity::from_rank(change.severity)));
+        }
+        (state, severity) = (change.state, change.severity);
+        all.push((minute(instant(change.at)), what.join(", ")));
     }
     all
 }

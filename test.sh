@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what the tests need, by package name and only what is missing (Debian), then runs them all.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+need() { # need COMMAND-OR-FILE PACKAGE…
+  local what=$1; shift
+  if ! command -v "$what" >/dev/null 2>&1 && [ ! -e "$what" ]; then missing+=("$@"); fi
+}
+missing=()
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb-of-debian postgresql
+need chromium chromium
+need qpdf qpdf
+need pdftotext poppler-utils
+need node nodejs npm
+need cc gcc libc6-dev
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  echo "installing: ${missing[*]}"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# A database server of our own, on a port that is free, for as long as the tests run.
+bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1)")
+work=$(mktemp -d); chmod 755 "$work"
+as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+finish() { as "$bin/pg_ctl" -s -D "$work/db" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$work"; }
+trap finish EXIT
+port=$((20000 + RANDOM % 20000))
+mkdir "$work/db"; [ "$(id -u)" != 0 ] || chown postgres "$work/db"
+as "$bin/initdb" -D "$work/db" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
+as "$bin/pg_ctl" -s -w -D "$work/db" -l "$work/db/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 -c fsync=off" start
+export AFFIANT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port"
+
+cargo test --workspace --locked
+
+npm --prefix tests/browser ci --silent --no-audit --no-fund
+node tests/browser/run.mjs "${CARGO_TARGET_DIR:-target}/debug/affiant" "${CARGO_TARGET_DIR:-target}/shots"
