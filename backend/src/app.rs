@@ -22,6 +22,8 @@ pub struct Context {
     pub spool: PathBuf,
     /// Audit events on their way into the database, committed together.
     pub events: crate::flow::events::Writer,
+    /// What to fix first, as it was worked out for the latest assessment of each project.
+    pub advice: Arc<crate::flow::report::Advice>,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             limits: Limits::default(),
             spool,
             events,
+            advice: Arc::default(),
         })
     }
 }

@@ -27,7 +27,16 @@ impl MigrationTrait for Migration {
             .primary(&["id"])
             .unique(&["scope_id", "fingerprint", "occurrence"])
             .index(&["project_id", "state", "severity", "id"])
-            .index(&["project_id", "asset_id", "check_id"])
+            // Assessments count findings from this index alone.
+            .index(&[
+                "project_id",
+                "asset_id",
+                "check_id",
+                "first_severity",
+                "first_state",
+                "opened_at",
+                "recorded_at",
+            ])
             .create(manager)
             .await?;
         table("transition")

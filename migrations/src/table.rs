@@ -95,7 +95,9 @@ impl Table {
 
     fn index_over(&self, columns: &[&'static str]) -> IndexCreateStatement {
         let mut index = Index::create();
-        let name = format!("ix_{}_{}", self.name, columns.join("_"));
+        // PostgreSQL cuts names at 63 bytes.
+        let mut name = format!("ix_{}_{}", self.name, columns.join("_"));
+        name.truncate(60);
         index.name(name).table(Alias::new(self.name));
         for column in columns {
             index.col(Alias::new(*column));

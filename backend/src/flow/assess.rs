@@ -13,6 +13,52 @@ use affiant_store::{Aggregates, AssetRow, NewAssessment, entity, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
+/// Which requirements apply to a project at an instant.
+pub struct Scope {
+    /// The project.
+    pub project: entity::project::Model,
+    /// The instant.
+    pub as_of: Instant,
+    /// Rulings on requirements: applicable, reason.
+    rulings: HashMap<String, (bool, String)>,
+}
+
+impl Scope {
+    /// Reads the rulings on a project as they held at `as_of`, with what was known at `known`.
+    ///
+    /// # Errors
+    /// [`FlowError`] where the project is not there or the database fails.
+    pub async fn load(app: &Context, project: ProjectId, as_of: Instant, known: Instant) -> Result<Self, FlowError> {
+        let row = app.store.project_by_id(project).await?;
+        let row = row.ok_or_else(|| FlowError::NotFound("there is no such project".to_owned()))?;
+        let mut rulings = HashMap::new();
+        for ruling in app.store.project(project).requirement_scopes(as_of, known).await? {
+            rulings.insert(ruling.requirement, (ruling.applicable, ruling.reason));
+        }
+        Ok(Self {
+            project: row,
+            as_of,
+            rulings,
+        })
+    }
+
+    /// Whether a requirement applies: a ruling decides, else profile and date.
+    #[must_use]
+    pub fn applies(&self, framework: &Framework, requirement: &str) -> Applicability {
+        if let Some((applicable, reason)) = self.rulings.get(requirement) {
+            return if *applicable {
+                Applicability::Applicable
+            } else {
+                Applicability::NotApplicable(reason.clone())
+            };
+        }
+        let Some(row) = framework.requirements.iter().find(|r| r.id == requirement) else {
+            return Applicability::NotApplicable("not in the catalogue".to_owned());
+        };
+        applicability(&framework.row, row, &profiles(&self.project), self.as_of)
+    }
+}
+
 /// All that is known of a project at an instant: read once, scored for any framework.
 pub struct Reading<'c> {
     /// The catalogue.
@@ -21,16 +67,14 @@ pub struct Reading<'c> {
     pub as_of: Instant,
     /// The instant at which it was known.
     pub known: Instant,
-    /// The project.
-    pub project: entity::project::Model,
+    /// The project and what applies to it.
+    pub scope: Scope,
     /// Assets by id.
     pub assets: HashMap<Uuid, AssetRow>,
     /// Counts of findings, scans and results.
     pub aggregates: Aggregates,
     /// Attestations that were known.
     pub attestations: Vec<entity::attestation::Model>,
-    /// Rulings on requirements: applicable, reason.
-    pub rulings: HashMap<String, (bool, String)>,
     /// Rulings on assets, by framework.
     pub scoped_out: HashMap<String, HashSet<Uuid>>,
     /// Latest events that speak for controls: asset, action, outcome, time.
@@ -53,21 +97,13 @@ impl<'c> Reading<'c> {
         known: Instant,
     ) -> Result<Self, FlowError> {
         let scoped = app.store.project(project);
-        let row = app
-            .store
-            .project_by_id(project)
-            .await?
-            .ok_or_else(|| FlowError::NotFound("there is no such project".to_owned()))?;
+        let scope = Scope::load(app, project, as_of, known).await?;
         let assets = scoped.assets(false).await?;
         let assets = assets
             .into_iter()
             .filter(|a| a.first_seen_at <= micros(as_of) && a.recorded_at <= micros(known))
             .map(|a| (a.id, a))
             .collect();
-        let mut rulings = HashMap::new();
-        for ruling in scoped.requirement_scopes(as_of, known).await? {
-            rulings.insert(ruling.requirement, (ruling.applicable, ruling.reason));
-        }
         let mut scoped_out = HashMap::new();
         for framework in catalogue.frameworks.keys() {
             let mut out: HashSet<Uuid> = HashSet::new();
@@ -84,11 +120,10 @@ impl<'c> Reading<'c> {
             catalogue,
             as_of,
             known,
-            project: row,
+            scope,
             assets,
             aggregates: scoped.aggregates(as_of, known).await?,
             attestations: scoped.attestations_known(micros(known)).await?,
-            rulings,
             scoped_out,
             events: scoped
                 .latest_events(&actions(catalogue), micros(as_of), micros(known))
@@ -161,22 +196,6 @@ impl<'c> Reading<'c> {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a requirement applies to this project at the instant: a ruling decides, else profile and date.
-    #[must_use]
-    pub fn applies(&self, framework: &Framework, requirement: &str) -> Applicability {
-        if let Some((applicable, reason)) = self.rulings.get(requirement) {
-            return if *applicable {
-                Applicability::Applicable
-            } else {
-                Applicability::NotApplicable(reason.clone())
-            };
-        }
-        let Some(row) = framework.requirements.iter().find(|r| r.id == requirement) else {
-            return Applicability::NotApplicable("not in the catalogue".to_owned());
-        };
-        applicability(&framework.row, row, &profiles(&self.project), self.as_of)
-    }
-
     /// The input of the score for one framework.
     #[must_use]
     pub fn input(&self, framework: &Framework) -> Input {
@@ -229,7 +248,7 @@ impl<'c> Reading<'c> {
             .map(|row| RequirementInput {
                 id: row.id.clone(),
                 weight: row.weight,
-                applicable: self.applies(framework, &row.id).is_applicable(),
+                applicable: self.scope.applies(framework, &row.id).is_applicable(),
                 controls: self
                     .catalogue
                     .crosswalk

@@ -85,7 +85,7 @@ pub async fn gather(app: &Context, reading: &Reading<'_>, framework: &Framework)
     Ok(Evidence {
         schema: SCHEMA.to_owned(),
         as_of: reading.as_of,
-        project: reading.project.slug.clone(),
+        project: reading.scope.project.slug.clone(),
         framework: FrameworkEvidence {
             id: framework.row.id.clone(),
             version: framework.row.version.clone(),
@@ -186,7 +186,7 @@ async fn findings(
     reading: &Reading<'_>,
     used: &HashSet<&str>,
 ) -> Result<Vec<FindingEvidence>, FlowError> {
-    let scoped = app.store.project(ProjectId(reading.project.id));
+    let scoped = app.store.project(ProjectId(reading.scope.project.id));
     let (t, k) = (micros(reading.as_of), micros(reading.known));
     let mut all = Vec::new();
     let mut after = None;
@@ -233,7 +233,7 @@ async fn waivers(
     reading: &Reading<'_>,
     findings: &HashSet<&str>,
 ) -> Result<Vec<WaiverEvidence>, FlowError> {
-    let scoped = app.store.project(ProjectId(reading.project.id));
+    let scoped = app.store.project(ProjectId(reading.scope.project.id));
     let held = scoped.waivers_at(micros(reading.as_of), micros(reading.known)).await?;
     let mut unique: HashMap<(Uuid, i64, i64), WaiverEvidence> = HashMap::new();
     for row in held

@@ -14,6 +14,7 @@ use affiant_report::{
 };
 use affiant_store::{EvidenceFinding, NewReport, entity, instant, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Findings that a report lists; the rest are counted.
@@ -78,7 +79,7 @@ async fn gather(
     }
     let inputs: Vec<(String, Input)> = readings
         .iter()
-        .map(|r| (r.project.slug.clone(), r.input(framework)))
+        .map(|r| (r.scope.project.slug.clone(), r.input(framework)))
         .collect();
     let input = merge(&inputs);
     let score = compute(&input);
@@ -100,8 +101,8 @@ async fn gather(
         .map(|(reading, (_, input))| {
             let own = compute(input);
             ProjectLine {
-                slug: reading.project.slug.clone(),
-                name: reading.project.name.clone(),
+                slug: reading.scope.project.slug.clone(),
+                name: reading.scope.project.name.clone(),
                 compliance_score: own.compliance_score,
                 audit_coverage: own.audit_coverage,
             }
@@ -198,7 +199,7 @@ impl Parts {
         framework: &Framework,
         period: Period,
     ) -> Result<(), FlowError> {
-        let scoped = app.store.project(ProjectId(reading.project.id));
+        let scoped = app.store.project(ProjectId(reading.scope.project.id));
         let (start, end) = (micros(period.start()), micros(reading.as_of));
         let waived: BTreeSet<Uuid> = scoped
             .waivers_at(end, micros(reading.known))
@@ -252,7 +253,7 @@ impl Parts {
         framework: &Framework,
         kept: Vec<(EvidenceFinding, &'static str, Option<i64>)>,
     ) -> Result<(), FlowError> {
-        let scoped = app.store.project(ProjectId(reading.project.id));
+        let scoped = app.store.project(ProjectId(reading.scope.project.id));
         let ids: Vec<Uuid> = kept.iter().map(|(finding, ..)| finding.id).collect();
         let rows: HashMap<Uuid, _> = scoped
             .findings_by_id(&ids)
@@ -266,7 +267,7 @@ impl Parts {
             };
             self.findings.items.push(FindingLine {
                 id: finding.id.to_string(),
-                project: reading.project.slug.clone(),
+                project: reading.scope.project.slug.clone(),
                 asset: row.asset.clone(),
                 tool: row.check.tool.clone(),
                 rule: row.check.rule.clone(),
@@ -299,7 +300,7 @@ impl Parts {
         mapper: &Mapper<'_>,
         period: Period,
     ) -> Result<(), FlowError> {
-        let scoped = app.store.project(ProjectId(reading.project.id));
+        let scoped = app.store.project(ProjectId(reading.scope.project.id));
         let bounds = (micros(period.start()), micros(period.end()));
         let summary = scoped.event_summary(bounds.0, bounds.1).await?;
         self.events.total += summary.all;
@@ -316,7 +317,7 @@ impl Parts {
             if bad || event.risk == "CRITICAL" {
                 self.incidents.push(Incident {
                     at: instant(event.at),
-                    project: reading.project.slug.clone(),
+                    project: reading.scope.project.slug.clone(),
                     description: format!("{} ({})", event.action, event.outcome),
                     resource: event.resource.clone(),
                     severity: event.risk.clone(),
@@ -324,7 +325,7 @@ impl Parts {
             }
             self.events.items.push(EventLine {
                 at: instant(event.at),
-                project: reading.project.slug.clone(),
+                project: reading.scope.project.slug.clone(),
                 agent: event.agent,
                 action: event.action,
                 resource: event.resource,
@@ -413,7 +414,7 @@ fn requirements(
             let result = scores.get(row.id.as_str())?;
             let because = readings
                 .iter()
-                .find_map(|reading| match reading.applies(framework, &row.id) {
+                .find_map(|reading| match reading.scope.applies(framework, &row.id) {
                     Applicability::NotApplicable(reason) if result.coverage.is_none() => Some(reason),
                     _ => None,
                 });
@@ -466,6 +467,28 @@ async fn trend(
         .collect())
 }
 
+/// Remembers for each project what to fix first, until its next assessment.
+#[derive(Debug, Default)]
+pub struct Advice(Mutex<HashMap<ProjectId, (Uuid, Vec<Recommendation>)>>);
+
+impl Advice {
+    /// What was worked out for this assessment.
+    #[must_use]
+    pub fn known(&self, project: ProjectId, assessment: Uuid) -> Option<Vec<Recommendation>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(&project)
+            .filter(|(of, _)| *of == assessment)
+            .map(|(_, advice)| advice.clone())
+    }
+
+    /// Keeps what was worked out.
+    pub fn keep(&self, project: ProjectId, assessment: Uuid, advice: &[Recommendation]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(project, (assessment, advice.to_vec()));
+    }
+}
+
 /// What raises the score most, one finding at a time; then what raises the coverage most.
 #[must_use]
 pub fn recommend(readings: &[Reading<'_>], framework: &Framework, input: &Input) -> Vec<Recommendation> {
@@ -481,7 +504,7 @@ fn fixes(readings: &[Reading<'_>], input: &Input, now: f64) -> Vec<Recommendatio
     let mut candidates = Vec::new();
     for reading in readings {
         let prefix = if readings.len() > 1 {
-            format!("{}/", reading.project.slug)
+            format!("{}/", reading.scope.project.slug)
         } else {
             String::new()
         };

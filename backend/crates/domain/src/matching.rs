@@ -4,7 +4,7 @@
 //! that the order in the file does not matter and two equal findings stay two.
 
 use crate::{Severity, fingerprint::Fingerprint};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Whether the file is the whole truth for its scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,9 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Matcher {
     stored: HashMap<Fingerprint, Vec<Stored>>,
-    next: HashMap<Fingerprint, u32>,
+    /// Most fingerprints come once in a file; only those that come again are counted.
+    once: HashSet<Fingerprint>,
+    again: HashMap<Fingerprint, u32>,
     historic: bool,
 }
 
@@ -110,9 +112,13 @@ impl Matcher {
 
     /// What one observed failure means. `wanted` is the state that the file gives it.
     pub fn observe(&mut self, fingerprint: Fingerprint, wanted: State, severity: Severity) -> Verdict {
-        let next = self.next.entry(fingerprint).or_insert(0);
-        let occurrence = *next;
-        *next += 1;
+        let occurrence = if self.once.insert(fingerprint) {
+            0
+        } else {
+            let times = self.again.entry(fingerprint).or_insert(0);
+            *times += 1;
+            *times
+        };
         let stored = self
             .stored
             .get_mut(&fingerprint)

@@ -104,6 +104,9 @@ impl Records<'_> {
             .any(|key| sniff.json.as_ref().is_some_and(|value| value.get(key).is_some()));
         let mut walker = Walker::open(source, limits)?;
         let mut rejected = 0;
+        if walker.shape()?.is_none() {
+            return Err(walker.broken("the file is empty"));
+        }
         while let Some(shape) = walker.shape()? {
             match shape {
                 Shape::Array => walker.array(|w, _| one(w, limits, sink, &mut rejected, &mut each))?,

@@ -84,7 +84,7 @@ impl Store {
                         .synchronous(SqliteSynchronous::Full)
                         .foreign_keys(true)
                         .busy_timeout(Duration::from_secs(10))
-                        .pragma("cache_size", "-32768")
+                        .pragma("cache_size", "-8192")
                         .pragma("temp_store", "MEMORY")
                 });
             Database::connect(options)

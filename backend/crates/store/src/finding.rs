@@ -241,30 +241,30 @@ impl Scoped<'_> {
             .collect()
     }
 
-    /// Ids of findings that opened or changed in a period, latest first.
+    /// How many findings opened and how many closed in a period.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn changed_between(&self, start: i64, end: i64, limit: u64) -> Result<Vec<(Uuid, i64, i16)>, StoreError> {
-        let sql = "SELECT id, at, state FROM (SELECT id, opened_at AS at, first_state AS state FROM finding \
-                     WHERE project_id = ? AND opened_at >= ? AND opened_at < ? \
-                   UNION ALL SELECT finding_id AS id, at, state FROM transition WHERE project_id = ? AND at >= ? AND at < ?) AS c \
-                   ORDER BY at DESC, id LIMIT ?";
-        let project = Value::from(self.project.0);
-        let values = vec![
-            project.clone(),
-            start.into(),
-            end.into(),
-            project,
-            start.into(),
-            end.into(),
-            limit.cast_signed().into(),
-        ];
-        let found = rows(&self.store.read, sql, values).await?;
-        found
-            .iter()
-            .map(|row| Ok((column(row, "id")?, column(row, "at")?, column(row, "state")?)))
-            .collect()
+    pub async fn changed_between(&self, start: i64, end: i64) -> Result<(u64, u64), StoreError> {
+        let began = "SELECT count(*) AS opened, 0 AS closed FROM finding \
+                     WHERE project_id = ? AND opened_at >= ? AND opened_at < ? AND first_state = 0";
+        let changed = "SELECT count(CASE WHEN state = 0 THEN 1 END) AS opened, count(CASE WHEN state = 1 THEN 1 END) AS closed \
+                       FROM transition WHERE project_id = ? AND at >= ? AND at < ?";
+        let (mut opened, mut closed) = (0, 0);
+        for sql in [began, changed] {
+            for row in rows(
+                &self.store.read,
+                sql,
+                vec![self.project.0.into(), start.into(), end.into()],
+            )
+            .await?
+            {
+                opened += column::<i64>(&row, "opened")?.unsigned_abs();
+                // The literal 0 is a small integer on PostgreSQL.
+                closed += column::<i64>(&row, "closed").unwrap_or(0).unsigned_abs();
+            }
+        }
+        Ok((opened, closed))
     }
 }
 

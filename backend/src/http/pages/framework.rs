@@ -2,7 +2,7 @@
 
 use super::{Chrome, filters, minute, page};
 use crate::auth::{In, Read};
-use crate::flow::assess::Reading;
+use crate::flow::assess::{Reading, Scope};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, web};
 use affiant_domain::catalogue::{Applicability, Framework};
@@ -92,15 +92,18 @@ pub async fn show(
         .framework(&path.1)
         .map_err(|error| Problem::not_found(&error.to_string()))?;
     let now = at.app.clock.now();
-    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
+    let scope = Scope::load(&at.app, at.id(), now, now).await?;
     let stored = at.scoped().latest_assessment(&framework.row.id, now).await?;
     let (assessment, score) = match stored {
         Some((row, score)) => (row.id.to_string(), score),
-        None => (String::new(), compute(&reading.input(framework))),
+        None => {
+            let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
+            (String::new(), compute(&reading.input(framework)))
+        }
     };
     let chosen = query.status.clone().unwrap_or_default();
     let q = query.q.clone().unwrap_or_default();
-    let all = rows(&reading, framework, &score);
+    let all = rows(&scope, framework, &score);
     let fits = |row: &Row| {
         let text = q.to_lowercase();
         (chosen.is_empty() || row.status == chosen)
@@ -139,7 +142,7 @@ pub async fn show(
     })
 }
 
-fn rows(reading: &Reading<'_>, framework: &Framework, score: &FrameworkScore) -> Vec<Row> {
+fn rows(scope: &Scope, framework: &Framework, score: &FrameworkScore) -> Vec<Row> {
     let by_id: HashMap<&str, _> = score.requirements.iter().map(|r| (r.id.as_str(), r)).collect();
     framework
         .scored()
@@ -152,7 +155,7 @@ fn rows(reading: &Reading<'_>, framework: &Framework, score: &FrameworkScore) ->
                     .cmp(&rank(b))
                     .then_with(|| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)))
             });
-            let note = match reading.applies(framework, &row.id) {
+            let note = match scope.applies(framework, &row.id) {
                 Applicability::NotApplicable(reason) if result.status == Status::NotApplicable => reason,
                 _ => row.note.clone(),
             };

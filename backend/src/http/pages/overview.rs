@@ -12,6 +12,7 @@ use affiant_report::Recommendation;
 use affiant_store::{FindingFilter, instant, micros};
 use askama::Template;
 use chrono::Duration;
+use uuid::Uuid;
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
@@ -93,20 +94,22 @@ impl Curve {
 pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
     let now = at.app.clock.now();
     let mut cards = Vec::new();
+    let mut latest = None;
     for framework in at.app.catalogue.frameworks.values() {
-        let latest = at.scoped().latest_assessment(&framework.row.id, now).await?;
+        let stored = at.scoped().latest_assessment(&framework.row.id, now).await?;
+        latest = latest.max(stored.as_ref().map(|(row, _)| row.id));
         let trend = at.scoped().trend(&framework.row.id, now - Duration::days(400)).await?;
         cards.push(card(
             &framework.row.id,
             &framework.row.name,
-            latest.map(|(_, score)| score).as_ref(),
+            stored.map(|(_, score)| score).as_ref(),
             &trend,
             now,
         ));
     }
-    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
-    let (fix_framework, fixes) = fixes(&reading, &cards);
-    let (opened, closed) = changes(&at, now).await?;
+    let (fix_framework, fixes) = fixes(&at, &cards, latest, now).await?;
+    let month = micros(now - Duration::days(30));
+    let (opened, closed) = at.scoped().changed_between(month, micros(now) + 1).await?;
     let counts = at
         .scoped()
         .count_findings(&FindingFilter {
@@ -156,31 +159,31 @@ fn card(id: &str, name: &str, score: Option<&FrameworkScore>, trend: &[TrendRow]
     }
 }
 
-/// What to fix first, over the framework that stands worst.
-fn fixes(reading: &Reading<'_>, cards: &[Card]) -> (String, Vec<Recommendation>) {
+/// What to fix first, over the framework that stands worst; worked out once for each assessment.
+async fn fixes(
+    at: &In<Read>,
+    cards: &[Card],
+    latest: Option<Uuid>,
+    now: Instant,
+) -> Result<(String, Vec<Recommendation>), Problem> {
     let worst = cards
         .iter()
-        .filter(|c| c.score.is_some())
+        .filter(|card| card.score.is_some())
         .min_by(|a, b| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)));
     let worst = worst.or_else(|| cards.first());
-    let Some(framework) = worst.and_then(|card| reading.catalogue.frameworks.get(&card.id)) else {
-        return Default::default();
+    let Some(framework) = worst.and_then(|card| at.app.catalogue.frameworks.get(&card.id)) else {
+        return Ok(Default::default());
     };
-    let input = reading.input(framework);
-    (
-        framework.row.name.clone(),
-        recommend(std::slice::from_ref(reading), framework, &input),
-    )
-}
-
-async fn changes(at: &In<Read>, now: Instant) -> Result<(u64, u64), Problem> {
-    let rows = at
-        .scoped()
-        .changed_between(micros(now - Duration::days(30)), micros(now) + 1, 100_000)
-        .await?;
-    let opened = rows.iter().filter(|(.., state)| *state == 0).count() as u64;
-    let closed = rows.iter().filter(|(.., state)| *state == 1).count() as u64;
-    Ok((opened, closed))
+    let name = framework.row.name.clone();
+    if let Some(known) = latest.and_then(|id| at.app.advice.known(at.id(), id)) {
+        return Ok((name, known));
+    }
+    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
+    let advice = recommend(std::slice::from_ref(&reading), framework, &reading.input(framework));
+    if let Some(id) = latest {
+        at.app.advice.keep(at.id(), id, &advice);
+    }
+    Ok((name, advice))
 }
 
 async fn due(at: &In<Read>, now: Instant) -> Result<Vec<String>, Problem> {
