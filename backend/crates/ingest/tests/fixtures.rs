@@ -61,7 +61,7 @@ fn a_file_cut_anywhere_is_refused_or_read_and_never_panics() {
         "checkov-json/two-frameworks.json",
     ] {
         let whole = std::fs::read(folder().join(name)).unwrap();
-        for end in 0..whole.len() {
+        for end in (0..whole.len()).step_by(7) {
             let mut counter = Counter::new();
             let format = name.split('/').next();
             let outcome = read(

@@ -107,7 +107,7 @@ const REQUIRED: [&str; 3] = ["title", "severity", "description"];
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut walker = Walker::open(source, limits)?;
     let mut head = Head::default();
-    let mut count = 0;
+    let (mut count, mut present) = (0, false);
     walker.object(|w, key| match key {
         "name" => text(w, &mut head.name),
         "type" => text(w, &mut head.kind),
@@ -115,6 +115,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         "version" | "tool_version" => text(w, &mut head.version),
         "scanned_at" => text(w, &mut head.scanned_at),
         "findings" => {
+            present = true;
             head.announce(sink);
             w.array_or_null("findings", |w, at| {
                 count += 1;
@@ -123,10 +124,14 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         }
         _ => w.skip(),
     })?;
+    walker.finish()?;
+    if !present {
+        return Err(walker.broken("there is no \"findings\""));
+    }
     if count == 0 {
         head.announce(sink);
     }
-    walker.finish()
+    Ok(())
 }
 
 #[derive(Default)]
