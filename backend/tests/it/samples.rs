@@ -26,7 +26,7 @@ async fn every_sample_goes_in_or_is_refused_with_a_reason() {
             continue;
         }
         assert_eq!(status, 201, "{}: {result}", cells[0]);
-        let open = server.get(&format!("/api/v1/projects/payments/scans?limit=1")).await;
+        let open = server.get("/api/v1/projects/payments/scans?limit=1").await;
         assert_eq!(open["items"][0]["result"]["import"], result["import"]);
         taken += 1;
     }
