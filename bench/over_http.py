@@ -63,7 +63,7 @@ def bare_postgres(url, n):
     subprocess.run(['psql', '-q', url, '-v', 'ON_ERROR_STOP=1'], input=script, text=True, check=True, capture_output=True)
     return n / (time.time() - t)
 
-def event(i): return {"timestamp": "2026-05-01T10:00:00Z", "event_id": f"e{i}", "agent_id": f"agent-{i % 12}", "action": "data_read", "resource": "orders", "outcome": "success"}
+def event(i): return {"timestamp": "2026-05-01T10:00:00Z", "event_id": f"e{i}", "agent_id": f"agent-{hash(i) % 12}", "action": "data_read", "resource": "orders", "outcome": "success"}
 
 def measure(name, server, first, second, n, limit):
     def timed(path, body):

@@ -1,11 +1,14 @@
 //! What everything else is given: wires, decides nothing.
 
 use crate::clock::Clock;
+use crate::flow::ingest::Progress;
 use affiant_domain::catalogue::Catalogue;
 use affiant_ingest::Limits;
 use affiant_store::Store;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
 
 /// The parts of a running installation.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub struct Context {
     pub spool: PathBuf,
     /// Audit events on their way into the database, committed together.
     pub events: crate::flow::events::Writer,
+    /// How far the imports of this server's jobs are, by job.
+    pub progress: Arc<Mutex<HashMap<Uuid, Arc<Progress>>>>,
     /// What to fix first, as it was worked out for the latest assessment of each project.
     pub advice: Arc<crate::flow::report::Advice>,
 }
@@ -49,6 +54,7 @@ impl Context {
             limits: Limits::default(),
             spool,
             events,
+            progress: Arc::default(),
             advice: Arc::default(),
         })
     }

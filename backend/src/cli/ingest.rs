@@ -151,6 +151,7 @@ pub(super) fn upload(path: &Path) -> std::io::Result<Upload> {
         digest: hex::encode(hash.finalize()),
         size,
         gzip,
+        progress: std::sync::Arc::default(),
     })
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -36,6 +37,17 @@ pub struct Upload {
     pub size: u64,
     /// Whether it is a gzip stream.
     pub gzip: bool,
+    /// How far the reading is, where somebody asks.
+    pub progress: Arc<Progress>,
+}
+
+/// How far an import is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the (inflated) file that were read.
+    pub bytes: AtomicU64,
+    /// Records that were read.
+    pub records: AtomicU64,
 }
 
 /// What is to be done with it.
@@ -251,6 +263,7 @@ struct ToolState {
 }
 
 struct Importer<'a> {
+    progress: Arc<Progress>,
     tx: ImportTx,
     options: &'a Options,
     now: Instant,
@@ -384,6 +397,7 @@ async fn run(
         return Ok((result, false));
     }
     let mut importer = Importer {
+        progress: upload.progress.clone(),
         tx,
         options,
         now,
@@ -614,6 +628,8 @@ impl Importer<'_> {
 
     async fn row(&mut self, row: Row) -> Result<(), FlowError> {
         self.result.read += 1;
+        self.progress.bytes.store(row.place.offset, Ordering::Relaxed);
+        self.progress.records.store(self.result.read, Ordering::Relaxed);
         let asset = row
             .resource
             .as_ref()

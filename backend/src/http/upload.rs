@@ -5,6 +5,7 @@ use crate::flow::ingest::Upload;
 use crate::http::problem::Problem;
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
@@ -66,6 +67,7 @@ where
         digest: hex::encode(hash.finalize()),
         size,
         gzip: magic == [0x1f, 0x8b],
+        progress: Arc::default(),
     };
     Ok(Received { upload, _file: file })
 }

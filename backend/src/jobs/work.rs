@@ -1,10 +1,13 @@
 //! Does the work that waits: assessments and large imports.
 
 use crate::app::Context;
+use crate::flow::ingest::Progress;
 use crate::flow::{self, FlowError};
 use affiant_domain::id::ProjectId;
 use affiant_store::{JobState, entity};
 use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 /// Attempts before a job is given up.
@@ -81,7 +84,11 @@ async fn perform(app: &Context, job: &entity::job::Model) -> Result<String, Flow
         }
         "import" => {
             let wanted: flow::ingest::JobPayload = serde_json::from_str(&job.payload).map_err(damaged)?;
-            let result = import(app, project, wanted).await?;
+            let progress = Arc::new(Progress::default());
+            lock(app).insert(job.id, progress.clone());
+            let result = import(app, project, wanted, progress).await;
+            lock(app).remove(&job.id);
+            let result = result?;
             Ok(serde_json::to_string(&result).unwrap_or_default())
         }
         other => Err(FlowError::NotFound(format!("there is no job of kind \"{other}\""))),
@@ -92,6 +99,7 @@ async fn import(
     app: &Context,
     project: ProjectId,
     wanted: flow::ingest::JobPayload,
+    progress: Arc<Progress>,
 ) -> Result<flow::ingest::ImportResult, FlowError> {
     use tokio::io::AsyncWriteExt;
     let scoped = app.store.project(project);
@@ -113,6 +121,12 @@ async fn import(
         digest: wanted.digest,
         size: wanted.size,
         gzip: wanted.gzip,
+        progress,
     };
     flow::ingest::import_kept(app, project, &upload, &wanted.options, Some(wanted.original)).await
+}
+
+/// How far the imports of this server are. A database with one writer cannot be told while the import holds it.
+fn lock(app: &Context) -> MutexGuard<'_, HashMap<Uuid, Arc<Progress>>> {
+    app.progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

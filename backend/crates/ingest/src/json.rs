@@ -17,6 +17,17 @@ pub(crate) enum Shape {
 
 const CHUNK: usize = 256 << 10;
 
+/// The bytes at which something happens between strings.
+const STRUCTURE: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'"' as usize] = true;
+    table[b'{' as usize] = true;
+    table[b'}' as usize] = true;
+    table[b'[' as usize] = true;
+    table[b']' as usize] = true;
+    table
+};
+
 /// A cursor over a stream of JSON.
 pub(crate) struct Walker<'a> {
     reader: Box<dyn Read + Send + 'a>,
@@ -263,7 +274,7 @@ impl<'a> Walker<'a> {
         self.compact();
         let start = self.at;
         let end = match first {
-            b'"' => self.end_of_string(start)?,
+            b'"' => self.end_of_string(start, start)?,
             b'{' | b'[' => self.end_of_container(start)?,
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.end_of_word(start)?,
             byte => return Err(self.unexpected(byte, "a value")),
@@ -283,8 +294,9 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn end_of_string(&mut self, start: usize) -> Result<usize, ReadError> {
-        let mut at = start + 1;
+    /// The end of the string that begins at `quote`, inside the value that begins at `start`.
+    fn end_of_string(&mut self, start: usize, quote: usize) -> Result<usize, ReadError> {
+        let mut at = quote + 1;
         loop {
             match memchr::memchr2(b'"', b'\\', &self.buffer[at.min(self.buffer.len())..]) {
                 Some(n) if self.buffer[at + n] == b'"' => return Ok(at + n + 1),
@@ -301,10 +313,11 @@ impl<'a> Walker<'a> {
         let mut at = start;
         let mut depth = 0_usize;
         loop {
-            while let Some(byte) = self.buffer.get(at) {
-                match byte {
+            while let Some(skip) = self.buffer[at..].iter().position(|byte| STRUCTURE[usize::from(*byte)]) {
+                at += skip;
+                match self.buffer[at] {
                     b'"' => {
-                        at = self.string_inside(start, at)?;
+                        at = self.end_of_string(start, at)?;
                         continue;
                     }
                     b'{' | b'[' => {
@@ -324,21 +337,8 @@ impl<'a> Walker<'a> {
                 }
                 at += 1;
             }
+            at = self.buffer.len();
             self.need(start)?;
-        }
-    }
-
-    fn string_inside(&mut self, start: usize, quote: usize) -> Result<usize, ReadError> {
-        let mut at = quote + 1;
-        loop {
-            match memchr::memchr2(b'"', b'\\', &self.buffer[at.min(self.buffer.len())..]) {
-                Some(n) if self.buffer[at + n] == b'"' => return Ok(at + n + 1),
-                Some(n) => at += n + 2,
-                None => {
-                    at = at.max(self.buffer.len());
-                    self.need(start)?;
-                }
-            }
         }
     }
 

@@ -8,6 +8,7 @@ use affiant_domain::Severity;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, RunInfo, cwe_number, rule_id, tool_name};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -410,10 +411,12 @@ impl Head {
         let location = result.locations.iter().flatten().next();
         let uri = location.map_or("", Location::uri);
         let fingerprint = result.fingerprint(&check, uri, location, &message);
-        let title = if check.title.is_empty() {
-            Cow::Borrowed(cut(first_line(&message), 300))
-        } else {
-            Cow::Owned(check.title.clone())
+        let title = match rule
+            .map(|rule| rule.check.title.as_str())
+            .filter(|title| !title.is_empty())
+        {
+            Some(title) => Cow::Borrowed(title),
+            None => Cow::Borrowed(cut(first_line(&message), 300)),
         };
         sink.observation(Observation {
             severity: self.severity(&result, rule.map(AsRef::as_ref)),
@@ -539,9 +542,9 @@ struct SarifResult<'a> {
     #[serde(borrow)]
     locations: Option<Vec<Location<'a>>>,
     #[serde(borrow)]
-    fingerprints: Option<BTreeMap<Cow<'a, str>, serde_json::Value>>,
+    fingerprints: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
     #[serde(borrow)]
-    partial_fingerprints: Option<BTreeMap<Cow<'a, str>, serde_json::Value>>,
+    partial_fingerprints: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
     #[serde(borrow)]
     suppressions: Option<Vec<Suppression<'a>>>,
     #[serde(borrow)]
@@ -692,26 +695,11 @@ impl SarifResult<'_> {
     }
 
     fn fingerprint(&self, check: &Check, uri: &str, location: Option<&Location<'_>>, message: &str) -> Fingerprint {
-        let given = |all: &Option<BTreeMap<Cow<'_, str>, serde_json::Value>>| {
-            let mut joined = String::new();
-            for (name, value) in all.iter().flatten() {
-                if let Some(text) = value
-                    .as_str()
-                    .filter(|text| !text.is_empty() && *text != "requires login")
-                {
-                    joined.push_str(name);
-                    joined.push('=');
-                    joined.push_str(text);
-                    joined.push('\n');
-                }
-            }
-            joined
-        };
-        let whole = given(&self.fingerprints);
+        let whole = given(self.fingerprints.as_ref());
         if !whole.is_empty() {
             return Fingerprint::of(&[&check.tool, &check.rule, &whole]);
         }
-        let partial = given(&self.partial_fingerprints);
+        let partial = given(self.partial_fingerprints.as_ref());
         if !partial.is_empty() {
             return Fingerprint::of(&[&check.tool, &check.rule, uri, &partial]);
         }
@@ -723,4 +711,19 @@ impl SarifResult<'_> {
             message,
         ])
     }
+}
+
+/// The fingerprints that a tool gives, in order of their names; placeholders and what is not text are left out.
+fn given(all: Option<&BTreeMap<Cow<'_, str>, &RawValue>>) -> String {
+    let mut joined = String::new();
+    for (name, value) in all.into_iter().flatten() {
+        let text = value.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        if let Some(text) = text.filter(|text| !text.is_empty() && *text != "requires login") {
+            joined.push_str(name);
+            joined.push('=');
+            joined.push_str(text);
+            joined.push('\n');
+        }
+    }
+    joined
 }
