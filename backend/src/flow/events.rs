@@ -4,7 +4,7 @@ use super::{FlowError, invalid};
 use crate::app::Context;
 use crate::clock::Clock;
 use affiant_domain::asset::AssetKey;
-use affiant_domain::audit::{AuditEvent, is_data_processing, risk};
+use affiant_domain::audit::{AuditEvent, RiskLevel, is_data_processing, risk};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::{Instant, sha256_hex};
@@ -143,7 +143,14 @@ pub async fn ingest_source(
 
 /// An event ready to be stored: its risk, its identity.
 fn prepare(event: AuditEvent, now: Instant) -> NewEvent {
-    let (level, reasons) = risk(&event);
+    // A request of Kubernetes is logged once per stage; only the last one counts as the operation.
+    let stage = event.detail.get("stage").and_then(serde_json::Value::as_str);
+    let interim = matches!(stage, Some("RequestReceived" | "ResponseStarted"));
+    let (level, reasons) = if interim {
+        (RiskLevel::Low, Vec::new())
+    } else {
+        risk(&event)
+    };
     let key = if event.event_id.is_empty() {
         identity(&event)
     } else {
@@ -155,7 +162,7 @@ fn prepare(event: AuditEvent, now: Instant) -> NewEvent {
         risk: level.as_str(),
         reasons,
         tags: event.tags.clone(),
-        is_processing: is_data_processing(&event.action, &event.data_categories),
+        is_processing: !interim && is_data_processing(&event.action, &event.data_categories),
         event,
     }
 }
