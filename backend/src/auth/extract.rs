@@ -153,7 +153,13 @@ async fn by_session(app: &Context, secret: &str) -> Result<Option<Principal>, Pr
 
 fn principal(request: &HttpRequest) -> Result<Principal, Problem> {
     let found = request.extensions().get::<Principal>().cloned();
-    found.ok_or_else(Problem::unauthenticated)
+    found.ok_or_else(|| {
+        if request.headers().contains_key("authorization") {
+            Problem::new("unauthenticated", "the token is unknown, has ended or was revoked")
+        } else {
+            Problem::unauthenticated()
+        }
+    })
 }
 
 fn allowed<P: Permission>(request: &HttpRequest, principal: Principal) -> Result<Principal, Problem> {

@@ -66,7 +66,13 @@ async fn local(storage: &Storage, args: &Args) -> Result<(), Failure> {
     let found = app.store.project_by_slug(&args.project).await.map_err(Failure::fault)?;
     let project = match found {
         Some(project) => project,
-        None => flow::project::create(&app, &args.project, &args.project, &std::collections::BTreeSet::new()).await?,
+        None => {
+            warn(format_args!(
+                "there is no project \"{}\" yet; it is made now",
+                args.project
+            ));
+            flow::project::create(&app, &args.project, &args.project, &std::collections::BTreeSet::new()).await?
+        }
     };
     let scanned_at = args
         .scanned_at

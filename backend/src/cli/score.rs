@@ -1,6 +1,6 @@
 //! `affiant score`: the score of an evidence file.
 
-use super::output::{Failure, say_json};
+use super::output::{Failure, say, say_json};
 use affiant_domain::score::{build, compute, parse};
 use std::io::Read;
 
@@ -9,6 +9,9 @@ use std::io::Read;
 pub(super) struct Args {
     /// Evidence file, or - for standard input
     file: String,
+    /// Print the digest of what the score reads, as assessments and reports state it
+    #[arg(long)]
+    digest: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -20,6 +23,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     read.map_err(|error| Failure::Input(format!("{}: {error}", args.file)))?;
     let evidence = parse(&bytes).map_err(|error| Failure::Input(format!("{}: {error}", args.file)))?;
-    say_json(&compute(&build(&evidence)));
+    let input = build(&evidence);
+    if args.digest {
+        say(input.digest());
+    } else {
+        say_json(&compute(&input));
+    }
     Ok(())
 }

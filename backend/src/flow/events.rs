@@ -124,7 +124,7 @@ pub async fn ingest_source(
     let mut gather = Gather::default();
     affiant_ingest::read(source, Some(format.name), &app.limits, &mut gather)?;
     let Gather { mut result, events } = gather;
-    if result.read == 0 && result.rejected > 0 && format.name == "audit-event" {
+    if result.read == 0 && result.rejected > 0 {
         let first = result.rejections.first();
         let (at, why) = first.map_or(("", "no event could be read"), |r| (r.at.as_str(), r.why.as_str()));
         return Err(invalid(at, why));

@@ -123,6 +123,13 @@ pub struct ImportResult {
     pub dry_run: bool,
     /// What a person should know of how the file was read.
     pub remarks: Vec<String>,
+    /// The time of the scan, where the file itself says it.
+    #[serde(default)]
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub file_time: Option<Instant>,
+    /// Results that are neither pass nor failure: checks that could not be run, that a person must look at, that do not apply.
+    #[serde(default)]
+    pub undecided: u64,
     /// The time that opening and closing took.
     #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     pub scanned_at: Option<Instant>,
@@ -302,7 +309,7 @@ pub async fn import_kept(
     options: &Options,
     kept: Option<Uuid>,
 ) -> Result<ImportResult, FlowError> {
-    let (asset, mode) = check_options(options)?;
+    let (asset, mode) = check_options(options, app.clock.now())?;
     let format = recognise(app, upload, options).await?;
     let original = match kept {
         Some(id) => Some(id),
@@ -317,7 +324,13 @@ pub async fn import_kept(
     outcome.map(|(result, _)| result)
 }
 
-fn check_options(options: &Options) -> Result<(AssetKey, Mode), FlowError> {
+fn check_options(options: &Options, now: Instant) -> Result<(AssetKey, Mode), FlowError> {
+    if options
+        .scanned_at
+        .is_some_and(|at| at > now + chrono::Duration::minutes(5))
+    {
+        return Err(invalid("scanned_at", "a scan lies in the past, not in the future"));
+    }
     let asset = AssetKey::parse(&options.asset).map_err(|error| invalid("asset", error.to_string()))?;
     let mode = options.mode.parse().map_err(|error: String| invalid("mode", error))?;
     if options.part.len() > 200 || options.part.chars().any(char::is_control) {
@@ -390,7 +403,7 @@ async fn run(
     let assets = tx.assets(&[(key.clone(), true)], at, now).await?;
     let asset = assets.get(key.as_str()).copied().ok_or(FlowError::Worker)?;
     if let Some((import, text)) = tx
-        .same_as_latest(asset, &options.part, mode.as_str(), &upload.digest)
+        .same_as_latest(asset, &options.part, (mode.as_str(), format.name), &upload.digest)
         .await?
     {
         let result = repeat(tx, options, upload, (import, &text, asset, format), now).await?;
@@ -431,7 +444,8 @@ async fn repeat(
     now: Instant,
 ) -> Result<ImportResult, FlowError> {
     let before: ImportResult = serde_json::from_str(text).map_err(|e| StoreError::Damaged(e.to_string()))?;
-    let at = options.scanned_at.unwrap_or(now).min(now);
+    // A file that says when it was made is no fresher for being sent again.
+    let at = before.file_time.or(options.scanned_at).unwrap_or(now).min(now);
     let seen = before.created + before.seen_again + before.reopened;
     let id = Uuid::now_v7();
     let result = ImportResult {
@@ -581,6 +595,7 @@ impl Importer<'_> {
                 "{tool}: the file's time {future} lies in the future; the time of receipt is taken"
             ));
         }
+        self.result.file_time = self.result.file_time.max(info.scanned_at);
         let at = micros(
             info.scanned_at
                 .or(self.options.scanned_at)
@@ -657,7 +672,7 @@ impl Importer<'_> {
                 self.result.suppressed += 1;
                 self.failure(row, &tool, asset, check, State::Suppressed);
             }
-            Outcome::Gone | Outcome::NotApplicable | Outcome::Error => {}
+            Outcome::Gone | Outcome::NotApplicable | Outcome::Error => self.result.undecided += 1,
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Gathers a period for an auditor, over one project or all.
 
 use super::FlowError;
-use super::assess::{Reading, chosen};
+use super::assess::{Reading, Request, assess, chosen};
 use crate::app::Context;
 use affiant_domain::catalogue::{Applicability, Catalogue, Framework, Mapper, Polarity};
 use affiant_domain::id::ProjectId;
@@ -43,8 +43,21 @@ pub async fn make(
     let framework = *chosen(&app.catalogue, &[framework.to_owned()])?
         .first()
         .ok_or(FlowError::Worker)?;
-    let report = gather(app, framework, projects, overall, period, now).await?;
-    let json = serde_json::to_vec(&report).map_err(|e| FlowError::Report(e.to_string()))?;
+    let mut report = gather(app, framework, projects, overall, period, now).await?;
+    let request = Request {
+        origin: "report",
+        actor,
+        slot: None,
+    };
+    for (line, project) in report.projects.iter_mut().zip(projects) {
+        let wanted = [framework.row.id.clone()];
+        let stored = assess(app, ProjectId(project.id), &wanted, report.scored_at, request).await?;
+        if let Some((row, _)) = stored.first() {
+            line.assessment = row.id.to_string();
+            row.evidence_digest.clone_into(&mut line.evidence_digest);
+        }
+    }
+    let json = serde_json::to_vec_pretty(&report).map_err(|e| FlowError::Report(e.to_string()))?;
     let new = NewReport {
         project: if overall {
             None
@@ -105,6 +118,8 @@ async fn gather(
                 name: reading.scope.project.name.clone(),
                 compliance_score: own.compliance_score,
                 audit_coverage: own.audit_coverage,
+                assessment: String::new(),
+                evidence_digest: String::new(),
             }
         })
         .collect();
@@ -118,12 +133,13 @@ async fn gather(
             start: period.start(),
             end: period.end(),
         },
+        scored_at: end,
         metrics: parts.metrics(&score, at_start),
         definitions: definitions(),
         requirements: requirements(&app.catalogue, framework, &readings, &score),
         changes: parts.stretches(period),
         trend: trend(app, framework, projects, period, overall).await?,
-        recommendations: recommend(&readings, framework, &input),
+        recommendations: recommend(&readings, &input),
         findings: parts.findings,
         audit_events: parts.events,
         security_incidents: parts.incidents,
@@ -275,7 +291,7 @@ impl Parts {
                 location: row.finding.location.clone(),
                 severity: finding.severity.as_str().to_owned(),
                 status: status.to_owned(),
-                opened_at: finding.open.last().map_or(reading.as_of, |(from, _)| instant(*from)),
+                opened_at: finding.open.first().map_or(reading.as_of, |(from, _)| instant(*from)),
                 closed_at: until.map(instant),
                 requirements: bears_on(reading, framework, finding.check, finding.severity),
             });
@@ -361,7 +377,8 @@ impl Parts {
         let span = (period.end() - period.start()) / STRETCHES;
         (0..STRETCHES)
             .map(|n| {
-                let (from, until) = (period.start() + span * n, period.start() + span * (n + 1));
+                let whole = |at: Instant| at - chrono::Duration::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
+                let (from, until) = (whole(period.start() + span * n), whole(period.start() + span * (n + 1)));
                 let count = |all: &[i64]| {
                     all.iter()
                         .filter(|at| **at >= micros(from) && **at < micros(until))
@@ -491,11 +508,33 @@ impl Advice {
 
 /// What raises the score most, one finding at a time; then what raises the coverage most.
 #[must_use]
-pub fn recommend(readings: &[Reading<'_>], framework: &Framework, input: &Input) -> Vec<Recommendation> {
+pub fn recommend(readings: &[Reading<'_>], input: &Input) -> Vec<Recommendation> {
     let now = compute(input);
     let mut all = fixes(readings, input, now.compliance_score.unwrap_or(0.0));
-    all.extend(gaps(readings, framework, input, &now));
+    all.extend(gaps(readings, input, &now));
     all
+}
+
+/// What raises the scores most over all frameworks, one finding at a time, and the coverage; a gain is the sum over the frameworks.
+#[must_use]
+pub fn recommend_over_all(reading: &Reading<'_>) -> Vec<Recommendation> {
+    let readings = std::slice::from_ref(reading);
+    let mut sums: BTreeMap<(bool, String), Recommendation> = BTreeMap::new();
+    for framework in reading.catalogue.frameworks.values() {
+        for advice in recommend(readings, &reading.input(framework)) {
+            let key = (advice.raises == "coverage", advice.title.clone());
+            match sums.get_mut(&key) {
+                Some(known) => known.gain += advice.gain,
+                None => {
+                    sums.insert(key, advice);
+                }
+            }
+        }
+    }
+    let mut all: Vec<Recommendation> = sums.into_values().collect();
+    all.sort_by(|a, b| b.raises.cmp(&a.raises).then_with(|| b.gain.total_cmp(&a.gain)));
+    let (scores, coverage): (Vec<_>, Vec<_>) = all.into_iter().partition(|advice| advice.raises == "score");
+    scores.into_iter().take(8).chain(coverage.into_iter().take(6)).collect()
 }
 
 /// The worst groups of findings: what closing one of them alone would bring.
@@ -556,7 +595,7 @@ fn fixes(readings: &[Reading<'_>], input: &Input, now: f64) -> Vec<Recommendatio
 }
 
 /// The controls whose missing evidence costs most coverage.
-fn gaps(readings: &[Reading<'_>], framework: &Framework, input: &Input, now: &FrameworkScore) -> Vec<Recommendation> {
+fn gaps(readings: &[Reading<'_>], input: &Input, now: &FrameworkScore) -> Vec<Recommendation> {
     let total: f64 = input
         .requirements
         .iter()
@@ -601,7 +640,7 @@ fn gaps(readings: &[Reading<'_>], framework: &Framework, input: &Input, now: &Fr
             };
             Some(Recommendation {
                 title: format!("{verb} {}: {}", row.id, row.title),
-                reason: format!("{why}; {} counts it", framework.row.name),
+                reason: why,
                 gain,
                 raises: "coverage".to_owned(),
             })

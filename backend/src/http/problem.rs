@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Types of problem: name, title, status, and what to do. The table in `docs/API.md` is this one.
-pub const TYPES: [(&str, &str, u16, &str); 13] = [
+pub const TYPES: [(&str, &str, u16, &str); 12] = [
     (
         "unauthenticated",
         "Nobody is signed in",
@@ -27,12 +27,6 @@ pub const TYPES: [(&str, &str, u16, &str); 13] = [
         "Not found",
         404,
         "Check the address; what belongs to another project looks the same.",
-    ),
-    (
-        "method-not-allowed",
-        "Method not allowed",
-        405,
-        "See the API description for the methods of this address.",
     ),
     (
         "invalid",
@@ -129,7 +123,7 @@ impl Problem {
             .iter()
             .find(|(known, ..)| *known == name)
             .copied()
-            .unwrap_or(TYPES[12]);
+            .unwrap_or(TYPES[11]);
         Self {
             kind: format!("urn:affiant:problem:{name}"),
             title: title.to_owned(),
@@ -246,7 +240,7 @@ impl From<FlowError> for Problem {
 
 fn refused_file(error: &ReadError) -> Problem {
     let name = match error {
-        ReadError::Limit { .. } | ReadError::Inflate(_) => "too-large",
+        ReadError::Limit { .. } => "too-large",
         ReadError::UnknownFormat(_) => "invalid",
         _ => "file-refused",
     };

@@ -23,7 +23,7 @@ on_both! {
         let id = list["items"][0]["id"].as_str().unwrap();
         let finding = server.get(&format!("/api/v1/projects/payments/findings/{id}")).await;
         let states: Vec<&str> = finding["history"].as_array().unwrap().iter().map(|h| h["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["closed", "open"], "the history is kept");
+        assert_eq!(states, ["open", "closed", "open"], "the history is kept");
     }
 
     async fn equal_findings_of_one_file_stay_two_in_any_order(server: Server) {
@@ -101,6 +101,24 @@ on_both! {
         }
         assert_eq!(server.open_findings().await, 2);
         assert_eq!(server.get("/api/v1/projects/payments/scans").await["items"].as_array().unwrap().len(), 1);
+    }
+
+    async fn a_file_is_not_read_as_what_it_is_not(server: Server) {
+        let file = sarif("semgrep", &[("sql", "one")]);
+        for (format, body) in [("trivy-json", file.clone()), ("checkov-json", "{}".to_owned()), ("ocsf-json", file.clone())] {
+            let (status, problem) = server.push(&format!("{REPO}&format={format}"), body).await;
+            assert_eq!(status, 422, "{format}: {problem}");
+        }
+        assert_eq!(server.push(&format!("{REPO}&format=sarif"), file).await.0, 201);
+    }
+
+    async fn a_file_that_says_when_it_was_made_is_no_fresher_for_being_sent_again(server: Server) {
+        let trivy = r#"{"SchemaVersion": 2, "CreatedAt": "2026-01-02T03:04:05Z", "ArtifactName": "a", "Results": []}"#;
+        server.push("asset=image:a", trivy).await;
+        let (_, again) = server.push("asset=image:a", trivy).await;
+        assert_eq!((again["unchanged"].as_bool(), again["scanned_at"].as_str()), (Some(true), Some("2026-01-02T03:04:05Z")));
+        let (status, _) = server.push("asset=image:a&scanned_at=2099-01-01", trivy).await;
+        assert_eq!(status, 400);
     }
 
     async fn one_key_one_answer(server: Server) {

@@ -22,6 +22,14 @@ on_both! {
         assert_eq!((metrics["total_ai_operations"].as_u64(), metrics["high_risk_operations"].as_u64()), (Some(1), Some(1)));
         let coverage = metrics["audit_coverage"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&coverage) && metrics["bounds"]["low"].as_f64() <= metrics["compliance_score"].as_f64());
+        let bytes = server.send("GET", &format!("{base}/json"), None).await.bytes().await.unwrap();
+        assert_eq!(affiant_domain::sha256_hex(&bytes), made["digest"].as_str().unwrap(), "the digest is that of the file");
+        let line = &report["projects"][0];
+        let path = format!("/api/v1/projects/payments/assessments/{}/evidence", line["assessment"].as_str().unwrap());
+        let evidence = server.send("GET", &path, None).await.bytes().await.unwrap();
+        let input = affiant_domain::score::build(&affiant_domain::score::parse(&evidence).unwrap());
+        assert_eq!(input.digest(), line["evidence_digest"].as_str().unwrap());
+        assert_eq!(report["scored_at"], report["reporting_period"]["end"]);
         let csv = server.send("GET", &format!("{base}/csv?table=findings"), None).await.text().await.unwrap();
         assert_eq!(csv.lines().count(), 3, "{csv}");
         let table = server.send("GET", &format!("{base}/csv"), None).await.text().await.unwrap();

@@ -80,11 +80,17 @@ pub struct Recognised {
 /// # Errors
 /// [`ReadError`] where nothing fits.
 pub fn recognise(source: &dyn Source, format: Option<&str>, limits: &Limits) -> Result<&'static Format, ReadError> {
-    if let Some(name) = format {
-        return formats::by_name(name).ok_or_else(|| ReadError::UnknownFormat(name.chars().take(60).collect()));
+    let named = format
+        .map(|name| formats::by_name(name).ok_or_else(|| ReadError::UnknownFormat(name.chars().take(60).collect())));
+    let named = named.transpose()?;
+    let sniff = sniff::Sniff::of(&source::prefix(source, limits)?);
+    match named {
+        None => formats::recognise(&sniff),
+        // A log may begin with a broken line; a report of findings must bear the marks of its format, or it would be read as one
+        // without findings.
+        Some(format) if format.kind == Kind::Events || sniff.is_nothing() || (format.recognise)(&sniff) => Ok(format),
+        Some(format) => Err(formats::foreign(format, &sniff)),
     }
-    let prefix = source::prefix(source, limits)?;
-    formats::recognise(&sniff::Sniff::of(&prefix))
 }
 
 /// Reads a whole file into a sink.

@@ -81,7 +81,7 @@ fn header(text: &str) -> Vec<String> {
     } else {
         ','
     };
-    if !line.contains(separator) {
+    if !line.contains(separator) || line.chars().any(|c| c.is_control() && c != '\t') {
         return Vec::new();
     }
     line.split(separator)

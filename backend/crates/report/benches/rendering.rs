@@ -31,6 +31,7 @@ fn report() -> Report {
         subject: "Bench".to_owned(),
         projects: Vec::new(),
         reporting_period: ReportingPeriod { start: at, end: at },
+        scored_at: at,
         metrics: Metrics {
             total_ai_operations: 0,
             high_risk_operations: 0,

@@ -19,6 +19,8 @@ pub struct Report {
     pub projects: Vec<ProjectLine>,
     /// The period.
     pub reporting_period: ReportingPeriod,
+    /// The instant of the score: the end of the period, or when the report was made where the period still ran.
+    pub scored_at: Instant,
     /// The figures.
     pub metrics: Metrics,
     /// What each figure means.
@@ -65,6 +67,10 @@ pub struct ProjectLine {
     pub compliance_score: Option<f64>,
     /// Its own coverage.
     pub audit_coverage: f64,
+    /// The stored assessment behind its score, whose evidence can be exported.
+    pub assessment: String,
+    /// Digest of what that score read; `affiant score --digest` gives it from the exported evidence.
+    pub evidence_digest: String,
 }
 
 /// The figures of a report.

@@ -545,15 +545,16 @@ impl ImportTx {
         &self,
         asset: Uuid,
         part: &str,
-        mode: &str,
+        (mode, format): (&str, &str),
         digest: &str,
     ) -> Result<Option<(Uuid, String)>, StoreError> {
-        let sql = "SELECT id, result FROM import WHERE asset_id = ? AND part = ? AND mode = ? AND digest = ? \
+        let sql = "SELECT id, result FROM import WHERE asset_id = ? AND part = ? AND mode = ? AND format = ? AND digest = ? \
                    ORDER BY recorded_at DESC, id DESC LIMIT 1";
         let values = vec![
             asset.into(),
             part.to_owned().into(),
             mode.to_owned().into(),
+            format.to_owned().into(),
             digest.to_owned().into(),
         ];
         let Some(found) = row(&self.tx, sql, values).await? else {

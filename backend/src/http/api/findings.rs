@@ -114,7 +114,7 @@ pub struct FindingWithHistory {
     /// The finding.
     #[serde(flatten)]
     pub finding: Finding,
-    /// Its changes, oldest first.
+    /// How it began and changed, oldest first.
     pub history: Vec<Transition>,
     /// Controls that it speaks for, with strengths.
     pub controls: BTreeMap<String, f64>,
@@ -245,16 +245,20 @@ fn dress(catalogue: &affiant_domain::catalogue::Catalogue, found: FindingDetail)
         .collect();
     requirements.sort();
     requirements.dedup();
-    let history = found
-        .transitions
-        .iter()
-        .map(|t| Transition {
-            at: instant(t.at),
-            recorded_at: instant(t.recorded_at),
-            state: state_word(t.state).to_owned(),
-            severity: Severity::from_rank(t.severity),
-        })
-        .collect();
+    let first = &found.row.finding;
+    let began = Transition {
+        at: instant(first.opened_at),
+        recorded_at: instant(first.recorded_at),
+        state: state_word(first.first_state).to_owned(),
+        severity: Severity::from_rank(first.first_severity),
+    };
+    let changes = found.transitions.iter().map(|t| Transition {
+        at: instant(t.at),
+        recorded_at: instant(t.recorded_at),
+        state: state_word(t.state).to_owned(),
+        severity: Severity::from_rank(t.severity),
+    });
+    let history = std::iter::once(began).chain(changes).collect();
     FindingWithHistory {
         import: found.row.finding.import_id,
         original_line: found.row.finding.place_line,

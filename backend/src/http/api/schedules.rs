@@ -5,7 +5,7 @@ use crate::auth::{In, Read, WriteSchedules};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, put, web};
 use affiant_domain::Instant;
-use affiant_domain::schedule::Timetable;
+use affiant_domain::schedule::{BadTimetable, Timetable};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -91,7 +91,14 @@ pub async fn set(
         .catalogue
         .framework(&path.1)
         .map_err(|error| Problem::invalid("framework", error.to_string()))?;
-    Timetable::parse(&times.cron, &times.zone).map_err(|error| Problem::invalid("/cron", error.to_string()))?;
+    Timetable::parse(&times.cron, &times.zone).map_err(|error| {
+        let at = if matches!(error, BadTimetable::Zone(_)) {
+            "/zone"
+        } else {
+            "/cron"
+        };
+        Problem::invalid(at, error.to_string())
+    })?;
     let enabled = times.enabled.unwrap_or(true);
     at.scoped()
         .set_schedule(&path.1, &times.cron, &times.zone, enabled, at.app.clock.now())

@@ -247,7 +247,11 @@ async fn assets(
             findings.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
             Asset {
                 key: state.id.clone(),
-                standing: format!("{:.4}", state.standing()),
+                standing: if state.freshness.fresh || !findings.is_empty() {
+                    format!("{:.4}", state.standing())
+                } else {
+                    "–".to_owned()
+                },
                 fresh: state.freshness.fresh,
                 ever: state.freshness.ever,
                 evidence: evidence.get(state.id.as_str()).cloned().unwrap_or_default(),

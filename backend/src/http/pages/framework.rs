@@ -27,6 +27,7 @@ struct FrameworkPage {
     coverage: f64,
     bounds: Bounds,
     total: usize,
+    applying: usize,
     groups: Vec<Group>,
     rows: Vec<Row>,
     statuses: Vec<(&'static str, &'static str)>,
@@ -131,6 +132,7 @@ pub async fn show(
         coverage: score.audit_coverage,
         bounds: score.bounds,
         total: all.len(),
+        applying: all.iter().filter(|row| row.coverage.is_some()).count(),
         groups: groups(framework, &all),
         unscored: unscored
             .map(|r| (r.label.clone(), r.title.clone(), r.not_scored.clone()))

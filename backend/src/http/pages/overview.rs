@@ -3,7 +3,7 @@
 use super::{Chrome, day, filters, may, minute, page};
 use crate::auth::{Assess, In, Read};
 use crate::flow::assess::Reading;
-use crate::flow::report::recommend;
+use crate::flow::report::recommend_over_all;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get};
 use affiant_domain::score::{Bounds, FrameworkScore, Status};
@@ -21,7 +21,6 @@ struct Overview {
     name: String,
     may_assess: bool,
     cards: Vec<Card>,
-    fix_framework: String,
     fixes: Vec<Recommendation>,
     opened: u64,
     closed: u64,
@@ -107,7 +106,7 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
             now,
         ));
     }
-    let (fix_framework, fixes) = fixes(&at, &cards, latest, now).await?;
+    let fixes = fixes(&at, latest, now).await?;
     let month = micros(now - Duration::days(30));
     let (opened, closed) = at.scoped().changed_between(month, micros(now) + 1).await?;
     let counts = at
@@ -122,7 +121,6 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
         name: at.project.name.clone(),
         may_assess: may::<Assess>(&at.principal),
         cards,
-        fix_framework,
         fixes,
         opened,
         closed,
@@ -159,31 +157,17 @@ fn card(id: &str, name: &str, score: Option<&FrameworkScore>, trend: &[TrendRow]
     }
 }
 
-/// What to fix first, over the framework that stands worst; worked out once for each assessment.
-async fn fixes(
-    at: &In<Read>,
-    cards: &[Card],
-    latest: Option<Uuid>,
-    now: Instant,
-) -> Result<(String, Vec<Recommendation>), Problem> {
-    let worst = cards
-        .iter()
-        .filter(|card| card.score.is_some())
-        .min_by(|a, b| a.score.unwrap_or(1.0).total_cmp(&b.score.unwrap_or(1.0)));
-    let worst = worst.or_else(|| cards.first());
-    let Some(framework) = worst.and_then(|card| at.app.catalogue.frameworks.get(&card.id)) else {
-        return Ok(Default::default());
-    };
-    let name = framework.row.name.clone();
+/// What to fix first, over all frameworks; worked out once for each assessment.
+async fn fixes(at: &In<Read>, latest: Option<Uuid>, now: Instant) -> Result<Vec<Recommendation>, Problem> {
     if let Some(known) = latest.and_then(|id| at.app.advice.known(at.id(), id)) {
-        return Ok((name, known));
+        return Ok(known);
     }
     let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
-    let advice = recommend(std::slice::from_ref(&reading), framework, &reading.input(framework));
+    let advice = recommend_over_all(&reading);
     if let Some(id) = latest {
         at.app.advice.keep(at.id(), id, &advice);
     }
-    Ok((name, advice))
+    Ok(advice)
 }
 
 async fn due(at: &In<Read>, now: Instant) -> Result<Vec<String>, Problem> {

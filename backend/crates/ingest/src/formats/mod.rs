@@ -153,6 +153,16 @@ pub(crate) fn recognise(sniff: &Sniff) -> Result<&'static Format, ReadError> {
     })
 }
 
+/// A file that does not bear the marks of the format that was named.
+pub(crate) fn foreign(named: &Format, sniff: &Sniff) -> ReadError {
+    let what = match recognise(sniff) {
+        Ok(found) => format!("it looks like {} ({})", found.title, found.name),
+        Err(ReadError::Unrecognised(what)) => what,
+        Err(other) => other.to_string(),
+    };
+    ReadError::Unrecognised(format!("it is not {} ({}): {what}", named.title, named.name))
+}
+
 fn keys(map: &serde_json::Map<String, serde_json::Value>) -> String {
     let shown: Vec<String> = map.keys().take(12).map(|key| key.chars().take(40).collect()).collect();
     if shown.is_empty() {

@@ -57,6 +57,13 @@ pub(super) fn cover(layout: &mut Layout, report: &Report) {
         report.reporting_period.end.format("%-d %B %Y %H:%M")
     );
     layout.paragraph(&period, (Face::Regular, 11.0, BLACK));
+    if report.scored_at < report.reporting_period.end {
+        let note = format!(
+            "Interim: the period still ran when this report was made. The score is that of {} UTC.",
+            report.scored_at.format("%Y-%m-%d %H:%M:%S")
+        );
+        layout.paragraph(&note, (Face::Bold, 10.0, chart::status_ink(Status::NotSatisfied)));
+    }
     layout.y = 540.0;
     layout.paragraph(
         &format!("Score {}", share(report.metrics.compliance_score)),
@@ -156,10 +163,19 @@ pub(super) fn summary(layout: &mut Layout, report: &Report) {
             vec![
                 cell(&r.title),
                 cell(&r.reason),
-                cell(&format!("+{} %", per_cent(r.gain))),
+                cell(&r.raises),
+                cell(&format!("+{:.2}", r.gain * 100.0)),
             ]
         });
-        layout.table(&[column("Do", 0.42), column("Why", 0.44), figure("Gain", 0.14)], rows);
+        layout.table(
+            &[
+                column("Do", 0.42),
+                column("Why", 0.34),
+                column("Raises", 0.12),
+                figure("Points", 0.12),
+            ],
+            rows,
+        );
     }
 }
 
@@ -342,9 +358,19 @@ pub(super) fn events(layout: &mut Layout, report: &Report) {
 pub(super) fn method(layout: &mut Layout, report: &Report) {
     layout.heading("Method");
     let text = "The score is one pure function of the evidence, defined in docs/SCORING.md of the Affiant project. Anybody can recompute it \
-                from the exported evidence file, with this program or another one, and get the same number. What is unknown never counts as \
+                from the exported evidence file, with this program or another one, and get the same number; affiant score --digest gives the digests below. What is unknown never counts as \
                 met: it lowers the coverage and widens the bounds.";
     layout.paragraph(text, (Face::Regular, 9.0, BLACK));
+    let rows = report
+        .projects
+        .iter()
+        .map(|p| vec![cell(&p.name), cell(&p.assessment), cell(&p.evidence_digest)]);
+    let columns = [
+        column("Project", 0.2),
+        column("Assessment", 0.35),
+        column("Digest of its evidence", 0.45),
+    ];
+    layout.table(&columns, rows);
     let rows = report
         .definitions
         .iter()
