@@ -28,7 +28,7 @@ pub struct Context {
     /// How far the imports of this server's jobs are, by job.
     pub progress: Arc<Mutex<HashMap<Uuid, Arc<Progress>>>>,
     /// What to fix first, as it was worked out for the latest assessment of each project.
-    pub advice: Arc<crate::flow::report::Advice>,
+    pub advice: Arc<crate::flow::advise::Advice>,
 }
 
 impl Context {

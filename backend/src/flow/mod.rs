@@ -1,5 +1,6 @@
 //! Use cases, named by verbs. Each loads, lets the domain decide, and saves.
 
+pub mod advise;
 pub mod assess;
 pub mod decide;
 pub mod events;

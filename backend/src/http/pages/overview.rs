@@ -2,8 +2,8 @@
 
 use super::{Chrome, day, filters, may, minute, page};
 use crate::auth::{Assess, In, Read};
+use crate::flow::advise::recommend_over_all;
 use crate::flow::assess::Reading;
-use crate::flow::report::recommend_over_all;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get};
 use affiant_domain::score::{Bounds, FrameworkScore, Status};

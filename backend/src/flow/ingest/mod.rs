@@ -1,0 +1,323 @@
+//! Imports a scanner's file: parsing runs beside storing, all in one transaction.
+
+mod importer;
+mod reader;
+
+use super::{FlowError, invalid};
+use crate::app::Context;
+use affiant_domain::Instant;
+use affiant_domain::asset::AssetKey;
+use affiant_domain::id::ProjectId;
+use affiant_domain::matching::Mode;
+use affiant_ingest::{FileSource, Format, Kind};
+use affiant_store::{ImportTx, NewImport, StoreError};
+use importer::Importer;
+use reader::start_reader;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Stands in a list of checks for the tool's profile.
+pub const PROFILE: i64 = 0;
+
+/// A file on disk, received whole.
+#[derive(Debug)]
+pub struct Upload {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// SHA-256 of it.
+    pub digest: String,
+    /// Its size, bytes.
+    pub size: u64,
+    /// Whether it is a gzip stream.
+    pub gzip: bool,
+    /// How far the reading is, where somebody asks.
+    pub progress: Arc<Progress>,
+}
+
+/// How far an import is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the (inflated) file that were read.
+    pub bytes: AtomicU64,
+    /// Records that were read.
+    pub records: AtomicU64,
+}
+
+/// What is to be done with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Options {
+    /// What was scanned, `kind:name`.
+    pub asset: String,
+    /// Part of it: a branch, a service.
+    pub part: String,
+    /// `snapshot` or `delta`.
+    pub mode: String,
+    /// Format, where it is not to be recognised.
+    pub format: Option<String>,
+    /// When it was scanned, where the file does not say.
+    pub scanned_at: Option<Instant>,
+    /// Only say what would happen.
+    pub dry_run: bool,
+    /// A mass close is meant.
+    pub confirm: bool,
+    /// Who sent it.
+    pub actor: String,
+}
+
+/// What an import that waits as a job carries.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JobPayload {
+    /// The original, kept.
+    pub original: Uuid,
+    /// SHA-256 of it.
+    pub digest: String,
+    /// Its size, bytes.
+    pub size: u64,
+    /// Whether it is a gzip stream.
+    pub gzip: bool,
+    /// What is to be done with it.
+    pub options: Options,
+}
+
+/// What came of an import.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ImportResult {
+    /// The import, where it was stored.
+    pub import: Option<Uuid>,
+    /// Format that was recognised.
+    #[schema(example = "sarif")]
+    pub format: String,
+    /// Its version, by the file.
+    pub format_version: String,
+    /// Tools whose runs the file holds.
+    pub tools: Vec<String>,
+    /// Records read.
+    pub read: u64,
+    /// New findings.
+    pub created: u64,
+    /// Findings seen again.
+    pub seen_again: u64,
+    /// Findings opened again.
+    pub reopened: u64,
+    /// Findings closed.
+    pub closed: u64,
+    /// Findings that the scanner itself set aside.
+    pub suppressed: u64,
+    /// Passed checks.
+    pub passed: u64,
+    /// Records that could not be read.
+    pub rejected: u64,
+    /// The first of them.
+    #[schema(value_type = Vec<Object>)]
+    pub rejections: Vec<Rejected>,
+    /// The bytes of the latest import again: no finding changed, and it counts as a fresh scan.
+    pub unchanged: bool,
+    /// Nothing was stored.
+    pub dry_run: bool,
+    /// What a person should know of how the file was read.
+    pub remarks: Vec<String>,
+    /// The time of the scan, where the file itself says it.
+    #[serde(default)]
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub file_time: Option<Instant>,
+    /// Results that are neither pass nor failure: checks that could not be run, that a person must look at, that do not apply.
+    #[serde(default)]
+    pub undecided: u64,
+    /// The time that opening and closing took.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub scanned_at: Option<Instant>,
+}
+
+/// A record that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rejected {
+    /// Where.
+    pub at: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Imports a file into a project.
+///
+/// # Errors
+/// [`FlowError`]; then nothing was stored.
+pub async fn import(
+    app: &Context,
+    project: ProjectId,
+    upload: &Upload,
+    options: &Options,
+) -> Result<ImportResult, FlowError> {
+    import_kept(app, project, upload, options, None).await
+}
+
+/// Imports a file whose original is kept already.
+///
+/// # Errors
+/// [`FlowError`]; then nothing was stored, and the original is thrown away.
+pub async fn import_kept(
+    app: &Context,
+    project: ProjectId,
+    upload: &Upload,
+    options: &Options,
+    kept: Option<Uuid>,
+) -> Result<ImportResult, FlowError> {
+    let (asset, mode) = check_options(options, app.clock.now())?;
+    let format = recognise(app, upload, options).await?;
+    let original = match kept {
+        Some(id) => Some(id),
+        None if options.dry_run => None,
+        None => Some(keep(app, project, upload).await?),
+    };
+    let outcome = run(app, project, upload, options, (&asset, mode, format), original).await;
+    let used = matches!(&outcome, Ok((_, true)));
+    if let Some(id) = original.filter(|_| !used) {
+        app.store.drop_original(id).await?;
+    }
+    outcome.map(|(result, _)| result)
+}
+
+fn check_options(options: &Options, now: Instant) -> Result<(AssetKey, Mode), FlowError> {
+    if options
+        .scanned_at
+        .is_some_and(|at| at > now + chrono::Duration::minutes(5))
+    {
+        return Err(invalid("scanned_at", "a scan lies in the past, not in the future"));
+    }
+    let asset = AssetKey::parse(&options.asset).map_err(|error| invalid("asset", error.to_string()))?;
+    let mode = options.mode.parse().map_err(|error: String| invalid("mode", error))?;
+    if options.part.len() > 200 || options.part.chars().any(char::is_control) {
+        return Err(invalid(
+            "part",
+            "a part has at most 200 characters and no control characters",
+        ));
+    }
+    Ok((asset, mode))
+}
+
+async fn recognise(app: &Context, upload: &Upload, options: &Options) -> Result<&'static Format, FlowError> {
+    let (path, wanted, limits) = (upload.path.clone(), options.format.clone(), app.limits);
+    let found =
+        tokio::task::spawn_blocking(move || affiant_ingest::recognise(&FileSource(path), wanted.as_deref(), &limits))
+            .await
+            .map_err(|_| FlowError::Worker)??;
+    if found.kind == Kind::Events {
+        return Err(invalid(
+            "format",
+            format!("{} holds audit events; send it to audit-events", found.title),
+        ));
+    }
+    let nothing = options.format.is_none() && upload.size < 64 && is_nothing(&upload.path);
+    if nothing {
+        return Err(invalid(
+            "format",
+            "the file holds nothing and could be of any tool; say whose with format=",
+        ));
+    }
+    Ok(found)
+}
+
+fn is_nothing(path: &std::path::Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| matches!(bytes.trim_ascii(), b"null" | b"[]"))
+}
+
+/// Keeps the original, compressed.
+///
+/// # Errors
+/// [`FlowError`] where disk or database fail.
+pub async fn keep(app: &Context, project: ProjectId, upload: &Upload) -> Result<Uuid, FlowError> {
+    use tokio::io::AsyncReadExt;
+    let failed = |error| FlowError::Io(upload.path.display().to_string(), error);
+    let mut file = tokio::fs::File::open(&upload.path).await.map_err(failed)?;
+    let mut writer = app.store.keep_original(project, upload.gzip).await?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer).await.map_err(failed)?;
+        if n == 0 {
+            break;
+        }
+        writer.push(&buffer[..n]).await?;
+    }
+    Ok(writer.finish(&upload.digest, app.clock.now()).await?)
+}
+
+/// The import itself; also whether it names the original.
+async fn run(
+    app: &Context,
+    project: ProjectId,
+    upload: &Upload,
+    options: &Options,
+    (key, mode, format): (&AssetKey, Mode, &'static Format),
+    original: Option<Uuid>,
+) -> Result<(ImportResult, bool), FlowError> {
+    let now = app.clock.now();
+    let tx = app.store.begin_import(project).await?;
+    let at = options.scanned_at.unwrap_or(now).min(now);
+    let assets = tx.assets(&[(key.clone(), true)], at, now).await?;
+    let asset = assets.get(key.as_str()).copied().ok_or(FlowError::Worker)?;
+    if let Some((import, text)) = tx
+        .same_as_latest(asset, &options.part, (mode.as_str(), format.name), &upload.digest)
+        .await?
+    {
+        let result = repeat(tx, options, upload, (import, &text, asset, format), now).await?;
+        return Ok((result, false));
+    }
+    let mut importer = Importer::new(tx, asset, options, upload.progress.clone(), now);
+    let (mut receiver, reader) = start_reader(upload.path.clone(), Some(format.name.to_owned()), app.limits);
+    while let Some(batch) = receiver.recv().await {
+        importer.take(batch).await?;
+    }
+    reader.await.map_err(|_| FlowError::Worker)??;
+    importer.finish(mode, upload, original).await
+}
+
+/// The bytes of the latest import again: the scans count afresh, nothing else changes.
+async fn repeat(
+    tx: ImportTx,
+    options: &Options,
+    upload: &Upload,
+    (import, text, asset, format): (Uuid, &str, Uuid, &'static Format),
+    now: Instant,
+) -> Result<ImportResult, FlowError> {
+    let before: ImportResult = serde_json::from_str(text).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    // A file that says when it was made is no fresher for being sent again.
+    let at = before.file_time.or(options.scanned_at).unwrap_or(now).min(now);
+    let seen = before.created + before.seen_again + before.reopened;
+    let id = Uuid::now_v7();
+    let result = ImportResult {
+        import: (!options.dry_run).then_some(id),
+        created: 0,
+        seen_again: seen,
+        reopened: 0,
+        closed: 0,
+        unchanged: true,
+        dry_run: options.dry_run,
+        scanned_at: Some(at),
+        ..before
+    };
+    if options.dry_run {
+        tx.rollback().await?;
+        return Ok(result);
+    }
+    let new = NewImport {
+        id,
+        asset,
+        original: None,
+        part: &options.part,
+        mode: &options.mode,
+        format: format.name,
+        format_version: &result.format_version,
+        digest: &upload.digest,
+        size: upload.size.cast_signed(),
+        actor: &options.actor,
+        result: &serde_json::to_string(&result).unwrap_or_default(),
+        completed_at: at,
+    };
+    tx.insert_import(&new, now).await?;
+    tx.repeat_scans(import, id, at, now).await?;
+    tx.commit().await?;
+    Ok(result)
+}
