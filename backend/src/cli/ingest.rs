@@ -2,10 +2,13 @@
 
 use super::context;
 use super::output::{Failure, say, say_json, warn};
+use crate::app::Context;
 use crate::clock::Clock;
 use crate::config::Storage;
 use crate::flow;
+use crate::flow::events::EventsResult;
 use crate::flow::ingest::{ImportResult, Options, Upload};
+use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use affiant_domain::period::parse_instant;
 use affiant_ingest::{FileSource, Kind, Limits};
@@ -55,82 +58,174 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
-    match &args.server {
-        Some(server) => remote(server.trim_end_matches('/'), &args).await,
-        None => local(storage, &args).await,
+    let mut target = match &args.server {
+        Some(server) => Target::Server(Remote::new(server, &args)?),
+        None => Target::Local(Box::new(Local::open(storage, &args).await?)),
+    };
+    let mut told = false;
+    for file in &args.files {
+        match target.send(file, &args).await {
+            // A file that is refused keeps none of the others out.
+            Err(Failure::Input(text)) => {
+                warn(format_args!("affiant: {}: {text}", file.display()));
+                told = true;
+            }
+            other => other?,
+        }
+    }
+    if told { Err(Failure::Told) } else { Ok(()) }
+}
+
+enum Target {
+    Local(Box<Local>),
+    Server(Remote),
+}
+
+impl Target {
+    async fn send(&mut self, file: &Path, args: &Args) -> Result<(), Failure> {
+        let source = FileSource(file.to_owned());
+        let format = affiant_ingest::recognise(&source, args.format.as_deref(), &Limits::default());
+        let format = format.map_err(Failure::input)?;
+        let events = format.kind == Kind::Events;
+        if events && args.dry_run {
+            return Err(Failure::Input(format!(
+                "{} holds audit events, and a dry run is for scans; nothing was stored",
+                format.title
+            )));
+        }
+        match self {
+            Self::Local(local) if events => local.events(file, format.name, args).await,
+            Self::Local(local) => local.scan(file, args).await,
+            Self::Server(remote) => remote.send(file, events, args).await,
+        }
     }
 }
 
-async fn local(storage: &Storage, args: &Args) -> Result<(), Failure> {
-    let app = context(storage, Clock::system()).await?;
-    let found = app.store.project_by_slug(&args.project).await.map_err(Failure::fault)?;
-    let project = match found {
-        Some(project) => project,
-        None => {
-            warn(format_args!(
-                "there is no project \"{}\" yet; it is made now",
-                args.project
-            ));
-            flow::project::create(&app, &args.project, &args.project, &std::collections::BTreeSet::new()).await?
-        }
-    };
-    let scanned_at = args
-        .scanned_at
-        .as_deref()
-        .map(parse_instant)
-        .transpose()
-        .map_err(Failure::input)?;
-    for file in &args.files {
-        let format = affiant_ingest::recognise(&FileSource(file.clone()), args.format.as_deref(), &Limits::default());
-        let format = format.map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
-        let named = |error: flow::FlowError| match Failure::from(error) {
-            Failure::Input(text) => Failure::Input(format!("{}: {text}", file.display())),
-            other => other,
-        };
-        if format.kind == Kind::Events {
-            let options = flow::events::Options {
-                source: String::new(),
-                asset: args.asset.clone(),
-                format: Some(format.name.to_owned()),
-            };
-            let source = FileSource(file.clone());
-            let result = flow::events::ingest_source(&app, ProjectId(project.id), &source, &options)
-                .await
-                .map_err(named)?;
-            if args.json {
-                say_json(&result);
-            } else {
-                say(format_args!(
-                    "{}: {} events, {} new, {} rejected",
-                    file.display(),
-                    result.read,
-                    result.created,
-                    result.rejected
-                ));
+/// The store of this machine.
+struct Local {
+    app: Context,
+    project: ProjectId,
+    scanned_at: Option<Instant>,
+}
+
+impl Local {
+    async fn open(storage: &Storage, args: &Args) -> Result<Self, Failure> {
+        let scanned_at = args.scanned_at.as_deref().map(parse_instant).transpose();
+        let scanned_at = scanned_at.map_err(Failure::input)?;
+        let app = context(storage, Clock::system()).await?;
+        let slug = &args.project;
+        let project = match app.store.project_by_slug(slug).await.map_err(Failure::fault)? {
+            Some(project) => project,
+            None => {
+                warn(format_args!("there is no project \"{slug}\" yet; it is made now"));
+                flow::project::create(&app, slug, slug, &std::collections::BTreeSet::new()).await?
             }
-            continue;
-        }
-        let upload = upload(file).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+        };
+        Ok(Self {
+            app,
+            project: ProjectId(project.id),
+            scanned_at,
+        })
+    }
+
+    async fn events(&self, file: &Path, format: &str, args: &Args) -> Result<(), Failure> {
+        let options = flow::events::Options {
+            source: String::new(),
+            asset: args.asset.clone(),
+            format: Some(format.to_owned()),
+        };
+        let source = FileSource(file.to_owned());
+        let result = flow::events::ingest_source(&self.app, self.project, &source, &options).await?;
+        tell_events(file, &result, args.json);
+        Ok(())
+    }
+
+    async fn scan(&self, file: &Path, args: &Args) -> Result<(), Failure> {
         let options = Options {
-            asset: asset(args)?,
+            asset: asset(args)?.to_owned(),
             part: args.part.clone(),
             mode: args.mode.clone(),
             format: args.format.clone(),
-            scanned_at,
+            scanned_at: self.scanned_at,
             dry_run: args.dry_run,
             confirm: args.confirm,
             actor: "cli".to_owned(),
         };
-        let result = flow::ingest::import(&app, ProjectId(project.id), &upload, &options)
-            .await
-            .map_err(named)?;
+        let upload = upload(file).map_err(Failure::input)?;
+        let result = flow::ingest::import(&self.app, self.project, &upload, &options).await?;
         tell(file, &result, args.json);
+        Ok(())
     }
-    Ok(())
 }
 
-fn asset(args: &Args) -> Result<String, Failure> {
-    args.asset.clone().ok_or_else(|| {
+/// A server, over its API.
+struct Remote {
+    client: reqwest::Client,
+    project: String,
+    token: String,
+}
+
+impl Remote {
+    fn new(server: &str, args: &Args) -> Result<Self, Failure> {
+        let token = args.token.clone();
+        Ok(Self {
+            client: reqwest::Client::new(),
+            project: format!("{}/api/v1/projects/{}", server.trim_end_matches('/'), args.project),
+            token: token
+                .ok_or_else(|| Failure::Input("a server wants a token: --token or AFFIANT_TOKEN".to_owned()))?,
+        })
+    }
+
+    async fn send(&self, file: &Path, events: bool, args: &Args) -> Result<(), Failure> {
+        let body = tokio::fs::File::open(file).await.map_err(Failure::input)?;
+        let mut query: Vec<(&str, &str)> = Vec::new();
+        query.extend(args.format.as_deref().map(|format| ("format", format)));
+        let kind = if events {
+            query.extend(args.asset.as_deref().map(|asset| ("asset", asset)));
+            "audit-events"
+        } else {
+            query.extend([("asset", asset(args)?), ("mode", &args.mode), ("part", &args.part)]);
+            query.extend(args.scanned_at.as_deref().map(|at| ("scanned_at", at)));
+            query.extend(args.dry_run.then_some(("dry_run", "true")));
+            query.extend(args.confirm.then_some(("confirm", "true")));
+            "scans"
+        };
+        let answer = self
+            .client
+            .post(format!("{}/{kind}", self.project))
+            .query(&query)
+            .bearer_auth(&self.token)
+            .body(reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(body)))
+            .send()
+            .await
+            .map_err(|error| Failure::Fault(format!("the server does not answer: {error}")))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(Failure::fault)?;
+        if !status.is_success() {
+            let detail =
+                serde_json::from_str::<crate::http::problem::Problem>(&text).map_or(text, |problem| problem.detail);
+            let text = format!("{detail} (status {status})");
+            return Err(
+                if status.is_server_error() || status == reqwest::StatusCode::UNAUTHORIZED {
+                    Failure::Fault(text)
+                } else {
+                    Failure::Input(text)
+                },
+            );
+        }
+        if let Ok(result) = serde_json::from_str::<ImportResult>(&text) {
+            tell(file, &result, args.json);
+        } else if let Ok(result) = serde_json::from_str::<EventsResult>(&text) {
+            tell_events(file, &result, args.json);
+        } else {
+            say(text);
+        }
+        Ok(())
+    }
+}
+
+fn asset(args: &Args) -> Result<&str, Failure> {
+    args.asset.as_deref().ok_or_else(|| {
         Failure::Input("say what was scanned with --asset kind:name, such as --asset repo:payments".to_owned())
     })
 }
@@ -192,52 +287,18 @@ fn tell(file: &Path, result: &ImportResult, json: bool) {
     }
 }
 
-async fn remote(server: &str, args: &Args) -> Result<(), Failure> {
-    let token = args
-        .token
-        .as_ref()
-        .ok_or_else(|| Failure::Input("a server wants a token: --token or AFFIANT_TOKEN".to_owned()))?;
-    let client = reqwest::Client::new();
-    let asset = asset(args)?;
-    for file in &args.files {
-        let body = tokio::fs::File::open(file)
-            .await
-            .map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
-        let mut query = vec![
-            ("asset", asset.as_str()),
-            ("mode", args.mode.as_str()),
-            ("part", args.part.as_str()),
-        ];
-        query.extend(args.format.as_deref().map(|format| ("format", format)));
-        query.extend(args.scanned_at.as_deref().map(|at| ("scanned_at", at)));
-        if args.dry_run {
-            query.push(("dry_run", "true"));
-        }
-        if args.confirm {
-            query.push(("confirm", "true"));
-        }
-        let answer = client
-            .post(format!("{server}/api/v1/projects/{}/scans", args.project))
-            .query(&query)
-            .bearer_auth(token)
-            .body(reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(body)))
-            .send()
-            .await
-            .map_err(|error| Failure::Fault(format!("{server} does not answer: {error}")))?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(Failure::fault)?;
-        if !status.is_success() {
-            let detail =
-                serde_json::from_str::<crate::http::problem::Problem>(&text).map_or(text, |problem| problem.detail);
-            return Err(Failure::Input(format!(
-                "{}: {detail} (status {status})",
-                file.display()
-            )));
-        }
-        match serde_json::from_str::<ImportResult>(&text) {
-            Ok(result) if status != reqwest::StatusCode::ACCEPTED => tell(file, &result, args.json),
-            _ => say(text),
-        }
+fn tell_events(file: &Path, result: &EventsResult, json: bool) {
+    if json {
+        return say_json(result);
     }
-    Ok(())
+    say(format_args!(
+        "{}: {} events, {} new, {} rejected",
+        file.display(),
+        result.read,
+        result.created,
+        result.rejected
+    ));
+    for rejected in &result.rejections {
+        warn(format_args!("  rejected at {}: {}", rejected.at, rejected.why));
+    }
 }

@@ -94,6 +94,35 @@ fn a_file_becomes_a_score_without_a_server() {
 }
 
 #[test]
+fn a_refused_file_keeps_no_other_out() {
+    let folder = TempDir::new().unwrap();
+    for (name, rule) in [("a.sarif", "sql"), ("c.sarif", "xss")] {
+        std::fs::write(folder.path().join(name), sarif("semgrep", &[(rule, "one")])).unwrap();
+    }
+    std::fs::write(folder.path().join("bad"), "{\"runs\": [").unwrap();
+    let to = ["--project", "payments", "--asset", "repo:payments", "--mode", "delta"];
+    let output = run(&folder, &[&["ingest", "a.sarif", "bad", "c.sarif"][..], &to].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output);
+    assert!(
+        told.contains("a.sarif: sarif") && told.contains("c.sarif: sarif") && told.contains("affiant: bad: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_dry_run_stores_no_audit_events() {
+    let folder = TempDir::new().unwrap();
+    let event = r#"{"timestamp": "2026-01-01T00:00:00Z", "agent_id": "bot", "action": "export", "outcome": "success"}"#;
+    std::fs::write(folder.path().join("log.jsonl"), event).unwrap();
+    let send = ["ingest", "log.jsonl", "--project", "payments"];
+    let output = run(&folder, &[&send[..], &["--dry-run"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let output = run(&folder, &send);
+    assert!(text(&output).contains("1 events, 1 new"), "{}", text(&output));
+}
+
+#[test]
 fn a_malformed_evidence_file_is_refused_with_its_path() {
     let folder = TempDir::new().unwrap();
     std::fs::write(
