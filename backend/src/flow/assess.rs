@@ -19,6 +19,7 @@ pub struct Scope {
     pub project: entity::project::Model,
     /// The instant.
     pub as_of: Instant,
+    profiles: BTreeSet<String>,
     /// Rulings on requirements: applicable, reason.
     rulings: HashMap<String, (bool, String)>,
 }
@@ -36,6 +37,7 @@ impl Scope {
             rulings.insert(ruling.requirement, (ruling.applicable, ruling.reason));
         }
         Ok(Self {
+            profiles: profiles(&row)?,
             project: row,
             as_of,
             rulings,
@@ -55,7 +57,7 @@ impl Scope {
         let Some(row) = framework.requirements.iter().find(|r| r.id == requirement) else {
             return Applicability::NotApplicable("not in the catalogue".to_owned());
         };
-        applicability(&framework.row, row, &profiles(&self.project), self.as_of)
+        applicability(&framework.row, row, &self.profiles, self.as_of)
     }
 }
 

@@ -5,13 +5,16 @@ use crate::app::Context;
 use affiant_domain::catalogue::PROFILES;
 use affiant_domain::id::ProjectId;
 use affiant_domain::schedule::DEFAULT_CRON;
-use affiant_store::{NewProject, entity};
+use affiant_store::{NewProject, StoreError, entity};
 use std::collections::BTreeSet;
 
 /// The profiles of a stored project.
-#[must_use]
-pub fn profiles(project: &entity::project::Model) -> BTreeSet<String> {
-    serde_json::from_str(&project.profiles).unwrap_or_default()
+///
+/// # Errors
+/// [`FlowError`] where they are damaged: what applies would be guessed.
+pub fn profiles(project: &entity::project::Model) -> Result<BTreeSet<String>, FlowError> {
+    let profiles = serde_json::from_str(&project.profiles);
+    profiles.map_err(|error| StoreError::Damaged(format!("profiles of {}: {error}", project.slug)).into())
 }
 
 /// Checks a slug: 2 to 60 lower-case letters, digits and dashes, beginning with a letter.

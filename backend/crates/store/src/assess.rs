@@ -262,8 +262,10 @@ impl Scoped<'_> {
             );
             for row in rows(&self.store.read, &sql, chunk.iter().map(|d| d.clone().into()).collect()).await? {
                 let body: String = column(&row, "body")?;
-                out.checklists
-                    .insert(column(&row, "digest")?, serde_json::from_str(&body).unwrap_or_default());
+                let digest: String = column(&row, "digest")?;
+                let checks = serde_json::from_str(&body);
+                let checks = checks.map_err(|error| StoreError::Damaged(format!("checklist {digest}: {error}")))?;
+                out.checklists.insert(digest, checks);
             }
         }
         Ok(())

@@ -110,7 +110,9 @@ impl Scoped<'_> {
             coverage: Set(score.audit_coverage),
             low: Set(score.bounds.low),
             high: Set(score.bounds.high),
-            body: Set(pack(&serde_json::to_vec(score).unwrap_or_default())?),
+            body: Set(pack(
+                &serde_json::to_vec(score).map_err(|error| StoreError::Damaged(error.to_string()))?,
+            )?),
         };
         Ok(row.insert(&self.store.write).await?)
     }

@@ -290,10 +290,11 @@ impl ImportTx {
                 known.insert(column::<String>(&row, "digest")?, column::<i64>(&row, "id")?);
             }
         }
-        Ok(digests
+        let missing = |digest: &String| StoreError::Damaged(format!("check {digest} was not stored"));
+        digests
             .iter()
-            .map(|digest| known.get(digest).copied().unwrap_or_default())
-            .collect())
+            .map(|digest| known.get(digest).copied().ok_or_else(|| missing(digest)))
+            .collect()
     }
 
     /// Finds or makes a scope and locks it.

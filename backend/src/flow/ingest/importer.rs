@@ -8,7 +8,7 @@ use affiant_domain::asset::AssetKey;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::matching::{Matcher, Mode, State, Stored, Verdict, is_mass_close};
 use affiant_domain::observation::{Check, Outcome, RunInfo, tool_name};
-use affiant_store::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, StoredFinding, micros};
+use affiant_store::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, StoreError, StoredFinding, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,7 +85,7 @@ impl<'a> Importer<'a> {
                 }
                 Item::Run(info) => self.run(info).await?,
                 Item::Listed(check) => {
-                    let id = self.checks.get(&check).copied().unwrap_or_default();
+                    let id = self.id_of(&check)?;
                     let state = self.tool(&check.tool).await?;
                     state.listed.insert(id);
                     state.has_list = true;
@@ -144,6 +144,12 @@ impl<'a> Importer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The id that [`Self::intern`] gave a check.
+    fn id_of(&self, check: &Arc<Check>) -> Result<i64, FlowError> {
+        let missing = || StoreError::Damaged(format!("check {} of {} has no id", check.rule, check.tool));
+        Ok(self.checks.get(check).copied().ok_or_else(missing)?)
     }
 
     async fn run(&mut self, info: RunInfo) -> Result<(), FlowError> {
@@ -239,7 +245,7 @@ impl<'a> Importer<'a> {
             .as_ref()
             .and_then(|key| self.assets.get(key).copied())
             .unwrap_or(self.asset);
-        let check = self.checks.get(&row.check).copied().unwrap_or_default();
+        let check = self.id_of(&row.check)?;
         let of_resource = row.resource.is_some();
         let tool = row.check.tool.clone();
         let state = self.tool(&tool).await?;

@@ -25,14 +25,16 @@ pub struct Project {
     pub created_at: DateTime<Utc>,
 }
 
-impl From<&entity::project::Model> for Project {
-    fn from(row: &entity::project::Model) -> Self {
-        Self {
+impl TryFrom<&entity::project::Model> for Project {
+    type Error = Problem;
+
+    fn try_from(row: &entity::project::Model) -> Result<Self, Problem> {
+        Ok(Self {
             slug: row.slug.clone(),
             name: row.name.clone(),
-            profiles: profiles(row),
+            profiles: profiles(row)?,
             created_at: instant(row.created_at),
-        }
+        })
     }
 }
 
@@ -73,11 +75,11 @@ fn etag(project: &Project) -> String {
 #[get("/api/v1/projects")]
 pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let all = app.store.projects().await?;
-    let seen: Vec<Project> = all
+    let seen = all
         .iter()
         .filter(|row| who.principal.sees(row.id))
-        .map(Project::from)
-        .collect();
+        .map(Project::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(HttpResponse::Ok().json(seen))
 }
 
@@ -95,7 +97,7 @@ pub async fn create(
         return Err(Problem::forbidden("projects:write for all projects"));
     }
     let row = make(&app, &new.slug, &new.name, &new.profiles).await?;
-    let project = Project::from(&row);
+    let project = Project::try_from(&row)?;
     Ok(HttpResponse::Created()
         .insert_header(("ETag", etag(&project)))
         .json(project))
@@ -107,7 +109,7 @@ pub async fn create(
 #[utoipa::path(tag = "projects", params(("project" = String, Path, description = "Slug")), responses((status = 200, body = Project), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}")]
 pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
-    let project = Project::from(&at.project);
+    let project = Project::try_from(&at.project)?;
     Ok(HttpResponse::Ok().insert_header(("ETag", etag(&project))).json(project))
 }
 
@@ -121,7 +123,7 @@ pub async fn update(
     request: HttpRequest,
     change_: web::Json<ProjectChange>,
 ) -> Result<HttpResponse, Problem> {
-    let before = Project::from(&at.project);
+    let before = Project::try_from(&at.project)?;
     let wanted = request.headers().get("if-match").and_then(|value| value.to_str().ok());
     if wanted.is_some_and(|tag| tag != "*" && tag != etag(&before)) {
         return Err(Problem::new(

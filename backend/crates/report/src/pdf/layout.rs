@@ -237,16 +237,7 @@ impl Layout {
 
     /// A filled shape.
     pub(crate) fn fill(&mut self, points: &[(f32, f32)], ink: Ink) {
-        let points = points
-            .iter()
-            .map(|(x, y)| LinePoint {
-                p: Point {
-                    x: Pt(*x),
-                    y: Pt(HEIGHT - y),
-                },
-                bezier: false,
-            })
-            .collect();
+        let points = corners(points);
         self.put(Op::SetFillColor { col: ink.color() });
         self.put(Op::DrawPolygon {
             polygon: Polygon {
@@ -263,16 +254,7 @@ impl Layout {
 
     /// A polyline.
     pub(crate) fn stroke(&mut self, points: &[(f32, f32)], thickness: f32, ink: Ink) {
-        let points = points
-            .iter()
-            .map(|(x, y)| LinePoint {
-                p: Point {
-                    x: Pt(*x),
-                    y: Pt(HEIGHT - y),
-                },
-                bezier: false,
-            })
-            .collect();
+        let points = corners(points);
         self.put(Op::SetOutlineColor { col: ink.color() });
         self.put(Op::SetOutlineThickness { pt: Pt(thickness) });
         self.put(Op::DrawLine {
@@ -433,4 +415,18 @@ impl Layout {
             .collect();
         self.document.with_pages(pages).save(options, &mut Vec::new())
     }
+}
+
+/// Points from the top of the page as a PDF counts them, from its foot.
+fn corners(points: &[(f32, f32)]) -> Vec<LinePoint> {
+    points
+        .iter()
+        .map(|(x, y)| LinePoint {
+            p: Point {
+                x: Pt(*x),
+                y: Pt(HEIGHT - y),
+            },
+            bezier: false,
+        })
+        .collect()
 }
