@@ -179,3 +179,12 @@ pub(crate) fn one(
     }
     Ok(())
 }
+
+/// The id of a known vulnerability that a rule id begins with, as Trivy and Grype write them.
+pub(crate) fn vulnerability_id(rule: &str) -> Option<String> {
+    const FAMILIES: [&str; 10] = [
+        "CVE-", "GHSA-", "PYSEC-", "RUSTSEC-", "GO-20", "OSV-", "ALAS", "DSA-", "RHSA-", "ELSA-",
+    ];
+    let found = FAMILIES.iter().any(|family| rule.starts_with(family));
+    found.then(|| rule.split(['/', ' ']).next().unwrap_or(rule).to_owned())
+}

@@ -33,6 +33,8 @@ struct ControlPage {
     reason: &'static str,
     formula: String,
     assets: Vec<Asset>,
+    /// Where not all findings are listed: how many are.
+    listed: Option<u64>,
     statements: Vec<Statement>,
     may_attest: bool,
     serves: Vec<(String, String, String, f64)>,
@@ -46,6 +48,8 @@ struct Asset {
     ever: bool,
     evidence: String,
     findings: Vec<Finding>,
+    /// It has open findings, and none of them is listed.
+    left_out: bool,
 }
 
 struct Finding {
@@ -102,6 +106,7 @@ pub async fn show(
         .find(|c| c.id == row.id)
         .map(|c| c.assets.as_slice())
         .unwrap_or_default();
+    let (assets, cut) = assets(&at, &reading, row, states).await?;
     let statements = at.scoped().attestations(Some(&row.id), 50).await?;
     page(&ControlPage {
         chrome: Chrome::new(&at.app, &at.principal, &row.id, &at.project.slug, "Overview").await?,
@@ -121,7 +126,8 @@ pub async fn show(
             None => "",
         },
         formula: formula(&score, states),
-        assets: assets(&at, &reading, row, states).await?,
+        assets,
+        listed: cut.then_some(LISTED),
         statements: statements.into_iter().map(statement).collect(),
         may_attest: may::<Attest>(&at.principal),
         serves: serves(&at, row),
@@ -183,12 +189,13 @@ fn formula(score: &ControlScore, states: &[AssetState]) -> String {
     }
 }
 
+/// The assets with what lowers them; also whether findings were left out.
 async fn assets(
     at: &In<Read>,
     reading: &Reading<'_>,
     row: &ControlRow,
     states: &[AssetState],
-) -> Result<Vec<Asset>, Problem> {
+) -> Result<(Vec<Asset>, bool), Problem> {
     let mut checks: Vec<i64> = reading
         .aggregates
         .checks
@@ -207,6 +214,7 @@ async fn assets(
         ..FindingFilter::default()
     };
     let page = at.scoped().findings(&filter, None, LISTED).await?;
+    let cut = page.next.is_some();
     let now = micros(reading.as_of);
     let waived: HashSet<Uuid> = at
         .scoped()
@@ -240,14 +248,14 @@ async fn assets(
         by_asset.entry(found.asset).or_default().push((impact, finding));
     }
     let evidence = evidence(reading, row);
-    Ok(states
+    let assets = states
         .iter()
         .map(|state| {
             let mut findings = by_asset.remove(&state.id).unwrap_or_default();
             findings.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.id.cmp(&b.1.id)));
             Asset {
                 key: state.id.clone(),
-                standing: if state.freshness.fresh || !findings.is_empty() {
+                standing: if state.freshness.fresh || !state.open.is_empty() {
                     format!("{:.4}", state.standing())
                 } else {
                     "–".to_owned()
@@ -255,10 +263,12 @@ async fn assets(
                 fresh: state.freshness.fresh,
                 ever: state.freshness.ever,
                 evidence: evidence.get(state.id.as_str()).cloned().unwrap_or_default(),
+                left_out: findings.is_empty() && state.open.iter().any(|impact| impact.count > 0),
                 findings: number(findings),
             }
         })
-        .collect())
+        .collect();
+    Ok((assets, cut))
 }
 
 /// Writes to each finding with which share it counts.

@@ -1,6 +1,6 @@
 //! AWS Security Finding Format: an array, `{"Findings": […]}`, or one object a line.
 
-use crate::record::{Records, cut, or_default, time};
+use crate::record::{Records, cut, or_default, time, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -202,11 +202,7 @@ impl Reader {
     }
 
     fn check(&mut self, finding: &Finding) -> Arc<Check> {
-        let cve = finding
-            .vulnerabilities
-            .first()
-            .map(|v| v.id.clone())
-            .filter(|id| !id.is_empty());
+        let cve = advisory(finding);
         let field = |name: &str| {
             finding
                 .product_fields
@@ -258,6 +254,16 @@ impl Reader {
         }
         shared
     }
+}
+
+/// The vulnerability that a finding is about: the first of its list, else (as Trivy's template writes them) what its generator ends in.
+fn advisory(finding: &Finding) -> Option<String> {
+    let listed = finding.vulnerabilities.first().map(|v| v.id.clone());
+    let of_type = finding.types.iter().any(|kind| kind.contains("/Vulnerabilities"));
+    let tail = finding.generator_id.rsplit('/').next().filter(|_| of_type);
+    listed
+        .filter(|id| !id.is_empty())
+        .or_else(|| tail.and_then(vulnerability_id))
 }
 
 /// Requirements that a finding names. Prowler joins all ids of a framework into one text and cuts it at 63 characters: the
@@ -324,5 +330,27 @@ fn severity(finding: &Finding) -> Severity {
         Some(n) if n >= 1.0 => Severity::Low,
         Some(_) => Severity::Informational,
         None => Severity::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vulnerability_is_known_by_its_list_or_its_generator() {
+        let cve = |text: &str| serde_json::from_str(text).ok().and_then(|finding| advisory(&finding));
+        let listed = r#"{"GeneratorId": "x", "Vulnerabilities": [{"Id": "CVE-2026-1"}]}"#;
+        assert_eq!(cve(listed).as_deref(), Some("CVE-2026-1"));
+        let named = r#"{"GeneratorId": "Trivy/CVE-2026-2", "Types": ["Software and Configuration Checks/Vulnerabilities/CVE"]}"#;
+        assert_eq!(cve(named).as_deref(), Some("CVE-2026-2"));
+        assert_eq!(
+            cve(r#"{"GeneratorId": "aws/S3.1", "Types": ["Software and Configuration Checks/Vulnerabilities"]}"#),
+            None
+        );
+        assert_eq!(
+            cve(r#"{"GeneratorId": "Trivy/CVE-2026-3", "Types": ["Sensitive Data Identifications"]}"#),
+            None
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! SARIF 2.1.0 (OASIS standard of that name): results of static analysers, and of most other scanners on request.
 
 use crate::json::Walker;
-use crate::record::{Text, cut, one, or_default, time};
+use crate::record::{Text, cut, one, or_default, time, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -503,15 +503,6 @@ fn is_cwe(tag: &str) -> bool {
 
 fn first_line(text: &str) -> &str {
     text.trim().lines().next().unwrap_or_default()
-}
-
-/// The id of a known vulnerability that a rule id begins with, as Trivy and Grype write them.
-pub(super) fn vulnerability_id(rule: &str) -> Option<String> {
-    const FAMILIES: [&str; 10] = [
-        "CVE-", "GHSA-", "PYSEC-", "RUSTSEC-", "GO-20", "OSV-", "ALAS", "DSA-", "RHSA-", "ELSA-",
-    ];
-    let found = FAMILIES.iter().any(|family| rule.starts_with(family));
-    found.then(|| rule.split(['/', ' ']).next().unwrap_or(rule).to_owned())
 }
 
 fn category(tool: &str, rule: &str) -> &'static str {

@@ -11,9 +11,11 @@ use printpdf::PdfSaveOptions;
 pub(crate) fn render(report: &Report) -> Result<Vec<u8>, RenderError> {
     let title = format!("{} period report: {}", report.framework_title, report.subject);
     let footer = format!(
-        "{title} · {} to {}",
+        "{} · {} to {} · {}",
+        report.subject,
         day(report.reporting_period.start),
-        day(report.reporting_period.end)
+        day(report.reporting_period.end),
+        report.framework_title
     );
     let mut layout = Layout::new(&title, &footer).ok_or(RenderError::Font)?;
     sections::cover(&mut layout, report);
