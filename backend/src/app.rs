@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::flow::ingest::Progress;
 use affiant_domain::catalogue::Catalogue;
-use affiant_ingest::Limits;
+use affiant_ingest::{Formats, Limits};
 use affiant_store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub struct Context {
     pub catalogue: Arc<Catalogue>,
     /// The time.
     pub clock: Clock,
+    /// The formats that are read.
+    pub formats: Arc<Formats>,
     /// Bounds on files.
     pub limits: Limits,
     /// Folder for uploads under way.
@@ -39,6 +41,7 @@ impl Context {
     pub async fn new(
         store: Store,
         catalogue: Arc<Catalogue>,
+        formats: Arc<Formats>,
         clock: Clock,
         spool: PathBuf,
     ) -> Result<Self, crate::flow::FlowError> {
@@ -51,6 +54,7 @@ impl Context {
             store,
             catalogue,
             clock,
+            formats,
             limits: Limits::default(),
             spool,
             events,

@@ -11,7 +11,7 @@ use crate::flow::ingest::{ImportResult, Options, Upload};
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use affiant_domain::period::parse_instant;
-use affiant_ingest::{FileSource, Kind, Limits};
+use affiant_ingest::{FileSource, Formats, Kind, Limits};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -62,9 +62,10 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         Some(server) => Target::Server(Remote::new(server, &args)?),
         None => Target::Local(Box::new(Local::open(storage, &args).await?)),
     };
+    let formats = storage.load_formats().map_err(Failure::input)?;
     let mut told = false;
     for file in &args.files {
-        match target.send(file, &args).await {
+        match target.send(file, &formats, &args).await {
             // A file that is refused keeps none of the others out.
             Err(Failure::Input(text)) => {
                 warn(format_args!("affiant: {}: {text}", file.display()));
@@ -82,9 +83,9 @@ enum Target {
 }
 
 impl Target {
-    async fn send(&mut self, file: &Path, args: &Args) -> Result<(), Failure> {
+    async fn send(&mut self, file: &Path, formats: &Formats, args: &Args) -> Result<(), Failure> {
         let source = FileSource(file.to_owned());
-        let format = affiant_ingest::recognise(&source, args.format.as_deref(), &Limits::default());
+        let format = formats.recognise(&source, args.format.as_deref(), &Limits::default());
         let format = format.map_err(Failure::input)?;
         let events = format.kind == Kind::Events;
         if events && args.dry_run {
@@ -94,7 +95,7 @@ impl Target {
             )));
         }
         match self {
-            Self::Local(local) if events => local.events(file, format.name, args).await,
+            Self::Local(local) if events => local.events(file, &format.name, args).await,
             Self::Local(local) => local.scan(file, args).await,
             Self::Server(remote) => remote.send(file, events, args).await,
         }

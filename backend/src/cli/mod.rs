@@ -106,7 +106,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Report(args) => report::run(storage, args).await,
         Command::Score(args) => score::run(&args),
         Command::Frameworks(args) => frameworks::run(storage, &args),
-        Command::Formats(args) => formats::run(&args),
+        Command::Formats(args) => formats::run(storage, &args),
         Command::Token(args) => token::run(storage, args).await,
         Command::Migrate => {
             context(storage, Clock::system()).await?;
@@ -133,7 +133,8 @@ async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
         .await
         .map_err(Failure::fault)?;
     let spool = storage.data.join("spool");
-    Context::new(store, Arc::new(catalogue), clock, spool)
+    let formats = storage.load_formats().map_err(Failure::input)?;
+    Context::new(store, Arc::new(catalogue), formats, clock, spool)
         .await
         .map_err(Failure::from)
 }

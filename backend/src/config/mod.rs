@@ -1,7 +1,9 @@
 //! What an operator can set, by flag or environment.
 
+use affiant_ingest::{Formats, FormatsError};
 use clap::Args;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where data is kept.
 #[derive(Args, Clone, Debug)]
@@ -20,9 +22,22 @@ pub struct Storage {
         global = true
     )]
     pub frameworks: Option<PathBuf>,
+    /// Folder with declarative formats of your own (one TOML file each), beside the built-in ones
+    #[arg(long = "formats", id = "formats-folder", env = "AFFIANT_FORMATS", global = true)]
+    pub formats: Option<PathBuf>,
 }
 
 impl Storage {
+    /// The formats that are read: the built-in ones and those of the folder.
+    ///
+    /// # Errors
+    /// [`FormatsError`] names the file that is wrong.
+    pub fn load_formats(&self) -> Result<Arc<Formats>, FormatsError> {
+        self.formats
+            .as_deref()
+            .map_or_else(|| Ok(Formats::built_in()), Formats::with_folder)
+    }
+
     /// The address of the database.
     #[must_use]
     pub fn url(&self) -> String {

@@ -8,7 +8,7 @@ use affiant_domain::audit::{AuditEvent, RiskLevel, is_data_processing, risk};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::{Instant, sha256_hex};
-use affiant_ingest::{Bytes, Format, Kind, Rejection, Sink, Source, Stop};
+use affiant_ingest::{Bytes, Kind, Rejection, Sink, Source, Stop};
 use affiant_store::{NewEvent, Store, micros};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -59,9 +59,6 @@ struct Gather {
 }
 
 impl Sink for Gather {
-    fn recognised(&mut self, format: &'static Format) {
-        format.name.clone_into(&mut self.result.format);
-    }
     fn observation(&mut self, _: Observation<'_>) -> Result<(), Stop> {
         Err(Stop)
     }
@@ -114,7 +111,7 @@ pub async fn ingest_source(
         .filter(|asset| !asset.is_empty())
         .map(AssetKey::parse);
     let asset = asset.transpose().map_err(|error| invalid("asset", error.to_string()))?;
-    let format = affiant_ingest::recognise(source, options.format.as_deref(), &app.limits)?;
+    let format = app.formats.recognise(source, options.format.as_deref(), &app.limits)?;
     if format.kind == Kind::Findings {
         return Err(invalid(
             "format",
@@ -122,7 +119,8 @@ pub async fn ingest_source(
         ));
     }
     let mut gather = Gather::default();
-    affiant_ingest::read(source, Some(format.name), &app.limits, &mut gather)?;
+    gather.result.format.clone_from(&format.name);
+    format.read(source, &app.limits, &mut gather)?;
     let Gather { mut result, events } = gather;
     if result.read == 0 && result.rejected > 0 {
         let first = result.rejections.first();
@@ -130,7 +128,7 @@ pub async fn ingest_source(
         return Err(invalid(at, why));
     }
     let name = if options.source.is_empty() {
-        format.name.to_owned()
+        format.name.clone()
     } else {
         options.source.chars().take(100).collect()
     };

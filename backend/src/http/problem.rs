@@ -241,7 +241,7 @@ impl From<FlowError> for Problem {
 fn refused_file(error: &ReadError) -> Problem {
     let name = match error {
         ReadError::Limit { .. } => "too-large",
-        ReadError::UnknownFormat(_) => "invalid",
+        ReadError::UnknownFormat(..) => "invalid",
         _ => "file-refused",
     };
     let mut problem = Problem::new(name, error.to_string());

@@ -56,12 +56,6 @@ where
     }
     out.write_all(&pending).await.map_err(disk)?;
     out.flush().await.map_err(disk)?;
-    if size == 0 {
-        return Err(Problem::invalid(
-            "body",
-            "the file is empty; if the tool writes nothing when it finds nothing, send its JSON form",
-        ));
-    }
     let upload = Upload {
         path: file.path().to_owned(),
         digest: hex::encode(hash.finalize()),

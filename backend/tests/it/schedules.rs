@@ -12,7 +12,8 @@ use tempfile::TempDir;
 async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
     let store = Store::connect(url).await.unwrap();
     let catalogue = Arc::new(affiant::frameworks::load_checked(None).unwrap());
-    Context::new(store, catalogue, clock.clone(), folder.path().join("spool"))
+    let formats = affiant_ingest::Formats::built_in();
+    Context::new(store, catalogue, formats, clock.clone(), folder.path().join("spool"))
         .await
         .unwrap()
 }

@@ -2,9 +2,11 @@
 //!
 //! The walker checks the structure it walks; what it hands out as a slice is complete and is checked by whoever parses it.
 
+use crate::declared::{Node, Pick, Wanted};
 use crate::source::{inflated, io_error};
 use crate::{Limits, ReadError, Source};
 use affiant_domain::observation::Place;
+use serde::de::{DeserializeSeed, IgnoredAny};
 use std::io::Read;
 
 /// What a value is, by its first byte.
@@ -14,8 +16,6 @@ pub(crate) enum Shape {
     Array,
     Scalar,
 }
-
-const CHUNK: usize = 256 << 10;
 
 /// The bytes at which something happens between strings.
 const STRUCTURE: [bool; 256] = {
@@ -62,9 +62,10 @@ impl<'a> Walker<'a> {
             return Ok(false);
         }
         let have = self.buffer.len();
-        self.buffer.resize(have + CHUNK, 0);
+        let chunk = self.limits.chunk.max(1);
+        self.buffer.resize(have + chunk, 0);
         let mut n = 0;
-        while n < CHUNK {
+        while n < chunk {
             let got = self
                 .reader
                 .read(&mut self.buffer[have + n..])
@@ -86,7 +87,7 @@ impl<'a> Walker<'a> {
 
     /// Drops what was consumed, so that the buffer does not grow.
     fn compact(&mut self) {
-        if self.at >= CHUNK {
+        if self.at >= self.limits.chunk {
             self.count_lines();
             self.buffer.drain(..self.at);
             self.base += self.at as u64;
@@ -393,6 +394,116 @@ impl<'a> Walker<'a> {
         match self.peek()? {
             None => Ok(()),
             Some(byte) => Err(self.unexpected(byte, "the end of the file")),
+        }
+    }
+}
+
+impl Walker<'_> {
+    /// The next value, of which what is asked for is built and handed to the closure with its place. The inner error is a syntax error;
+    /// then nothing is consumed.
+    pub(crate) fn picked(
+        &mut self,
+        wanted: &Wanted,
+        consume: &mut dyn FnMut(Node<'_>, Place) -> Result<(), ReadError>,
+    ) -> Result<Result<(), String>, ReadError> {
+        if self.peek()?.is_none() {
+            return Err(self.broken("the file ends where a value should be"));
+        }
+        self.compact();
+        self.count_lines();
+        let start = self.at;
+        let (offset, line) = (self.base + start as u64, self.line);
+        loop {
+            let mut json = serde_json::Deserializer::from_slice(&self.buffer[start..]);
+            match Pick(wanted).deserialize(&mut json) {
+                // A number at the end of the buffer may go on.
+                Ok(node) if node.is_container() || self.ended => {
+                    let used = json.into_iter::<IgnoredAny>().byte_offset();
+                    let length = u32::try_from(used).unwrap_or(u32::MAX);
+                    consume(node, Place { offset, length, line })?;
+                    self.at = start + used;
+                    return Ok(Ok(()));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_eof() && !self.ended => {}
+                Err(error) if error.is_eof() => return Ok(Err("the file ends inside a value".to_owned())),
+                Err(error) => return Ok(Err(error.to_string())),
+            }
+            // Twice as much each time, so that a large record is not parsed over and over.
+            let goal = self.buffer.len() + (self.buffer.len() - start);
+            while self.buffer.len() < goal && self.more()? {}
+            if self.buffer.len() - start > self.limits.record + self.limits.chunk {
+                let length = self.limits.record;
+                return Err(self.limit(format!("a record is larger than {length} bytes")));
+            }
+        }
+    }
+
+    /// Passes over what is left of the line, or of a broken value, up to a line that begins with `{` or `[`; gives its place.
+    pub(crate) fn pass_line(&mut self) -> Result<Place, ReadError> {
+        self.count_lines();
+        let place = Place {
+            offset: self.base + self.at as u64,
+            length: 0,
+            line: self.line,
+        };
+        loop {
+            while let Some(n) = memchr::memchr(b'\n', &self.buffer[self.at..]) {
+                self.at += n + 1;
+                if matches!(self.buffer.get(self.at), Some(b'{' | b'[')) {
+                    return Ok(place);
+                }
+            }
+            // The byte after a newline may be in the next chunk: keep the newline.
+            let keeps = self.buffer.last() == Some(&b'\n') && !self.ended;
+            self.at = self.buffer.len() - usize::from(keeps);
+            self.compact();
+            if !self.more()? {
+                self.at = self.buffer.len();
+                return Ok(place);
+            }
+        }
+    }
+
+    /// Passes over the next value without holding it; that its brackets match is checked, and no more.
+    pub(crate) fn leap(&mut self) -> Result<(), ReadError> {
+        match self.shape()? {
+            Some(Shape::Object | Shape::Array) => self.leap_container(),
+            _ => self.skip(),
+        }
+    }
+
+    fn leap_container(&mut self) -> Result<(), ReadError> {
+        let mut depth = 0_usize;
+        loop {
+            while let Some(skip) = self.buffer[self.at..]
+                .iter()
+                .position(|byte| STRUCTURE[usize::from(*byte)])
+            {
+                self.at += skip;
+                match self.buffer[self.at] {
+                    b'"' => {
+                        self.at = self.end_of_string(self.at, self.at)?;
+                        continue;
+                    }
+                    b'{' | b'[' => {
+                        depth += 1;
+                        if depth + self.depth > self.limits.depth {
+                            return Err(self.limit(format!("nested more than {} deep", self.limits.depth)));
+                        }
+                    }
+                    _ => depth -= 1,
+                }
+                self.at += 1;
+                if depth == 0 {
+                    return Ok(());
+                }
+            }
+            self.at = self.buffer.len();
+            self.compact();
+            if !self.more()? {
+                return Err(self.broken("the file ends inside a value"));
+            }
         }
     }
 }

@@ -4,9 +4,11 @@
 //! read is rejected with its place and the rest goes on; a file whose container is broken is refused whole with one
 //! [`ReadError`]. Memory does not grow with the file: only one record is held at a time.
 //!
-//! One file in [`formats`] per format; the registry there is what the command line, the API and the tests walk.
+//! A regular format is a TOML file ([`Declared`]), an irregular one a file in `formats/`; the registry ([`Formats`]) is what the command
+//! line, the API and the tests walk.
 
-pub mod formats;
+mod declared;
+mod formats;
 mod json;
 mod limits;
 mod lines;
@@ -15,9 +17,10 @@ mod sink;
 mod sniff;
 mod source;
 
-pub use formats::{FORMATS, Format, Kind};
+pub use declared::{Declared, SpecError, skeleton};
+pub use formats::{Format, Formats, FormatsError, Kind};
 pub use limits::Limits;
-pub use sink::{Counter, Refused, Rejection, Sink, Stop};
+pub use sink::{Counter, Refused, Rejection, Shown, Sink, Stop};
 pub use source::{Bytes, FileSource, Source};
 
 use std::sync::Arc;
@@ -35,8 +38,8 @@ pub enum ReadError {
     #[error("not a format that is read here: {0}")]
     Unrecognised(String),
     /// A format was named that does not exist.
-    #[error("unknown format \"{0}\"; known are {known}", known = formats::names())]
-    UnknownFormat(String),
+    #[error("unknown format \"{0}\"; known are {1}")]
+    UnknownFormat(String, String),
     /// The container is broken or not what the format says.
     #[error("line {line}, byte {offset}: {what}")]
     Broken {
@@ -66,34 +69,7 @@ impl From<Stop> for ReadError {
     }
 }
 
-/// What was recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recognised {
-    /// Name of the format, as in the registry.
-    pub format: &'static str,
-    /// Whether it holds findings or events.
-    pub kind: Kind,
-}
-
-/// Recognises a file by its first bytes, or looks a named format up.
-///
-/// # Errors
-/// [`ReadError`] where nothing fits.
-pub fn recognise(source: &dyn Source, format: Option<&str>, limits: &Limits) -> Result<&'static Format, ReadError> {
-    let named = format
-        .map(|name| formats::by_name(name).ok_or_else(|| ReadError::UnknownFormat(name.chars().take(60).collect())));
-    let named = named.transpose()?;
-    let sniff = sniff::Sniff::of(&source::prefix(source, limits)?);
-    match named {
-        None => formats::recognise(&sniff),
-        // A log may begin with a broken line; a report of findings must bear the marks of its format, or it would be read as one
-        // without findings.
-        Some(format) if format.kind == Kind::Events || sniff.is_nothing() || (format.recognise)(&sniff) => Ok(format),
-        Some(format) => Err(formats::foreign(format, &sniff)),
-    }
-}
-
-/// Reads a whole file into a sink.
+/// Recognises a file and reads it whole into a sink, with the formats that come with the program.
 ///
 /// # Errors
 /// [`ReadError`] where the file is refused whole; what the sink has taken by then is to be thrown away.
@@ -102,12 +78,8 @@ pub fn read(
     format: Option<&str>,
     limits: &Limits,
     sink: &mut dyn Sink,
-) -> Result<Recognised, ReadError> {
-    let format = recognise(source, format, limits)?;
-    sink.recognised(format);
-    (format.read)(source, limits, sink)?;
-    Ok(Recognised {
-        format: format.name,
-        kind: format.kind,
-    })
+) -> Result<Arc<Format>, ReadError> {
+    let format = Formats::built_in().recognise(source, format, limits)?;
+    format.read(source, limits, sink)?;
+    Ok(format)
 }

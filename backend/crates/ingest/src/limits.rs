@@ -15,6 +15,8 @@ pub struct Limits {
     pub records: u64,
     /// Records that are rejected one by one; past this the file is refused.
     pub rejected: u64,
+    /// Bytes that are read at once.
+    pub chunk: usize,
 }
 
 impl Default for Limits {
@@ -26,6 +28,7 @@ impl Default for Limits {
             depth: 120,
             records: 20_000_000,
             rejected: 100_000,
+            chunk: 256 << 10,
         }
     }
 }

@@ -5,8 +5,6 @@ use crate::{Limits, ReadError, Rejection, Sink, Source};
 use affiant_domain::observation::Place;
 use std::io::Read;
 
-const CHUNK: usize = 256 << 10;
-
 /// Gives each line that is not blank to the closure; what it refuses is rejected by number.
 pub(crate) fn each_line(
     source: &dyn Source,
@@ -18,14 +16,15 @@ pub(crate) fn each_line(
     let mut buffer: Vec<u8> = Vec::new();
     let (mut start, mut line, mut base, mut rejected) = (0_usize, 0_u64, 0_u64, 0_u64);
     let mut ended = false;
+    let chunk = limits.chunk.max(1);
     while !ended {
         buffer.drain(..start);
         base += start as u64;
         start = 0;
         let have = buffer.len();
-        buffer.resize(have + CHUNK, 0);
+        buffer.resize(have + chunk, 0);
         let mut n = 0;
-        while n < CHUNK && !ended {
+        while n < chunk && !ended {
             let got = reader.read(&mut buffer[have + n..]).map_err(|e| io_error(&e))?;
             ended = got == 0;
             n += got;

@@ -5,6 +5,7 @@ use affiant_domain::Severity;
 use affiant_domain::audit::AuditEvent;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, RunInfo};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,8 +15,6 @@ pub struct Stop;
 
 /// Takes what a reader finds, in the order of the file.
 pub trait Sink {
-    /// The format, once, before anything else.
-    fn recognised(&mut self, _format: &'static Format) {}
     /// Version of the format, by the file.
     fn version(&mut self, _version: &str) {}
     /// A run of a tool; of a file with several, each.
@@ -39,6 +38,8 @@ pub trait Sink {
     /// # Errors
     /// [`Stop`] ends the reading.
     fn reject(&mut self, rejection: Rejection) -> Result<(), Stop>;
+    /// A text of the record that comes next is a secret: it must not be kept or shown in clear.
+    fn secret(&mut self, _secret: &str) {}
     /// Something that a person should know of how the file was read.
     fn remark(&mut self, _remark: String) {}
 }
@@ -63,7 +64,7 @@ pub struct Refused {
 #[derive(Debug, Default, Serialize)]
 pub struct Counter {
     /// Name of the format.
-    pub format: Option<&'static str>,
+    pub format: Option<String>,
     /// Its version, by the file.
     pub version: Option<String>,
     /// Records that the file calls findings, open or not.
@@ -100,11 +101,80 @@ impl Counter {
     }
 }
 
-impl Sink for Counter {
-    fn recognised(&mut self, format: &'static Format) {
-        self.format = Some(format.name);
+/// Counts, and keeps the first records as they would be stored.
+#[derive(Debug)]
+pub struct Shown {
+    counter: Counter,
+    most: usize,
+    records: Vec<Value>,
+}
+
+impl Shown {
+    /// Keeps so many records.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            counter: Counter::new(),
+            most,
+            records: Vec::new(),
+        }
     }
 
+    /// Notes the format.
+    pub fn recognised_as(&mut self, format: &Format) {
+        self.counter.format = Some(format.name.clone());
+    }
+
+    /// The counts and the records.
+    #[must_use]
+    pub fn into_parts(self) -> (Counter, Vec<Value>) {
+        (self.counter, self.records)
+    }
+}
+
+impl Sink for Shown {
+    fn version(&mut self, version: &str) {
+        self.counter.version(version);
+    }
+
+    fn observation(&mut self, observation: Observation<'_>) -> Result<(), Stop> {
+        if self.records.len() < self.most {
+            let o = &observation;
+            self.records.push(json!({
+                "line": o.place.line, "outcome": format!("{:?}", o.outcome), "severity": o.severity.as_str(),
+                "check": &*o.check, "title": o.title, "message": o.message, "location": o.location, "at_line": o.line,
+                "resource": o.resource.as_ref().map(|r| format!("{}:{}", r.kind, r.name)),
+                "observed_at": o.observed_at, "fingerprint": format!("{:032x}", o.fingerprint.0),
+            }));
+        }
+        self.counter.observation(observation)
+    }
+
+    fn passed(&mut self, count: u64) {
+        self.counter.passed(count);
+    }
+
+    fn event(&mut self, event: AuditEvent, place: Place) -> Result<(), Stop> {
+        if self.records.len() < self.most {
+            self.records.push(json!({
+                "line": place.line, "at": event.at, "id": event.event_id, "user": event.user, "agent": event.agent,
+                "action": event.action, "resource": event.resource, "outcome": event.outcome.as_str(),
+                "source_ip": event.source_ip, "detail": event.detail,
+            }));
+        }
+        self.counter.event(event, place)
+    }
+
+    fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
+        self.counter.reject(rejection)
+    }
+
+    fn remark(&mut self, remark: String) {
+        self.counter.remark(remark);
+    }
+}
+
+impl Sink for Counter {
     fn version(&mut self, version: &str) {
         if self.version.is_none() && !version.is_empty() {
             self.version = Some(version.chars().take(60).collect());

@@ -1,6 +1,8 @@
 //! Looks at the first bytes of a file to tell what it is, without reading it all.
 
+use crate::declared::{Container, Node, column, separator, sniff_xml};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// The first bytes of a file, understood as far as they go.
 pub struct Sniff {
@@ -10,6 +12,12 @@ pub struct Sniff {
     pub header: Vec<String>,
     /// Nothing but white space.
     pub blank: bool,
+    /// The first bytes as text.
+    pub(crate) text: String,
+    /// What holds the records, by the first byte.
+    pub(crate) container: Container,
+    /// The beginning as declarative formats see it: JSON's first value, XML's first element, the columns of a table.
+    pub(crate) node: Node<'static>,
 }
 
 impl Sniff {
@@ -28,11 +36,24 @@ impl Sniff {
                 .value()
             })
             .flatten();
-        let header = if json.is_none() { header(trimmed) } else { Vec::new() };
+        let xml = sniff_xml(prefix);
+        let header = if json.is_none() && xml.is_none() {
+            header(trimmed)
+        } else {
+            Vec::new()
+        };
+        let (container, node) = match (&json, xml) {
+            (Some(value), _) => (Container::Json, Node::from(value)),
+            (None, Some(node)) => (Container::Xml, node),
+            (None, None) => (Container::Csv, columns(trimmed)),
+        };
         Self {
             json,
             header,
             blank: trimmed.is_empty(),
+            text: text.chars().take(20_000).collect(),
+            container,
+            node,
         }
     }
 
@@ -72,6 +93,18 @@ pub(crate) fn is_lines(prefix: &[u8]) -> bool {
     let rest = text[end..].trim_ascii_start();
     let whole = first.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok();
     !rest.is_empty() && (whole || first.starts_with(b"{") && first.ends_with(b"}") && rest.starts_with(b"{"))
+}
+
+/// The columns of a table, each with itself as its value.
+fn columns(text: &str) -> Node<'static> {
+    let line = text.lines().next().unwrap_or_default();
+    let fields = line.split(char::from(separator(line.as_bytes())));
+    let names = fields.map(|field| column(field.trim().trim_matches('"')));
+    Node::Map(
+        names
+            .map(|name| (Cow::Owned(name.clone()), Node::Text(Cow::Owned(name))))
+            .collect(),
+    )
 }
 
 fn header(text: &str) -> Vec<String> {

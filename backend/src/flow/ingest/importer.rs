@@ -77,7 +77,7 @@ impl<'a> Importer<'a> {
         self.intern(&batch).await?;
         for item in batch {
             match item {
-                Item::Format(format) => format.name.clone_into(&mut self.result.format),
+                Item::Format(name) => self.result.format = name,
                 Item::Version(version) => {
                     if self.result.format_version.is_empty() {
                         self.result.format_version = version;

@@ -198,12 +198,16 @@ fn check_options(options: &Options, now: Instant) -> Result<(AssetKey, Mode), Fl
     Ok((asset, mode))
 }
 
-async fn recognise(app: &Context, upload: &Upload, options: &Options) -> Result<&'static Format, FlowError> {
-    let (path, wanted, limits) = (upload.path.clone(), options.format.clone(), app.limits);
-    let found =
-        tokio::task::spawn_blocking(move || affiant_ingest::recognise(&FileSource(path), wanted.as_deref(), &limits))
-            .await
-            .map_err(|_| FlowError::Worker)??;
+async fn recognise(app: &Context, upload: &Upload, options: &Options) -> Result<Arc<Format>, FlowError> {
+    let (path, wanted, limits, formats) = (
+        upload.path.clone(),
+        options.format.clone(),
+        app.limits,
+        app.formats.clone(),
+    );
+    let found = tokio::task::spawn_blocking(move || formats.recognise(&FileSource(path), wanted.as_deref(), &limits))
+        .await
+        .map_err(|_| FlowError::Worker)??;
     if found.kind == Kind::Events {
         return Err(invalid(
             "format",
@@ -250,7 +254,7 @@ async fn run(
     project: ProjectId,
     upload: &Upload,
     options: &Options,
-    (key, mode, format): (&AssetKey, Mode, &'static Format),
+    (key, mode, format): (&AssetKey, Mode, Arc<Format>),
     original: Option<Uuid>,
 ) -> Result<(ImportResult, bool), FlowError> {
     let now = app.clock.now();
@@ -259,14 +263,14 @@ async fn run(
     let assets = tx.assets(&[(key.clone(), true)], at, now).await?;
     let asset = assets.get(key.as_str()).copied().ok_or(FlowError::Worker)?;
     if let Some((import, text)) = tx
-        .same_as_latest(asset, &options.part, (mode.as_str(), format.name), &upload.digest)
+        .same_as_latest(asset, &options.part, (mode.as_str(), &format.name), &upload.digest)
         .await?
     {
-        let result = repeat(tx, options, upload, (import, &text, asset, format), now).await?;
+        let result = repeat(tx, options, upload, (import, &text, asset, &format), now).await?;
         return Ok((result, false));
     }
     let mut importer = Importer::new(tx, asset, options, upload.progress.clone(), now);
-    let (mut receiver, reader) = start_reader(upload.path.clone(), Some(format.name.to_owned()), app.limits);
+    let (mut receiver, reader) = start_reader(upload.path.clone(), format, app.limits);
     while let Some(batch) = receiver.recv().await {
         importer.take(batch).await?;
     }
@@ -279,7 +283,7 @@ async fn repeat(
     tx: ImportTx,
     options: &Options,
     upload: &Upload,
-    (import, text, asset, format): (Uuid, &str, Uuid, &'static Format),
+    (import, text, asset, format): (Uuid, &str, Uuid, &Format),
     now: Instant,
 ) -> Result<ImportResult, FlowError> {
     let before: ImportResult = serde_json::from_str(text).map_err(|e| StoreError::Damaged(e.to_string()))?;
@@ -308,7 +312,7 @@ async fn repeat(
         original: None,
         part: &options.part,
         mode: &options.mode,
-        format: format.name,
+        format: &format.name,
         format_version: &result.format_version,
         digest: &upload.digest,
         size: upload.size.cast_signed(),

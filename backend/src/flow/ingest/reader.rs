@@ -30,7 +30,7 @@ pub(super) struct Row {
 
 /// What a reader says.
 pub(super) enum Item {
-    Format(&'static Format),
+    Format(String),
     Version(String),
     Run(RunInfo),
     Listed(Arc<Check>),
@@ -62,9 +62,6 @@ impl Channel {
 }
 
 impl Sink for Channel {
-    fn recognised(&mut self, format: &'static Format) {
-        let _ = self.put(Item::Format(format));
-    }
     fn version(&mut self, version: &str) {
         let _ = self.put(Item::Version(version.chars().take(60).collect()));
     }
@@ -106,7 +103,7 @@ impl Sink for Channel {
 /// Reads a file on a thread of its own.
 pub(super) fn start_reader(
     path: PathBuf,
-    format: Option<String>,
+    format: Arc<Format>,
     limits: Limits,
 ) -> (
     tokio::sync::mpsc::Receiver<Vec<Item>>,
@@ -118,7 +115,8 @@ pub(super) fn start_reader(
             sender,
             batch: Vec::with_capacity(BATCH),
         };
-        affiant_ingest::read(&FileSource(path), format.as_deref(), &limits, &mut channel)?;
+        channel.batch.push(Item::Format(format.name.clone()));
+        format.read(&FileSource(path), &limits, &mut channel)?;
         channel.flush().map_err(ReadError::from)
     });
     (receiver, handle)

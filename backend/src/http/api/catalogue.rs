@@ -111,7 +111,7 @@ pub async fn framework(
 /// Needs the permission `read`.
 #[utoipa::path(tag = "catalogue", responses((status = 200, body = [InputFormat]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/formats")]
-pub async fn formats(_: Allowed<Read>) -> HttpResponse {
+pub async fn formats(_: Allowed<Read>, app: web::Data<Context>) -> HttpResponse {
     let kind = |kind| {
         if kind == affiant_ingest::Kind::Events {
             "events"
@@ -119,11 +119,12 @@ pub async fn formats(_: Allowed<Read>) -> HttpResponse {
             "findings"
         }
     };
-    let all: Vec<InputFormat> = affiant_ingest::FORMATS
+    let all: Vec<InputFormat> = app
+        .formats
         .iter()
         .map(|f| InputFormat {
-            name: f.name.to_owned(),
-            title: f.title.to_owned(),
+            name: f.name.clone(),
+            title: f.title.clone(),
             kind: kind(f.kind).to_owned(),
         })
         .collect();

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::upload::{Received, receive};
 use actix_multipart::Multipart;
 use actix_web::{HttpResponse, get, post};
-use affiant_ingest::{FORMATS, FileSource, Kind};
+use affiant_ingest::{FileSource, Kind};
 use askama::Template;
 use futures::StreamExt;
 use std::collections::HashMap;
@@ -54,10 +54,12 @@ async fn render<P: crate::auth::Permission>(
         error,
         done,
         may_push: may::<PushScans>(&at.principal),
-        formats: FORMATS
+        formats: at
+            .app
+            .formats
             .iter()
             .filter(|f| f.kind == Kind::Findings)
-            .map(|f| f.title)
+            .map(|f| f.title.clone())
             .collect::<Vec<_>>()
             .join(", "),
         assets: at.scoped().assets(true).await?.into_iter().map(|a| a.key).collect(),
@@ -100,12 +102,16 @@ async fn take(
 ) -> Result<ImportResult, Problem> {
     let received = received.ok_or_else(|| Problem::invalid("file", "choose a file"))?;
     let source = FileSource(received.upload.path.clone());
-    let format = affiant_ingest::recognise(&source, None, &at.app.limits).map_err(crate::flow::FlowError::from)?;
+    let format = at
+        .app
+        .formats
+        .recognise(&source, None, &at.app.limits)
+        .map_err(crate::flow::FlowError::from)?;
     if format.kind == Kind::Events {
         let options = events::Options {
             source: String::new(),
             asset: Some(field("asset")),
-            format: Some(format.name.to_owned()),
+            format: Some(format.name.clone()),
         };
         let taken = events::ingest_source(&at.app, at.id(), &source, &options).await?;
         let remark = format!("{} audit events read, {} of them new", taken.read, taken.created);

@@ -1,0 +1,198 @@
+//! Records out of JSON: a document, walked without holding it, or values one after the other.
+
+use super::emit::{Emit, lookups};
+use super::format::Declared;
+use super::loops::{Loop, Loops};
+use super::node::Node;
+use super::path::Wanted;
+use super::scope::{File, Scope};
+use crate::json::{Shape, Walker};
+use crate::sniff::{Sniff, is_lines};
+use crate::{Limits, ReadError, Sink, Source};
+
+pub(super) fn read(
+    format: &Declared,
+    source: &dyn Source,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    let prefix = crate::source::prefix(source, limits)?;
+    let first = Sniff::of(&prefix).node;
+    let loops = format.loops(&first);
+    let mut emit = Emit::new(format, limits, sink);
+    if is_lines(&prefix) {
+        return values(&mut emit, &loops, source, limits);
+    }
+    document(&mut emit, &loops, source, limits)
+}
+
+/// A single document: first what is asked of it around its records, then the records.
+fn document(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Limits) -> Result<(), ReadError> {
+    let head = if loops.head.is_empty() {
+        Node::Null
+    } else {
+        let mut walker = Walker::open(source, limits)?;
+        pick(&mut walker, &loops.head)?
+    };
+    emit.begin(&head)?;
+    let tables = lookups(emit.format, &head);
+    let file = File {
+        head: &head,
+        lookups: &tables,
+        rows: &[],
+    };
+    let scope = Scope {
+        node: &head,
+        key: "",
+        around: None,
+        file: &file,
+    };
+    let mut walker = Walker::open(source, limits)?;
+    if walker.shape()?.is_none() {
+        return Err(walker.broken("the file is empty"));
+    }
+    go(&mut walker, &loops.root, &scope, &head, emit)?;
+    walker.finish()
+}
+
+/// Builds what is asked of a value, without holding the rest.
+fn pick(walker: &mut Walker<'_>, wanted: &Wanted) -> Result<Node<'static>, ReadError> {
+    match walker.shape()? {
+        Some(Shape::Object) if !wanted.whole => {
+            let mut map = Vec::new();
+            walker.object(|w, key| match wanted.of(key) {
+                Some(inner) => {
+                    let value = pick(w, inner)?;
+                    map.push((std::borrow::Cow::Owned(key.to_owned()), value));
+                    Ok(())
+                }
+                None => w.leap(),
+            })?;
+            Ok(Node::Map(map))
+        }
+        Some(Shape::Array) if !wanted.whole => {
+            let mut list = Vec::new();
+            walker.array(|w, _| {
+                list.push(pick(w, wanted)?);
+                Ok(())
+            })?;
+            Ok(Node::List(list))
+        }
+        Some(_) => {
+            let value: serde_json::Value = walker.parse("a value")?;
+            Ok(Node::from(&value))
+        }
+        None => Err(walker.broken("the file is empty")),
+    }
+}
+
+static NOTHING: Node<'static> = Node::Null;
+
+/// Walks towards the records. `around` is the element that was entered last, `head` what was asked of the file at this point.
+fn go(
+    walker: &mut Walker<'_>,
+    at: &Loop,
+    around: &Scope<'_>,
+    head: &Node<'_>,
+    emit: &mut Emit<'_>,
+) -> Result<(), ReadError> {
+    if !at.records.is_empty() {
+        return record(walker, at, around, emit);
+    }
+    match walker.shape()? {
+        Some(Shape::Array) => walker.array(|w, n| {
+            let head = match head {
+                Node::List(all) => all.get(n).unwrap_or(&NOTHING),
+                _ => &NOTHING,
+            };
+            match at.elements.as_deref() {
+                Some(next) => enter(w, next, around, (head, ""), emit),
+                None => go(w, at, around, head, emit),
+            }
+        }),
+        Some(Shape::Object) => {
+            if let Some(next) = at.elements.as_deref().filter(|_| at.names.is_empty()) {
+                return enter(walker, next, around, (head, ""), emit);
+            }
+            walker.object(|w, key| {
+                let head = head.get(key).unwrap_or(&NOTHING);
+                match (at.by(key), &at.values) {
+                    (Some(next), _) => go(w, next, around, head, emit),
+                    (None, Some(next)) => enter(w, next, around, (head, key), emit),
+                    (None, None) => w.leap(),
+                }
+            })
+        }
+        _ => {
+            let is_null = walker.value()? == b"null";
+            if is_null {
+                Ok(())
+            } else {
+                Err(walker.broken("a list or an object should be here"))
+            }
+        }
+    }
+}
+
+/// Goes into an element.
+fn enter(
+    walker: &mut Walker<'_>,
+    at: &Loop,
+    around: &Scope<'_>,
+    (head, key): (&Node<'_>, &str),
+    emit: &mut Emit<'_>,
+) -> Result<(), ReadError> {
+    let scope = Scope {
+        node: head,
+        key,
+        around: Some(around),
+        file: around.file,
+    };
+    go(walker, at, &scope, head, emit)
+}
+
+/// The record that comes next; the scope given is its own as far as the file was asked for it.
+fn record(walker: &mut Walker<'_>, at: &Loop, scope: &Scope<'_>, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    let read = walker.picked(&at.wanted, &mut |node, place| {
+        if !matches!(node, Node::Map(_)) {
+            return match node {
+                Node::Null => Ok(()),
+                _ => emit.reject(place, "a record that is not an object".to_owned()),
+            };
+        }
+        emit.record(&at.records, &Scope { node: &node, ..*scope }, place)
+    })?;
+    read.map_err(|what| walker.broken(what))
+}
+
+/// Values one after the other, usually one a line. One that is broken is rejected, and reading goes on at the next line.
+fn values(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Limits) -> Result<(), ReadError> {
+    let wanted = loops.whole();
+    let mut walker = Walker::open(source, limits)?;
+    while walker.shape()?.is_some() {
+        let read = walker.picked(&wanted, &mut |node, place| {
+            if !node.is_container() {
+                return emit.reject(place, "the line is not a JSON object".to_owned());
+            }
+            emit.begin(&node)?;
+            let tables = lookups(emit.format, &node);
+            let file = File {
+                head: &node,
+                lookups: &tables,
+                rows: &[],
+            };
+            let scope = Scope {
+                node: &node,
+                key: "",
+                around: None,
+                file: &file,
+            };
+            emit.whole(&loops.root, &scope, &node, place)
+        })?;
+        if let Err(why) = read {
+            let place = walker.pass_line()?;
+            emit.reject(place, format!("not JSON: {why}"))?;
+        }
+    }
+    Ok(())
+}

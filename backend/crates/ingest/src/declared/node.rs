@@ -1,0 +1,95 @@
+//! One record of any container (JSON, CSV, XML) as a small tree of what a format asks for, borrowed where it can be.
+
+use std::borrow::Cow;
+
+/// A value of a record. XML attributes have keys that begin with `@`, the text of an element with attributes is `#text`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node<'a> {
+    /// Nothing, or not asked for.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Another number.
+    Float(f64),
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Values in order.
+    List(Vec<Node<'a>>),
+    /// Values by key, in the order of the file; XML repeats keys.
+    Map(Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+impl<'a> Node<'a> {
+    /// The value as text; none where it is nothing, empty, or not a single value.
+    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(Cow::Borrowed),
+            Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+            Self::Int(value) => Some(Cow::Owned(value.to_string())),
+            Self::Float(value) => Some(Cow::Owned(value.to_string())),
+            Self::Map(_) => self.get("#text").and_then(Node::text),
+            Self::Null | Self::List(_) => None,
+        }
+    }
+
+    /// The first value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node<'a>> {
+        match self {
+            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// Hands each value to the closure: those of a list, else the value itself; nothing is not handed over.
+    pub(crate) fn each<'n>(&'n self, give: &mut dyn FnMut(&'n Node<'a>)) {
+        match self {
+            Self::List(all) => all.iter().for_each(|one| one.each(give)),
+            Self::Null => {}
+            one => give(one),
+        }
+    }
+
+    /// Whether it is an element of its own: not nothing and not a single value.
+    pub(crate) fn is_container(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Map(_))
+    }
+}
+
+impl From<&serde_json::Value> for Node<'static> {
+    fn from(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(value) => Self::Bool(*value),
+            serde_json::Value::Number(number) => match number.as_i64() {
+                Some(value) => Self::Int(value),
+                None => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            serde_json::Value::String(text) => Self::Text(Cow::Owned(text.clone())),
+            serde_json::Value::Array(all) => Self::List(all.iter().map(Node::from).collect()),
+            serde_json::Value::Object(map) => Self::Map(
+                map.iter()
+                    .map(|(key, value)| (Cow::Owned(key.clone()), Node::from(value)))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl From<&Node<'_>> for serde_json::Value {
+    fn from(node: &Node<'_>) -> Self {
+        match node {
+            Node::Null => Self::Null,
+            Node::Bool(value) => Self::Bool(*value),
+            Node::Int(value) => Self::from(*value),
+            Node::Float(value) => Self::from(*value),
+            Node::Text(text) => Self::String(text.clone().into_owned()),
+            Node::List(all) => Self::Array(all.iter().map(Self::from).collect()),
+            Node::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.clone().into_owned(), Self::from(value)))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What an expression can see: the record, the elements around it, the file, and rows of lookups.
+
+use super::node::Node;
+use super::path::{Path, Start};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// An element and those around it, innermost first.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'s> {
+    /// The element.
+    pub(crate) node: &'s Node<'s>,
+    /// Its key in the object around it; empty in a list.
+    pub(crate) key: &'s str,
+    /// The element around it.
+    pub(crate) around: Option<&'s Scope<'s>>,
+    /// What is the same for the whole file.
+    pub(crate) file: &'s File<'s>,
+}
+
+/// What is the same for the whole file.
+pub(crate) struct File<'s> {
+    /// What was asked for of the file.
+    pub(crate) head: &'s Node<'s>,
+    /// Lookups: rows by key.
+    pub(crate) lookups: &'s [Lookup<'s>],
+    /// The row of each lookup that the record names.
+    pub(crate) rows: &'s [Option<(&'s str, &'s Node<'s>)>],
+}
+
+/// A table inside the file that records refer to.
+pub(crate) struct Lookup<'s> {
+    /// Its name in paths.
+    pub(crate) name: &'s str,
+    /// Its rows.
+    pub(crate) rows: HashMap<Cow<'s, str>, &'s Node<'s>>,
+}
+
+impl<'s> Scope<'s> {
+    /// Hands each value at a path to the closure.
+    pub(crate) fn walk(&self, path: &Path, give: &mut dyn FnMut(Cow<'s, str>)) {
+        if let Some(super::path::Step::Name(name)) = path.steps.last()
+            && name == "#key"
+        {
+            self.key_of(path, give);
+            return;
+        }
+        if let Some(node) = self.start(&path.start) {
+            path.walk(node, &mut |found| {
+                found.each(&mut |one| {
+                    if let Some(text) = one.text() {
+                        give(text);
+                    }
+                });
+            });
+        }
+    }
+
+    /// Hands each value at a path, as it is, to the closure.
+    pub(crate) fn nodes(&self, path: &Path, give: &mut dyn FnMut(&'s Node<'s>)) {
+        if let Some(node) = self.start(&path.start) {
+            path.walk(node, give);
+        }
+    }
+
+    fn key_of(&self, path: &Path, give: &mut dyn FnMut(Cow<'s, str>)) {
+        let key = match &path.start {
+            Start::Up(up) => self.up(*up).map_or("", |scope| scope.key),
+            Start::File => "",
+            Start::Row(name) => self.row(name).map_or("", |(key, _)| key),
+        };
+        if !key.is_empty() {
+            give(Cow::Borrowed(key));
+        }
+    }
+
+    fn start(&self, start: &Start) -> Option<&'s Node<'s>> {
+        match start {
+            Start::Up(up) => self.up(*up).map(|scope| scope.node),
+            Start::File => Some(self.file.head),
+            Start::Row(name) => self.row(name).map(|(_, node)| node),
+        }
+    }
+
+    fn up(&self, up: usize) -> Option<&Scope<'s>> {
+        let mut scope = self;
+        for _ in 0..up {
+            scope = scope.around?;
+        }
+        Some(scope)
+    }
+
+    fn row(&self, name: &str) -> Option<(&'s str, &'s Node<'s>)> {
+        let at = self.file.lookups.iter().position(|lookup| lookup.name == name)?;
+        self.file.rows.get(at).copied().flatten()
+    }
+}

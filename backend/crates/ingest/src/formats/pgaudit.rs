@@ -1,0 +1,219 @@
+//! pgAudit: lines of a PostgreSQL log with `AUDIT: …` behind a prefix, in a csvlog's or a JSON log's message.
+//!
+//! Statements and parameters are not kept, only how long they are: they hold the very data that is to be protected.
+
+use crate::lines::each_line;
+use crate::record::{cut, time};
+use crate::sniff::Sniff;
+use crate::{Limits, ReadError, Sink, Source};
+use affiant_domain::Instant;
+use affiant_domain::audit::{AuditEvent, EventOutcome, Payload};
+use serde_json::json;
+
+const MARK: &str = "AUDIT: ";
+
+pub(super) fn recognise(sniff: &Sniff) -> bool {
+    let audit = sniff.text.contains("AUDIT: SESSION,") || sniff.text.contains("AUDIT: OBJECT,");
+    audit || sniff.text.lines().take(5).any(is_csvlog)
+}
+
+/// A row of PostgreSQL's csvlog: a time first, a severity and an SQLSTATE in the middle.
+fn is_csvlog(line: &str) -> bool {
+    let first = line.trim_start_matches('"');
+    let severities = ["LOG", "WARNING", "ERROR", "FATAL", "PANIC", "NOTICE", "INFO", "DEBUG"];
+    let severe = |word: &str| {
+        line.split(&format!(",{word},")).skip(1).any(|rest| {
+            let state = rest.split(',').next().unwrap_or_default();
+            state.len() == 5 && state.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+    };
+    stamp(first).is_some_and(|(at, _)| at == 0) && severities.into_iter().any(severe)
+}
+
+pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
+    let mut others = 0_u64;
+    each_line(source, limits, sink, |line, place, sink| {
+        let line = String::from_utf8_lossy(line);
+        let Some((before, after)) = line.split_once(MARK) else {
+            others += 1;
+            return Ok(Ok(()));
+        };
+        match event(before, after) {
+            Ok(event) => {
+                sink.event(event, place)?;
+                Ok(Ok(()))
+            }
+            Err(why) => Ok(Err(why.to_owned())),
+        }
+    })?;
+    if others > 0 {
+        sink.remark(format!("{others} lines of the log are no audit records"));
+    }
+    Ok(())
+}
+
+fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
+    let fields = fields(after);
+    let field = |n: usize| fields.get(n).map_or("", String::as_str);
+    if fields.len() < 5 || !matches!(field(0), "SESSION" | "OBJECT") {
+        return Err("AUDIT: is not followed by SESSION or OBJECT, ids, a class and a command");
+    }
+    let row: Vec<String> = if is_csvlog(before) {
+        self::fields(before)
+    } else {
+        Vec::new()
+    };
+    let column = |n: usize, key: &str| {
+        row.get(n)
+            .cloned()
+            .unwrap_or_else(|| setting(before, key).unwrap_or_default().to_owned())
+    };
+    let class = field(3);
+    let object = if field(6).is_empty() {
+        column(2, "db")
+    } else {
+        field(6).to_owned()
+    };
+    let client = column(4, "client");
+    Ok(AuditEvent {
+        at: stamp(before).map(|(_, at)| at),
+        event_id: String::new(),
+        user: cut(&column(1, "user"), 400).to_owned(),
+        agent: String::new(),
+        action: cut(&format!("{} {}", class.to_lowercase(), field(4).to_lowercase()), 200).to_owned(),
+        resource: cut(&object, 400).to_owned(),
+        outcome: EventOutcome::Success,
+        source_ip: cut(client.rsplit_once(':').map_or(client.as_str(), |(host, _)| host), 100).to_owned(),
+        sender_risk: None,
+        tags: Vec::new(),
+        data_categories: Vec::new(),
+        payloads: vec![Payload {
+            side: "input".to_owned(),
+            length: Some(field(7).len() as u64),
+            sender_sha256: None,
+        }],
+        flagged: false,
+        detail: json!({
+            "kind": field(0),
+            "class": class,
+            "statement": field(1),
+            "substatement": field(2),
+            "object_type": field(5),
+            "database": column(2, "db"),
+            "session": row.get(5).map_or_else(|| process(before), |id| Some(id.as_str())),
+        }),
+    })
+}
+
+/// The number of the server process, in brackets before the line number.
+fn process(before: &str) -> Option<&str> {
+    let number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    before.split(['[', ']', ' ', ':']).filter(number).nth(1)
+}
+
+/// `key=value` in a prefix, up to a comma or space.
+fn setting<'b>(before: &'b str, key: &str) -> Option<&'b str> {
+    let mut rest = before;
+    while let Some(at) = rest.find(key) {
+        let starts = at == 0 || !rest.as_bytes()[at - 1].is_ascii_alphanumeric();
+        let after = &rest[at + key.len()..];
+        if let Some(value) = after.strip_prefix('=').filter(|_| starts) {
+            return value.split([',', ' ', '\t']).next();
+        }
+        rest = after;
+    }
+    None
+}
+
+/// Fields between commas; quotes may be doubled, or escaped by a log around the log. The last field ends with the line.
+fn fields(text: &str) -> Vec<String> {
+    let text = text.replace("\\\"", "\"");
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    // A csvlog writes a quote inside the message as two, so that a quoted statement begins with two.
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                field.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+/// The first time in a text, with where it begins. A zone that is not written as an offset is taken for UTC.
+fn stamp(text: &str) -> Option<(usize, Instant)> {
+    let bytes = text.as_bytes();
+    let digits = |from: usize, count: usize| {
+        bytes
+            .get(from..from + count)
+            .is_some_and(|b| b.iter().all(u8::is_ascii_digit))
+    };
+    for at in 0..bytes.len().saturating_sub(18) {
+        let shaped = digits(at, 4)
+            && bytes[at + 4] == b'-'
+            && digits(at + 5, 2)
+            && matches!(bytes[at + 10], b' ' | b'T')
+            && digits(at + 11, 2)
+            && bytes[at + 13] == b':'
+            && digits(at + 14, 2)
+            && bytes[at + 16] == b':'
+            && digits(at + 17, 2);
+        if !shaped {
+            continue;
+        }
+        let rest = &text[at..];
+        let end = rest[19..]
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .map_or(rest.len(), |n| n + 19);
+        let zone = &rest[end..];
+        let offset = zone.strip_prefix(['+', '-']).map_or(0, |digits| {
+            1 + digits
+                .find(|c: char| !c.is_ascii_digit() && c != ':')
+                .unwrap_or(digits.len())
+        });
+        let whole = format!(
+            "{}{}",
+            rest[..end].replacen(' ', "T", 1),
+            if offset >= 6 { &zone[..offset] } else { "Z" }
+        );
+        return time(&whole).map(|found| (at, found));
+    }
+    None
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_measured_and_not_kept() {
+        let line = r#"2026-05-16 05:11:50.269 UTC,"ann","shop",1001,"192.0.2.10:54321",0001.03e9,1,"SELECT",2026-05-16 05:00:00 UTC,1/1,0,LOG,00000,"AUDIT: SESSION,4,1,READ,SELECT,TABLE,public.card,""select number from card where id = 1"",<none>",,,,"psql""#;
+        let (before, after) = line.split_once(MARK).unwrap();
+        let event = event(before, after).unwrap();
+        assert_eq!((event.user.as_str(), event.source_ip.as_str()), ("ann", "192.0.2.10"));
+        assert_eq!(event.action, "read select");
+        assert_eq!(event.resource, "public.card");
+        assert_eq!(event.at.unwrap().to_rfc3339(), "2026-05-16T05:11:50.269+00:00");
+        assert!(!event.detail.to_string().contains("number"));
+        assert!(event.payloads[0].length.unwrap() > 10);
+    }
+
+    #[test]
+    fn a_prefix_gives_user_and_client() {
+        let before =
+            "2022-08-10 11:34:19 UTC [pgAdmin 4] [00000] [8077]: [1-1] user=admin,db=shop,client=10.0.0.1 LOG:  ";
+        let event = event(before, "SESSION,1,1,DDL,CREATE TABLE,,,create table t,<not logged>").unwrap();
+        assert_eq!((event.user.as_str(), event.source_ip.as_str()), ("admin", "10.0.0.1"));
+        assert_eq!(event.resource, "shop");
+        assert!(event.at.is_some());
+    }
+}
