@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::flow::ingest::Progress;
+use crate::keys::Key;
 use affiant_domain::catalogue::Catalogue;
 use affiant_ingest::{Formats, Limits};
 use affiant_store::Store;
@@ -21,6 +22,8 @@ pub struct Context {
     pub clock: Clock,
     /// The formats that are read.
     pub formats: Arc<Formats>,
+    /// The installation's key.
+    pub key: Key,
     /// Bounds on files.
     pub limits: Limits,
     /// Folder for uploads under way.
@@ -44,17 +47,22 @@ impl Context {
         formats: Arc<Formats>,
         clock: Clock,
         spool: PathBuf,
+        key_file: Option<PathBuf>,
     ) -> Result<Self, crate::flow::FlowError> {
         std::fs::create_dir_all(&spool)
             .map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
         let sources = serde_json::to_vec(catalogue.sources()).unwrap_or_default();
         store.keep_catalogue(catalogue.digest(), &sources, clock.now()).await?;
+        let key_file = key_file.unwrap_or_else(|| spool.with_file_name("installation.key"));
+        let key = Key::load_or_create(&key_file)
+            .map_err(|error| crate::flow::FlowError::Io(key_file.display().to_string(), error))?;
         let events = crate::flow::events::Writer::start(store.clone(), clock.clone());
         Ok(Self {
             store,
             catalogue,
             clock,
             formats,
+            key,
             limits: Limits::default(),
             spool,
             events,

@@ -17,3 +17,4 @@ pub mod flow;
 pub mod frameworks;
 pub mod http;
 pub mod jobs;
+pub mod keys;

@@ -129,3 +129,26 @@ impl Table {
         Ok(())
     }
 }
+
+/// Adds a column. SQLite takes one at a time.
+pub(crate) async fn add(manager: &SchemaManager<'_>, table: &'static str, column: &mut ColumnDef) -> Result<(), DbErr> {
+    let mut alter = sea_query::Table::alter();
+    alter.table(Alias::new(table)).add_column(column);
+    manager.alter_table(alter).await
+}
+
+/// Adds an index over columns.
+pub(crate) async fn index(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<(), DbErr> {
+    let mut index = Index::create();
+    index
+        .name(format!("ix_{table}_{}", columns.join("_")))
+        .table(Alias::new(table));
+    for column in columns {
+        index.col(Alias::new(*column));
+    }
+    manager.create_index(index).await
+}

@@ -253,6 +253,8 @@ pub(super) fn upload(path: &Path) -> std::io::Result<Upload> {
         digest: hex::encode(hash.finalize()),
         size,
         gzip,
+        masked: false,
+        keeps: true,
         progress: std::sync::Arc::default(),
     })
 }

@@ -7,6 +7,7 @@ mod frameworks;
 mod ingest;
 mod output;
 mod report;
+mod reread;
 mod score;
 mod serve;
 mod token;
@@ -48,6 +49,8 @@ enum Command {
     Frameworks(frameworks::Args),
     /// Look at the formats that are read
     Formats(formats::Args),
+    /// Read stored originals again with the readers of this version
+    Reread(reread::Args),
     /// Make an API token
     Token(token::Args),
     /// Bring the database's schema up to date
@@ -107,6 +110,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Score(args) => score::run(&args),
         Command::Frameworks(args) => frameworks::run(storage, &args),
         Command::Formats(args) => formats::run(storage, &args),
+        Command::Reread(args) => reread::run(storage, &args).await,
         Command::Token(args) => token::run(storage, args).await,
         Command::Migrate => {
             context(storage, Clock::system()).await?;
@@ -134,7 +138,14 @@ async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
         .map_err(Failure::fault)?;
     let spool = storage.data.join("spool");
     let formats = storage.load_formats().map_err(Failure::input)?;
-    Context::new(store, Arc::new(catalogue), formats, clock, spool)
-        .await
-        .map_err(Failure::from)
+    Context::new(
+        store,
+        Arc::new(catalogue),
+        formats,
+        clock,
+        spool,
+        storage.key_file.clone(),
+    )
+    .await
+    .map_err(Failure::from)
 }

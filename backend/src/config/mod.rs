@@ -14,6 +14,9 @@ pub struct Storage {
     /// PostgreSQL address (postgres://…) to use instead of SQLite in the data folder
     #[arg(long, env = "AFFIANT_DATABASE_URL", hide_env_values = true, global = true)]
     pub database_url: Option<String>,
+    /// File with the installation's key, shared by all replicas; made in the data folder where none is named
+    #[arg(long, env = "AFFIANT_KEY_FILE", global = true)]
+    pub key_file: Option<PathBuf>,
     /// Folder with catalogue files of your own, beside the built-in ones
     #[arg(
         long = "frameworks",

@@ -61,6 +61,8 @@ where
         digest: hex::encode(hash.finalize()),
         size,
         gzip: magic == [0x1f, 0x8b],
+        masked: false,
+        keeps: true,
         progress: Arc::default(),
     };
     Ok(Received { upload, _file: file })

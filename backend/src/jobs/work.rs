@@ -121,6 +121,8 @@ async fn import(
         digest: wanted.digest,
         size: wanted.size,
         gzip: wanted.gzip,
+        masked: wanted.masked,
+        keeps: true,
         progress,
     };
     flow::ingest::import_kept(app, project, &upload, &wanted.options, Some(wanted.original)).await

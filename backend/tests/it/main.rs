@@ -14,6 +14,7 @@ mod bad_input;
 mod command_line;
 mod events;
 mod imports;
+mod kept;
 mod openapi;
 mod reports;
 mod samples;

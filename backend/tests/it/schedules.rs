@@ -13,9 +13,16 @@ async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
     let store = Store::connect(url).await.unwrap();
     let catalogue = Arc::new(affiant::frameworks::load_checked(None).unwrap());
     let formats = affiant_ingest::Formats::built_in();
-    Context::new(store, catalogue, formats, clock.clone(), folder.path().join("spool"))
-        .await
-        .unwrap()
+    Context::new(
+        store,
+        catalogue,
+        formats,
+        clock.clone(),
+        folder.path().join("spool"),
+        None,
+    )
+    .await
+    .unwrap()
 }
 
 async fn run(url: String) {

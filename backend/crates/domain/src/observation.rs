@@ -110,6 +110,32 @@ pub struct Observation<'a> {
     pub place: Place,
     /// When the tool saw it, where the file says so per record.
     pub observed_at: Option<Instant>,
+    /// Name of the package, for a known vulnerability.
+    pub package: Cow<'a, str>,
+    /// CVSS base score, 0 to 10, where the tool gives one.
+    pub cvss: Option<f64>,
+}
+
+/// The issue that a finding tells, by which those of several tools are linked: a known vulnerability of a package; else a rule, or the
+/// first weakness where the tool names any, at a place. None where the finding does not say enough.
+#[must_use]
+pub fn issue(check: &Check, package: &str, location: &str, line: u32) -> Option<Fingerprint> {
+    let package = package.trim().to_lowercase();
+    match &check.cve {
+        Some(id) if !package.is_empty() => Some(Fingerprint::of(&["vulnerability", &id.to_uppercase(), &package])),
+        Some(_) => None,
+        None if location.is_empty() => None,
+        None => {
+            let place = location.trim_start_matches("./");
+            let line = line.to_string();
+            let what = match check.cwe.first() {
+                _ if check.category == "secret" => "secret".to_owned(),
+                Some(cwe) if line != "0" => format!("cwe {cwe}"),
+                _ => format!("rule {}", check.rule),
+            };
+            Some(Fingerprint::of(&["place", &what, place, &line]))
+        }
+    }
 }
 
 /// What the file says of the run as a whole.

@@ -69,6 +69,14 @@ impl From<Stop> for ReadError {
     }
 }
 
+/// The bytes of a source, inflated where they are compressed, without a byte order mark: what places count in.
+///
+/// # Errors
+/// [`ReadError`] where they cannot be read.
+pub fn inflate<'s>(source: &'s dyn Source, limits: &Limits) -> Result<Box<dyn std::io::Read + Send + 's>, ReadError> {
+    source::inflated(source, limits)
+}
+
 /// Recognises a file and reads it whole into a sink, with the formats that come with the program.
 ///
 /// # Errors

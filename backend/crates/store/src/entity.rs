@@ -98,7 +98,12 @@ entities! {
         project_id: Uuid, asset_id: Uuid, import_id: Uuid, scope_id: i64, check_id: i64, opened_at: i64, recorded_at: i64,
         changed_at: i64, fingerprint: Vec<u8>, occurrence: i32, line: i32, place_length: i32, place_offset: i64, place_line: i64,
         fingerprint_version: i16, first_state: i16, first_severity: i16, state: i16, severity: i16, title: String, message: String,
-        location: String, suppression: String,
+        location: String, suppression: String, package: String, secret: String, cvss: Option<f64>, group_key: Option<Vec<u8>>,
+    }
+    /// Fingerprints that older readers gave.
+    fingerprint_link = "fingerprint_link" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, finding_id: Uuid, old: Vec<u8>, new: Vec<u8>, old_version: i16, new_version: i16, recorded_at: i64,
     }
     /// Changes of findings.
     transition = "transition" {

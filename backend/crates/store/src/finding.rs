@@ -49,7 +49,12 @@ pub struct FindingDetail {
     pub transitions: Vec<transition::Model>,
     /// The import that first brought it.
     pub import: Option<import::Model>,
+    /// Other findings that tell the same issue: of other tools, or of another place in a report.
+    pub same: Vec<FindingRow>,
 }
+
+/// Findings of one issue that are shown.
+const SAME: u64 = 50;
 
 impl Scoped<'_> {
     /// One page of findings, worst first.
@@ -220,11 +225,29 @@ impl Scoped<'_> {
         let import = import::Entity::find_by_id(row.finding.import_id)
             .one(&self.store.read)
             .await?;
+        let same = self.same_issue(&row.finding).await?;
         Ok(Some(FindingDetail {
             row,
             transitions,
             import,
+            same,
         }))
+    }
+
+    async fn same_issue(&self, of: &finding::Model) -> Result<Vec<FindingRow>, StoreError> {
+        let Some(group) = &of.group_key else {
+            return Ok(Vec::new());
+        };
+        let found = finding::Entity::find()
+            .filter(finding::Column::ProjectId.eq(self.project.0))
+            .filter(finding::Column::GroupKey.eq(group.clone()))
+            .filter(finding::Column::Id.ne(of.id))
+            .order_by_asc(finding::Column::State)
+            .order_by_asc(finding::Column::Id)
+            .limit(SAME)
+            .all(&self.store.read)
+            .await?;
+        self.dress(found).await
     }
 
     /// Tools and rules of open findings with their counts, most first.

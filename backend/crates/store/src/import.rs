@@ -82,6 +82,14 @@ pub struct NewFinding {
     pub suppression: String,
     /// Where it stands in the original.
     pub place: Place,
+    /// Name of the package.
+    pub package: String,
+    /// CVSS base score.
+    pub cvss: Option<f64>,
+    /// The issue that it tells, as other tools may.
+    pub group: Option<u128>,
+    /// What is kept of a secret.
+    pub secret: String,
 }
 
 /// A change of a stored finding.
@@ -360,10 +368,10 @@ impl ImportTx {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn insert_findings(&self, import: Uuid, findings: &[NewFinding], now: Instant) -> Result<(), StoreError> {
-        const COLUMNS: usize = 24;
+        const COLUMNS: usize = 28;
         let head = "INSERT INTO finding (id, project_id, asset_id, import_id, scope_id, check_id, opened_at, recorded_at, changed_at, \
                     fingerprint, occurrence, line, place_length, place_offset, place_line, fingerprint_version, first_state, \
-                    first_severity, state, severity, title, message, location, suppression) VALUES ";
+                    first_severity, state, severity, title, message, location, suppression, package, secret, cvss, group_key) VALUES ";
         let full = format!("{head}{}", tuples(COLUMNS, FINDINGS_AT_ONCE));
         for chunk in findings.chunks(FINDINGS_AT_ONCE) {
             let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * COLUMNS);
@@ -394,6 +402,10 @@ impl ImportTx {
                     clean(&finding.message).into(),
                     clean(&finding.location).into(),
                     clean(&finding.suppression).into(),
+                    clean(&finding.package).into(),
+                    clean(&finding.secret).into(),
+                    finding.cvss.into(),
+                    finding.group.map(|group| group.to_be_bytes().to_vec()).into(),
                 ]);
             }
             if chunk.len() == FINDINGS_AT_ONCE {

@@ -18,6 +18,7 @@ mod original;
 mod page;
 mod project;
 mod report;
+mod reread;
 mod schedule;
 mod sql;
 
@@ -35,6 +36,7 @@ pub use original::OriginalWriter;
 pub use page::{Cursor, Page};
 pub use project::NewProject;
 pub use report::NewReport;
+pub use reread::{KeptImport, Refingerprint, Reread};
 pub use schedule::DueSlot;
 
 use affiant_domain::Instant;

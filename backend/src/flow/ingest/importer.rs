@@ -47,7 +47,6 @@ pub(super) struct Importer<'a> {
     findings: Vec<NewFinding>,
     changes: Vec<Change>,
     result: ImportResult,
-    secrets: bool,
 }
 
 impl<'a> Importer<'a> {
@@ -68,7 +67,6 @@ impl<'a> Importer<'a> {
                 dry_run: options.dry_run,
                 ..ImportResult::default()
             },
-            secrets: false,
         }
     }
 
@@ -130,7 +128,6 @@ impl<'a> Importer<'a> {
         if !checks.is_empty() {
             let wanted: Vec<&Check> = checks.iter().map(AsRef::as_ref).collect();
             let ids = self.tx.checks(&wanted).await?;
-            self.secrets |= checks.iter().any(|check| check.category == "secret");
             self.checks.extend(checks.into_iter().zip(ids));
         }
         if !resources.is_empty() {
@@ -326,6 +323,10 @@ impl<'a> Importer<'a> {
                         _ => String::new(),
                     },
                     place: row.place,
+                    package: row.package,
+                    cvss: row.cvss,
+                    group: row.group.map(|group| group.0),
+                    secret: row.secret,
                 });
             }
         }
@@ -346,10 +347,16 @@ impl<'a> Importer<'a> {
         upload: &Upload,
         original: Option<Uuid>,
     ) -> Result<(ImportResult, bool), FlowError> {
-        let (mut closing, mut open) = (0, 0);
+        let (mut closing, mut open, mut withheld) = (0, 0, 0);
+        // What could not be read may be the very finding that is missing.
+        let unsure = self.result.rejected > 0 && !self.options.confirm;
         for state in self.tools.values() {
             open += state.open_before;
             for key in state.matcher.absent(mode) {
+                if unsure {
+                    withheld += 1;
+                    continue;
+                }
                 let Some(stored) = state.stored.get(key as usize) else {
                     continue;
                 };
@@ -364,6 +371,12 @@ impl<'a> Importer<'a> {
             }
         }
         self.result.closed = closing;
+        if withheld > 0 {
+            self.result.remarks.push(format!(
+                "{} records could not be read, so {withheld} findings that the file does not hold stay open; confirm=true closes them",
+                self.result.rejected
+            ));
+        }
         if is_mass_close(closing, open) && !self.options.confirm && !self.options.dry_run {
             self.tx.rollback().await?;
             return Err(FlowError::MassClose { closing, open });
@@ -381,18 +394,17 @@ impl<'a> Importer<'a> {
         }
         self.result.import = Some(self.id);
         self.write().await?;
-        let keeps = original.filter(|_| !(self.secrets && self.result.format == "sarif"));
-        if original.is_some() && keeps.is_none() {
+        if !upload.keeps {
             self.result
                 .remarks
-                .push("the original is not kept: it may show the secrets that were found".to_owned());
+                .push("the original is not kept: its secrets could not be masked for certain".to_owned());
         }
-        self.store_import(upload, keeps, at).await?;
+        self.store_import(upload, original, at).await?;
         for (tool, state) in std::mem::take(&mut self.tools) {
             self.store_scan(&tool, state).await?;
         }
         self.tx.commit().await?;
-        Ok((self.result, keeps.is_some()))
+        Ok((self.result, original.is_some()))
     }
 
     async fn store_import(&self, upload: &Upload, original: Option<Uuid>, at: i64) -> Result<(), FlowError> {

@@ -1,7 +1,9 @@
 //! Imports a scanner's file: parsing runs beside storing, all in one transaction.
 
 mod importer;
+mod mask;
 mod reader;
+mod reread;
 
 use super::{FlowError, invalid};
 use crate::app::Context;
@@ -12,7 +14,9 @@ use affiant_domain::matching::Mode;
 use affiant_ingest::{FileSource, Format, Kind};
 use affiant_store::{ImportTx, NewImport, StoreError};
 use importer::Importer;
+use mask::Masked;
 use reader::start_reader;
+pub use reread::{Reread, reread};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +38,10 @@ pub struct Upload {
     pub size: u64,
     /// Whether it is a gzip stream.
     pub gzip: bool,
+    /// Whether stand-ins are in the place of its secrets.
+    pub masked: bool,
+    /// Whether it may be kept.
+    pub keeps: bool,
     /// How far the reading is, where somebody asks.
     pub progress: Arc<Progress>,
 }
@@ -79,6 +87,9 @@ pub struct JobPayload {
     pub size: u64,
     /// Whether it is a gzip stream.
     pub gzip: bool,
+    /// Whether stand-ins are in the place of its secrets.
+    #[serde(default)]
+    pub masked: bool,
     /// What is to be done with it.
     pub options: Options,
 }
@@ -151,7 +162,50 @@ pub async fn import(
     upload: &Upload,
     options: &Options,
 ) -> Result<ImportResult, FlowError> {
-    import_kept(app, project, upload, options, None).await
+    let screened = screen(app, upload, options).await?;
+    import_kept(app, project, &screened.upload, options, None).await
+}
+
+/// An upload without its secrets.
+pub struct Screened {
+    /// What is left: the upload itself, or a file with stand-ins.
+    pub upload: Upload,
+    _file: Option<tempfile::NamedTempFile>,
+}
+
+/// Takes the secrets out of an upload, before anything of it is kept.
+///
+/// # Errors
+/// [`FlowError`] where the file is refused or the disk fails.
+pub async fn screen(app: &Context, upload: &Upload, options: &Options) -> Result<Screened, FlowError> {
+    let format = recognise(app, upload, options).await?;
+    let (path, app) = (upload.path.clone(), app.clone());
+    let masked = tokio::task::spawn_blocking(move || mask::mask(&path, &format, &app.limits, &app.key, &app.spool))
+        .await
+        .map_err(|_| FlowError::Worker)??;
+    let with = |path: PathBuf, gzip, masked, keeps| Upload {
+        path,
+        digest: upload.digest.clone(),
+        size: upload.size,
+        gzip,
+        masked,
+        keeps,
+        progress: upload.progress.clone(),
+    };
+    Ok(match masked {
+        Masked::Clean => Screened {
+            upload: with(upload.path.clone(), upload.gzip, false, upload.keeps),
+            _file: None,
+        },
+        Masked::Impossible => Screened {
+            upload: with(upload.path.clone(), upload.gzip, false, false),
+            _file: None,
+        },
+        Masked::File(file) => Screened {
+            upload: with(file.path().to_owned(), false, true, upload.keeps),
+            _file: Some(file),
+        },
+    })
 }
 
 /// Imports a file whose original is kept already.
@@ -169,7 +223,7 @@ pub async fn import_kept(
     let format = recognise(app, upload, options).await?;
     let original = match kept {
         Some(id) => Some(id),
-        None if options.dry_run => None,
+        None if options.dry_run || !upload.keeps => None,
         None => Some(keep(app, project, upload).await?),
     };
     let outcome = run(app, project, upload, options, (&asset, mode, format), original).await;
@@ -270,7 +324,7 @@ async fn run(
         return Ok((result, false));
     }
     let mut importer = Importer::new(tx, asset, options, upload.progress.clone(), now);
-    let (mut receiver, reader) = start_reader(upload.path.clone(), format, app.limits);
+    let (mut receiver, reader) = start_reader(upload, format, app);
     while let Some(batch) = receiver.recv().await {
         importer.take(batch).await?;
     }

@@ -1,12 +1,14 @@
 //! The reader's side of an import: a thread that hands over batches.
 
+use super::Upload;
+use crate::app::Context;
+use crate::keys::Key;
 use affiant_domain::Severity;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::AuditEvent;
 use affiant_domain::fingerprint::Fingerprint;
-use affiant_domain::observation::{Check, Observation, Outcome, Place, RunInfo};
-use affiant_ingest::{FileSource, Format, Limits, ReadError, Rejection, Sink, Stop};
-use std::path::PathBuf;
+use affiant_domain::observation::{Check, Observation, Outcome, Place, RunInfo, issue};
+use affiant_ingest::{FileSource, Format, ReadError, Rejection, Sink, Stop};
 use std::sync::Arc;
 
 /// Records handed over at once.
@@ -26,6 +28,10 @@ pub(super) struct Row {
     pub(super) line: u32,
     pub(super) fingerprint: Fingerprint,
     pub(super) place: Place,
+    pub(super) package: String,
+    pub(super) cvss: Option<f64>,
+    pub(super) group: Option<Fingerprint>,
+    pub(super) secret: String,
 }
 
 /// What a reader says.
@@ -44,9 +50,34 @@ pub(super) enum Item {
 struct Channel {
     sender: tokio::sync::mpsc::Sender<Vec<Item>>,
     batch: Vec<Item>,
+    key: Key,
+    masked: bool,
+    secrets: Vec<String>,
 }
 
 impl Channel {
+    /// What is kept of the secrets of a record; its texts are cleared of them.
+    fn settle_secrets(&mut self, texts: [&mut String; 3]) -> String {
+        let secrets = std::mem::take(&mut self.secrets);
+        let stand_in = |secret: &String| {
+            if self.masked {
+                secret.clone()
+            } else {
+                self.key.stand_in(secret)
+            }
+        };
+        for text in texts {
+            for secret in secrets.iter().filter(|secret| secret.len() > 3) {
+                if text.contains(secret.as_str()) {
+                    *text = text.replace(secret.as_str(), "[secret]");
+                }
+            }
+        }
+        secrets
+            .first()
+            .map_or_else(String::new, |secret| self.key.describe(&stand_in(secret)))
+    }
+
     fn put(&mut self, item: Item) -> Result<(), Stop> {
         self.batch.push(item);
         if self.batch.len() < BATCH {
@@ -72,17 +103,28 @@ impl Sink for Channel {
         let _ = self.put(Item::Listed(check.clone()));
     }
     fn observation(&mut self, o: Observation<'_>) -> Result<(), Stop> {
+        let (mut title, mut message, mut location) =
+            (o.title.into_owned(), o.message.into_owned(), o.location.into_owned());
+        let secret = if self.secrets.is_empty() {
+            String::new()
+        } else {
+            self.settle_secrets([&mut title, &mut message, &mut location])
+        };
         let row = Row {
+            group: issue(&o.check, &o.package, &location, o.line),
             resource: o.resource.map(|r| AssetKey::resource(&r.kind, &r.name)),
             check: o.check,
             outcome: o.outcome,
             severity: o.severity,
-            title: o.title.into_owned(),
-            message: o.message.into_owned(),
-            location: o.location.into_owned(),
+            title,
+            message,
+            location,
             line: o.line,
             fingerprint: o.fingerprint,
             place: o.place,
+            package: o.package.into_owned(),
+            cvss: o.cvss,
+            secret,
         };
         self.put(Item::Row(Box::new(row)))
     }
@@ -92,7 +134,14 @@ impl Sink for Channel {
     fn event(&mut self, _event: AuditEvent, _place: Place) -> Result<(), Stop> {
         Err(Stop)
     }
+    fn secret(&mut self, secret: &str) {
+        let secret = secret.trim();
+        if !secret.is_empty() {
+            self.secrets.push(secret.to_owned());
+        }
+    }
     fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
+        self.secrets.clear();
         self.put(Item::Rejected(rejection))
     }
     fn remark(&mut self, remark: String) {
@@ -102,18 +151,22 @@ impl Sink for Channel {
 
 /// Reads a file on a thread of its own.
 pub(super) fn start_reader(
-    path: PathBuf,
+    upload: &Upload,
     format: Arc<Format>,
-    limits: Limits,
+    app: &Context,
 ) -> (
     tokio::sync::mpsc::Receiver<Vec<Item>>,
     tokio::task::JoinHandle<Result<(), ReadError>>,
 ) {
     let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
+    let (path, masked, key, limits) = (upload.path.clone(), upload.masked, app.key.clone(), app.limits);
     let handle = tokio::task::spawn_blocking(move || {
         let mut channel = Channel {
             sender,
             batch: Vec::with_capacity(BATCH),
+            key,
+            masked,
+            secrets: Vec::new(),
         };
         channel.batch.push(Item::Format(format.name.clone()));
         format.read(&FileSource(path), &limits, &mut channel)?;

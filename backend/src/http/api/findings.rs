@@ -50,6 +50,16 @@ pub struct Finding {
     pub cwe: Vec<u32>,
     /// CVE or other vulnerability id.
     pub cve: Option<String>,
+    /// CVSS base score, where the tool gives one.
+    pub cvss: Option<f64>,
+    /// Package, for a known vulnerability.
+    pub package: String,
+    /// Platform category: `vulnerability`, `secret`, `misconfiguration`, `code`, ….
+    pub category: String,
+    /// Tags of the rule, as the tool gives them.
+    pub tags: Vec<String>,
+    /// Of a secret: its beginning, its length and a keyed hash; never the secret.
+    pub secret: String,
 }
 
 pub(crate) fn state_word(code: i16) -> &'static str {
@@ -90,6 +100,11 @@ impl From<FindingRow> for Finding {
             changed_at: instant(f.changed_at),
             cwe: row.check.cwe,
             cve: row.check.cve,
+            cvss: f.cvss,
+            package: f.package,
+            category: row.check.category,
+            tags: row.check.tags,
+            secret: f.secret,
         }
     }
 }
@@ -124,6 +139,9 @@ pub struct FindingWithHistory {
     pub import: Uuid,
     /// Line of the original at which it stands.
     pub original_line: i64,
+    /// Other findings of the same issue: the same vulnerability of the same package, or the same weakness at the same place, told by
+    /// another tool or once more by this one. Each stays a finding of its own.
+    pub same_issue: Vec<Finding>,
 }
 
 /// Which findings.
@@ -263,6 +281,7 @@ fn dress(catalogue: &affiant_domain::catalogue::Catalogue, found: FindingDetail)
         import: found.row.finding.import_id,
         original_line: found.row.finding.place_line,
         finding: found.row.into(),
+        same_issue: found.same.into_iter().map(Finding::from).collect(),
         history,
         controls,
         requirements,

@@ -2,7 +2,7 @@
 
 use super::{List, Paging, jobs::Job, limit, retry, time, uuid};
 use crate::auth::{In, PushScans, Read, ReadOriginals};
-use crate::flow::ingest::{ImportResult, Options, import, keep};
+use crate::flow::ingest::{ImportResult, Options, import, keep, screen};
 use crate::http::problem::Problem;
 use crate::http::upload::receive;
 use actix_web::http::StatusCode;
@@ -129,13 +129,24 @@ pub async fn push(
         .is_some_and(|value| value.to_str().is_ok_and(|v| v.contains("respond-async")));
     let as_job = !options.dry_run && (wants_job || received.upload.size > AT_ONCE);
     let work = async {
-        if as_job {
-            let kept = keep(&at.app, at.id(), &received.upload).await?;
+        let screened = if as_job {
+            Some(screen(&at.app, &received.upload, &options).await?)
+        } else {
+            None
+        };
+        // What may not be kept cannot wait either.
+        if let Some(upload) = screened
+            .as_ref()
+            .map(|screened| &screened.upload)
+            .filter(|upload| upload.keeps)
+        {
+            let kept = keep(&at.app, at.id(), upload).await?;
             let payload = crate::flow::ingest::JobPayload {
                 original: kept,
-                digest: received.upload.digest.clone(),
-                size: received.upload.size,
-                gzip: received.upload.gzip,
+                digest: upload.digest.clone(),
+                size: upload.size,
+                gzip: upload.gzip,
+                masked: upload.masked,
                 options: options.clone(),
             };
             let id = at

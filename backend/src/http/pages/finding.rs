@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::Severity;
 use affiant_domain::catalogue::Mapper;
 use affiant_domain::period::parse_instant;
-use affiant_store::{FindingDetail, NewWaiver, entity, instant, micros};
+use affiant_store::{FindingDetail, FindingRow, NewWaiver, entity, instant, micros};
 use askama::Template;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -31,6 +31,10 @@ struct FindingPage {
     opened: String,
     cwe: String,
     cve: String,
+    cvss: String,
+    package: String,
+    secret: String,
+    same: Vec<Same>,
     message: String,
     remediation: String,
     suppression: String,
@@ -53,6 +57,15 @@ struct Control {
     requirements: String,
     strength: f64,
     impact: String,
+}
+
+/// Another finding of the same issue.
+struct Same {
+    id: Uuid,
+    tool: String,
+    rule: String,
+    asset: String,
+    state: &'static str,
 }
 
 struct Waiver {
@@ -125,6 +138,14 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
             .collect::<Vec<_>>()
             .join(", "),
         cve: found.row.check.cve.clone().unwrap_or_default(),
+        cvss: found
+            .row
+            .finding
+            .cvss
+            .map_or_else(String::new, |score| format!("{score:.1}")),
+        package: found.row.finding.package.clone(),
+        secret: found.row.finding.secret.clone(),
+        same: found.same.iter().map(same).collect(),
         remediation: found.row.check.remediation.clone(),
         suppression: found.row.finding.suppression.clone(),
         controls: controls(&at, &found, severity),
@@ -174,6 +195,16 @@ async fn lines(at: &In<Read>, found: &FindingDetail) -> Result<(Vec<(i64, String
         ""
     };
     Ok((shown, why))
+}
+
+fn same(row: &FindingRow) -> Same {
+    Same {
+        id: row.finding.id,
+        tool: row.check.tool.clone(),
+        rule: row.check.rule.clone(),
+        asset: row.asset.clone(),
+        state: state_word(row.finding.state),
+    }
 }
 
 fn controls(at: &In<Read>, found: &FindingDetail, severity: Severity) -> Vec<Control> {

@@ -53,7 +53,10 @@ pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>
                 .unwrap_or(Cow::Borrowed("resource")),
             name,
         });
+    let cvss = or_empty(rule.cvss.as_ref(), scope);
     emit.sink.observation(Observation {
+        package: Cow::Borrowed(cut(&package, 200)),
+        cvss: super::expr::cvss(&cvss),
         fingerprint: fingerprint(rule, scope, &tool, &check.rule, (&location, &package)),
         severity: severity(&rule.severity, scope),
         counted: match rule.counted {

@@ -235,6 +235,12 @@ impl Declared {
         })
     }
 
+    /// Whether a kind of record names secrets.
+    pub(crate) fn names_secrets(&self) -> bool {
+        let names = |body: &Body| matches!(body, Body::Finding(rule) if !rule.secret.is_empty());
+        self.records.iter().any(|record| names(&record.body))
+    }
+
     /// The loops over the records of a file that begins so, and what is asked of it around them.
     pub(crate) fn loops(&self, first: &Node<'_>) -> Loops {
         let mut loops = Loops::default();

@@ -217,6 +217,8 @@ fn record(
         fingerprint: Fingerprint::of(&["checkov", &found.check_id, &found.file_path, &found.resource]),
         place,
         observed_at: None,
+        package: Cow::Borrowed(""),
+        cvss: None,
         check,
     })?;
     Ok(Ok(()))

@@ -241,6 +241,8 @@ pub(super) fn observe(given: &Given, tool: &str, place: Place, sink: &mut dyn Si
         fingerprint,
         place,
         observed_at: time(&given.date),
+        package: Cow::Borrowed(cut(&given.component_name, 200)),
+        cvss: None,
         check,
     })?;
     Ok(())

@@ -86,6 +86,19 @@ impl Format {
         matches!(self.reader, Reader::Declared(_))
     }
 
+    /// Whether its files may hold secrets in clear: never (none), always (no marks), or where the bytes hold one of these marks.
+    #[must_use]
+    pub fn secret_marks(&self) -> Option<&'static [&'static str]> {
+        match &self.reader {
+            // Snippets of tools that look for secrets; names without their first letter, as they are written with either case.
+            Reader::Code(code) if code.name == "sarif" => {
+                Some(&["itleaks", "rufflehog", "ruffleHog", "etect-secrets", "gshield"])
+            }
+            Reader::Code(_) => None,
+            Reader::Declared(declared) => declared.names_secrets().then_some(&[]),
+        }
+    }
+
     /// Whether a file without a byte means that nothing was found.
     #[must_use]
     pub fn may_be_empty(&self) -> bool {

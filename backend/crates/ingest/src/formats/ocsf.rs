@@ -223,6 +223,8 @@ impl Reader {
             fingerprint,
             place,
             observed_at,
+            package: Cow::Borrowed(""),
+            cvss: None,
             check,
         })?;
         Ok(Ok(()))

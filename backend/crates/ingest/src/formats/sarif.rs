@@ -418,6 +418,10 @@ impl Head {
             Some(title) => Cow::Borrowed(title),
             None => Cow::Borrowed(cut(first_line(&message), 300)),
         };
+        if check.category == "secret" {
+            let snippets = result.locations.iter().flatten().filter_map(Location::snippet);
+            snippets.for_each(|snippet| sink.secret(snippet));
+        }
         sink.observation(Observation {
             severity: self.severity(&result, rule.map(AsRef::as_ref)),
             counted: outcome.is_finding(),
@@ -430,6 +434,8 @@ impl Head {
             fingerprint,
             place,
             observed_at: None,
+            package: Cow::Borrowed(""),
+            cvss: None,
             check,
         })?;
         Ok(Ok(()))
@@ -602,7 +608,8 @@ struct Location<'a> {
 struct PhysicalLocation<'a> {
     #[serde(borrow)]
     artifact_location: Option<ArtifactLocation<'a>>,
-    region: Option<Region>,
+    #[serde(borrow)]
+    region: Option<Region<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -614,8 +621,17 @@ struct ArtifactLocation<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Region {
+struct Region<'a> {
     start_line: Option<i64>,
+    #[serde(borrow)]
+    snippet: Option<Snippet<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Snippet<'a> {
+    #[serde(borrow, deserialize_with = "or_default")]
+    text: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -648,6 +664,13 @@ impl Location<'_> {
 
     fn line(&self) -> Option<u32> {
         u32::try_from(self.physical_location.as_ref()?.region.as_ref()?.start_line?).ok()
+    }
+}
+
+impl Location<'_> {
+    fn snippet(&self) -> Option<&str> {
+        let snippet = self.physical_location.as_ref()?.region.as_ref()?.snippet.as_ref()?;
+        Some(snippet.text.0.as_ref())
     }
 }
 

@@ -609,6 +609,12 @@ fn give(
         Some((_, name)) => Fingerprint::of(&[&format!("{:032x}", fingerprint.0), name]),
         None => fingerprint,
     };
+    // The place of a vulnerability ends with its package.
+    let package = Cow::Borrowed(if check.cve.is_some() {
+        location.rsplit(": ").next().unwrap_or_default()
+    } else {
+        ""
+    });
     sink.observation(Observation {
         severity: Severity::from_label(severity),
         counted: outcome.is_finding(),
@@ -621,6 +627,8 @@ fn give(
         fingerprint,
         place,
         observed_at: None,
+        package,
+        cvss: None,
         check,
     })?;
     Ok(Ok(()))

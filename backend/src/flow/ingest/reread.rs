@@ -1,0 +1,110 @@
+//! Reads stored originals again, with the readers of this version: where one gives a finding another fingerprint than the reader that first
+//! brought it, the finding takes the new one and keeps the old as a link. Nothing opens or closes.
+
+use crate::app::Context;
+use crate::flow::FlowError;
+use affiant_domain::audit::AuditEvent;
+use affiant_domain::fingerprint::Fingerprint;
+use affiant_domain::id::ProjectId;
+use affiant_domain::observation::{Observation, Place};
+use affiant_ingest::{FileSource, Rejection, Sink, Stop};
+use affiant_store::{Refingerprint, Reread as Stored};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use tokio::io::AsyncWriteExt;
+
+/// What came of it.
+#[derive(Debug, Default, Serialize)]
+pub struct Reread {
+    /// Originals that were read.
+    pub originals: u64,
+    /// Findings that they first brought.
+    pub findings: u64,
+    /// Findings that have a new fingerprint.
+    pub linked: u64,
+    /// Findings that the reader no longer finds at their place; they are left as they are.
+    pub not_found: u64,
+}
+
+/// The fingerprints of failures by the place of their record, in the order of the file.
+#[derive(Default)]
+struct Fingerprints(BTreeMap<i64, VecDeque<Fingerprint>>);
+
+impl Sink for Fingerprints {
+    fn observation(&mut self, o: Observation<'_>) -> Result<(), Stop> {
+        if o.outcome.is_finding() {
+            self.0
+                .entry(o.place.offset.cast_signed())
+                .or_default()
+                .push_back(o.fingerprint);
+        }
+        Ok(())
+    }
+    fn event(&mut self, _: AuditEvent, _: Place) -> Result<(), Stop> {
+        Ok(())
+    }
+    fn reject(&mut self, _: Rejection) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// Reads the originals of a project again.
+///
+/// # Errors
+/// [`FlowError`] where the database or the disk fails; what was linked by then stays.
+pub async fn reread(app: &Context, project: ProjectId) -> Result<Reread, FlowError> {
+    let scoped = app.store.project(project);
+    let mut told = Reread::default();
+    for import in scoped.imports_with_originals().await? {
+        let findings = scoped.findings_of_import(import.id).await?;
+        let Some(format) = app.formats.by_name(&import.format).filter(|_| !findings.is_empty()) else {
+            continue;
+        };
+        let Some(head) = scoped.original(import.original).await? else {
+            continue;
+        };
+        let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
+        let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
+        let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
+        let mut n = 0;
+        while let Some(piece) = scoped.original_piece(&head, n).await? {
+            out.write_all(&piece).await.map_err(failed)?;
+            n += 1;
+        }
+        out.flush().await.map_err(failed)?;
+        let (format, limits) = (format.clone(), app.limits);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut found = Fingerprints::default();
+            format
+                .read(&FileSource(file.path().to_owned()), &limits, &mut found)
+                .map(|()| found)
+        });
+        let found = read.await.map_err(|_| FlowError::Worker)??;
+        let changes = changes(&findings, found, &mut told);
+        scoped.refingerprint(&changes, app.clock.now()).await?;
+        told.originals += 1;
+    }
+    Ok(told)
+}
+
+/// The findings of an import, in the order in which they were stored, beside what the reader finds at their places now.
+fn changes(findings: &[Stored], mut found: Fingerprints, told: &mut Reread) -> Vec<Refingerprint> {
+    let mut changes = Vec::new();
+    for finding in findings {
+        told.findings += 1;
+        match found.0.get_mut(&finding.place_offset).and_then(VecDeque::pop_front) {
+            None => told.not_found += 1,
+            Some(new) if new.0 == finding.fingerprint => {}
+            Some(new) => {
+                told.linked += 1;
+                changes.push(Refingerprint {
+                    finding: finding.id,
+                    scope: finding.scope,
+                    old: finding.fingerprint,
+                    new: new.0,
+                });
+            }
+        }
+    }
+    changes
+}

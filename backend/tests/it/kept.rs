@@ -1,0 +1,154 @@
+//! What an import keeps: secrets only as a mask and a keyed hash, one issue of several tools as one group, decisions of people, and what
+//! could not be read.
+
+use crate::server::{Server, binary, on_both, sarif};
+use serde_json::{Value, json};
+
+const REPO: &str = "asset=repo:payments";
+const SECRET: &str = "zz9-plural-z-alpha-42";
+
+fn gitleaks(secret: &str) -> String {
+    json!([
+        {"RuleID": "generic-api-key", "Description": "An API key", "StartLine": 4, "Match": format!("key = <\"{secret}\">"),
+         "Secret": secret, "File": "conf/a.env", "Commit": "abc", "Tags": []},
+        {"RuleID": "short", "Description": "Short", "StartLine": 5, "Match": "pw=Tags", "Secret": "Tags", "File": "b.env", "Commit": "abc", "Tags": []}
+    ])
+    .to_string()
+}
+
+async fn finding(server: &Server, q: &str) -> Value {
+    let list = server.get(&format!("/api/v1/projects/payments/findings?q={q}")).await;
+    let id = list["items"][0]["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no finding for {q}: {list}"));
+    server.get(&format!("/api/v1/projects/payments/findings/{id}")).await
+}
+
+fn grype(ids: &[&str]) -> String {
+    let matches: Vec<Value> = ids
+        .iter()
+        .map(|id| {
+            json!({"vulnerability": {"id": id, "severity": "High"},
+                "artifact": {"name": "openssl", "version": "1.1", "type": "deb", "locations": [{"path": "/var/lib/dpkg/status"}]}})
+        })
+        .collect();
+    json!({"matches": matches, "descriptor": {"name": "grype", "version": "1"}}).to_string()
+}
+
+fn trivy(ids: &[&str]) -> String {
+    let found: Vec<Value> = ids
+        .iter()
+        .map(|id| json!({"VulnerabilityID": id, "PkgName": "openssl", "InstalledVersion": "1.1", "Severity": "HIGH"}))
+        .collect();
+    json!({"SchemaVersion": 2, "ArtifactName": "web", "Results": [{"Target": "web (debian 12)", "Class": "os-pkgs", "Type": "debian", "Vulnerabilities": found}]})
+        .to_string()
+}
+
+on_both! {
+    async fn a_secret_is_nowhere_in_clear(server: Server) {
+        let (status, result) = server.push(REPO, gitleaks(SECRET)).await;
+        assert_eq!((status, result["created"].as_u64()), (201, Some(2)), "{result}");
+        let found = finding(&server, "api-key").await;
+        let kept = found["secret"].as_str().unwrap();
+        assert!(kept.starts_with("zz9-…") && kept.contains("21 characters") && kept.contains("keyed hash"), "{kept}");
+        let import = result["import"].as_str().unwrap();
+        let original = server.send("GET", &format!("/api/v1/projects/payments/scans/{import}/original"), None).await;
+        let original = original.text().await.unwrap();
+        assert!(original.contains("generic-api-key") && original.contains("\"Tags\":[]"), "the rest is as it was: {original}");
+        assert!(!original.contains(SECRET) && !original.contains("\"Tags\",\"File\""), "{original}");
+        let page = server.client.get(server.at(&format!("/p/payments/findings/{}", found["id"].as_str().unwrap())));
+        let page = page.send().await.unwrap().text().await.unwrap();
+        assert!(page.contains("keyed hash") && !page.contains(SECRET));
+        if server.database.is_none() {
+            for file in std::fs::read_dir(server.data.path()).unwrap().flatten().filter(|f| f.path().is_file()) {
+                let bytes = std::fs::read(file.path()).unwrap();
+                assert!(!bytes.windows(SECRET.len()).any(|w| w == SECRET.as_bytes()), "{}", file.path().display());
+            }
+        }
+        // The same secret again, from a job: the same finding, the same hash.
+        let (status, _) = server.push_with(&format!("{REPO}&part=x"), gitleaks(SECRET), &[("prefer", "respond-async")]).await;
+        assert_eq!(status, 202);
+        let wanted = "/api/v1/projects/payments/findings?q=api-key&limit=10";
+        for _ in 0..200 {
+            let list = server.get(wanted).await;
+            let all = list["items"].as_array().unwrap();
+            if all.len() == 2 {
+                assert!(all.iter().all(|one| one["secret"] == found["secret"]), "{list}");
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the job did not end");
+    }
+
+    async fn one_issue_of_two_tools_is_one_group(server: Server) {
+        server.push("asset=image:web", grype(&["CVE-2024-0001", "CVE-2024-0002"])).await;
+        let (status, result) = server.push("asset=image:web", trivy(&["CVE-2024-0001"])).await;
+        assert_eq!((status, result["created"].as_u64(), result["closed"].as_u64()), (201, Some(1), Some(0)), "{result}");
+        assert_eq!(server.open_findings().await, 3, "each occurrence is kept");
+        let both = finding(&server, "CVE-2024-0001").await;
+        let same = both["same_issue"].as_array().unwrap();
+        assert_eq!(same.len(), 1);
+        assert_ne!(same[0]["tool"], both["tool"]);
+        assert_eq!(finding(&server, "CVE-2024-0002").await["same_issue"], json!([]));
+        // The same weakness at the same place.
+        server.push(REPO, sarif("semgrep", &[("sql", "one")])).await;
+        server.push(REPO, sarif("codeql", &[("sql", "other words")])).await;
+        assert_eq!(finding(&server, "words").await["same_issue"][0]["tool"], "semgrep");
+    }
+
+    async fn what_could_not_be_read_closes_nothing(server: Server) {
+        server.push("asset=image:web", grype(&["CVE-2024-0001", "CVE-2024-0002"])).await;
+        let broken = grype(&["CVE-2024-0001"]).replace(r#""matches":["#, r#""matches":[{"vulnerability":{"severity":"Low"},"artifact":{"name":"x"}},"#);
+        let (_, result) = server.push("asset=image:web", broken.clone()).await;
+        assert_eq!((result["rejected"].as_u64(), result["closed"].as_u64()), (Some(1), Some(0)), "{result}");
+        assert!(result["remarks"][0].as_str().unwrap().contains("stay open"), "{result}");
+        assert_eq!(server.open_findings().await, 2);
+        let (_, result) = server.push("asset=image:web&confirm=true", broken + " ").await;
+        assert_eq!(result["closed"].as_u64(), Some(1), "{result}");
+    }
+
+    async fn what_people_decided_stands_when_it_is_seen_again(server: Server) {
+        for kind in ["accepted_risk", "false_positive", "out_of_scope"] {
+            let part = format!("{REPO}&part={kind}");
+            server.push(&part, sarif("semgrep", &[("sql", kind)])).await;
+            let id = finding(&server, kind).await["id"].as_str().unwrap().to_owned();
+            let ask = json!({"finding": id, "kind": kind, "reason": "decided by people", "until": "2027-10-01T00:00:00Z"});
+            let waiver = server.post("/api/v1/projects/payments/waivers", ask).await;
+            let other = server.new_token("compliance", None).await;
+            let path = format!("/api/v1/projects/payments/waivers/{}/decision", waiver["id"].as_str().unwrap());
+            let decided = server.send_as(&other, "POST", &path, Some(json!({"approve": true}))).await;
+            assert!(decided.status().is_success(), "{}", decided.text().await.unwrap());
+            for file in [sarif("semgrep", &[("sql", kind), ("xss", "new")]), sarif("semgrep", &[]), sarif("semgrep", &[("sql", kind)])] {
+                server.push(&part, file).await;
+            }
+            let again = finding(&server, kind).await;
+            assert_eq!((again["id"].as_str(), again["state"].as_str()), (Some(id.as_str()), Some("open")));
+            let waivers = server.get("/api/v1/projects/payments/waivers").await;
+            let own = waivers["items"].as_array().unwrap().iter().find(|waiver| waiver["finding"] == id.as_str());
+            assert_eq!(own.unwrap()["state"], "approved", "{waivers}");
+        }
+    }
+
+    async fn a_newer_reader_links_old_fingerprints_and_closes_nothing(server: Server) {
+        use sea_orm::{ConnectionTrait, Database};
+        let file = sarif("semgrep", &[("sql", "same"), ("sql", "same"), ("xss", "two")]);
+        server.push(REPO, file).await;
+        let url = server.database.clone().unwrap_or_else(|| format!("sqlite:{}", server.data.path().join("affiant.sqlite").display()));
+        let db = Database::connect(&url).await.unwrap();
+        // As an older reader would have left them: other fingerprints, of an older version.
+        let old = if server.database.is_some() { "decode(md5(id::text), 'hex')" } else { "randomblob(16)" };
+        db.execute_unprepared(&format!("UPDATE finding SET fingerprint = {old}, fingerprint_version = 0, occurrence = 0")).await.unwrap();
+        let mut command = std::process::Command::new(binary());
+        command.args(["reread", "--project", "payments", "--json", "--data"]).arg(server.data.path());
+        if let Some(url) = &server.database {
+            command.args(["--database-url", url]);
+        }
+        let output = command.output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        assert_eq!((told["linked"].as_u64(), told["not_found"].as_u64()), (Some(3), Some(0)), "{told}");
+        let (_, again) = server.push(REPO, sarif("semgrep", &[("xss", "two"), ("sql", "same"), ("sql", "same")])).await;
+        let counts = ["created", "seen_again", "reopened", "closed"].map(|name| again[name].as_u64().unwrap());
+        assert_eq!(counts, [0, 3, 0, 0], "{again}");
+    }
+}
