@@ -14,6 +14,7 @@ need qpdf qpdf
 need pdftotext poppler-utils
 need node nodejs npm
 need cc gcc libc6-dev
+python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
   echo "installing: ${missing[*]}"
@@ -25,13 +26,33 @@ fi
 bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1)")
 work=$(mktemp -d); chmod 755 "$work"
 as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-finish() { as "$bin/pg_ctl" -s -D "$work/db" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$work"; }
+finish() {
+  [ -z "${moto:-}" ] || kill "$moto" 2>/dev/null || true
+  as "$bin/pg_ctl" -s -D "$work/db" -m immediate stop >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
 trap finish EXIT
 port=$((20000 + RANDOM % 20000))
 mkdir "$work/db"; [ "$(id -u)" != 0 ] || chown postgres "$work/db"
 as "$bin/initdb" -D "$work/db" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
 as "$bin/pg_ctl" -s -w -D "$work/db" -l "$work/db/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 -c fsync=off" start
 export AFFIANT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port"
+
+# An S3 server of our own.
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target"
+if [ ! -x "$target/s3/bin/moto_server" ]; then
+  python3 -m venv "$target/s3"
+  "$target/s3/bin/pip" install --quiet --disable-pip-version-check 'moto[server]>=5,<6'
+fi
+s3_port=$((40000 + RANDOM % 20000))
+"$target/s3/bin/python" "$target/s3/bin/moto_server" -H 127.0.0.1 -p "$s3_port" >"$work/s3.log" 2>&1 &
+moto=$!
+for _ in $(seq 100); do
+  "$target/s3/bin/python" -c "import socket; socket.create_connection(('127.0.0.1', $s3_port), 1)" 2>/dev/null && break
+  sleep 0.2
+done
+export AFFIANT_TEST_S3="http://127.0.0.1:$s3_port"
 
 cargo test --workspace --locked
 

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::flow::ingest::Progress;
+use crate::flow::sources::Allowed;
 use crate::keys::Key;
 use affiant_domain::catalogue::Catalogue;
 use affiant_ingest::{Formats, Limits};
@@ -24,6 +25,8 @@ pub struct Context {
     pub formats: Arc<Formats>,
     /// The installation's key.
     pub key: Key,
+    /// Where sources may read from.
+    pub sources: Allowed,
     /// Bounds on files.
     pub limits: Limits,
     /// Folder for uploads under way.
@@ -34,6 +37,15 @@ pub struct Context {
     pub progress: Arc<Mutex<HashMap<Uuid, Arc<Progress>>>>,
     /// What to fix first, as it was worked out for the latest assessment of each project.
     pub advice: Arc<crate::flow::advise::Advice>,
+}
+
+/// Folders and files outside the database.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The installation's key; beside the spool folder, where none is named.
+    pub key_file: Option<PathBuf>,
+    /// Where sources may read from.
+    pub sources: Allowed,
 }
 
 impl Context {
@@ -47,13 +59,15 @@ impl Context {
         formats: Arc<Formats>,
         clock: Clock,
         spool: PathBuf,
-        key_file: Option<PathBuf>,
+        places: Places,
     ) -> Result<Self, crate::flow::FlowError> {
         std::fs::create_dir_all(&spool)
             .map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
         let sources = serde_json::to_vec(catalogue.sources()).unwrap_or_default();
         store.keep_catalogue(catalogue.digest(), &sources, clock.now()).await?;
-        let key_file = key_file.unwrap_or_else(|| spool.with_file_name("installation.key"));
+        let key_file = places
+            .key_file
+            .unwrap_or_else(|| spool.with_file_name("installation.key"));
         let key = Key::load_or_create(&key_file)
             .map_err(|error| crate::flow::FlowError::Io(key_file.display().to_string(), error))?;
         let events = crate::flow::events::Writer::start(store.clone(), clock.clone());
@@ -63,6 +77,7 @@ impl Context {
             clock,
             formats,
             key,
+            sources: places.sources,
             limits: Limits::default(),
             spool,
             events,

@@ -8,6 +8,7 @@ mod m20261120_000005_assessments;
 mod m20261120_000006_audit_events;
 mod m20261120_000007_access;
 mod m20261120_000008_facets;
+mod m20261120_000009_sources;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000006_audit_events::Migration),
             Box::new(m20261120_000007_access::Migration),
             Box::new(m20261120_000008_facets::Migration),
+            Box::new(m20261120_000009_sources::Migration),
         ]
     }
 }

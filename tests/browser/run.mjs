@@ -98,7 +98,25 @@ await page.getByLabel('Cron').first().fill('nonsense');
 await page.getByRole('button', { name: 'Save' }).first().click();
 check('a wrong schedule is explained', (await page.getByRole('alert').textContent()).includes('cron'));
 
-const pages = ['/', '/p/payments', '/p/payments/frameworks/pci-dss', '/p/care/frameworks/hipaa', control, '/p/payments/controls/GOV-01', '/p/payments/findings?state=open', finding, '/p/payments/imports', '/p/payments/assessments', '/p/payments/reports', '/api/docs/'];
+// An audit store is set up, pulled, and its silence seen.
+fs.mkdirSync(path.join(data, 'inbox', 'agents'), { recursive: true });
+const hours = [200, 199, 198, 150, 149, 2, 1].map((h) => ({ timestamp: new Date(Date.now() - h * 3600e3).toISOString(), agent_id: 'invoice-bot', action: 'read' }));
+fs.writeFileSync(path.join(data, 'inbox', 'agents', 'log.ndjson'), hours.map((e) => JSON.stringify(e)).join('\n') + '\n');
+const setUp = async (settings) => {
+  await page.goto(`${url}/p/payments/sources`);
+  await page.getByLabel('Name', { exact: true }).fill('agent-log');
+  await page.getByLabel('Settings, JSON').fill(settings);
+  await page.getByLabel('An event is expected within').fill('1440');
+  await page.getByRole('button', { name: 'Set up' }).click();
+};
+await setUp('{"kind": "folder", "path": "../outside"}');
+check('a wrong source is explained', (await page.getByRole('alert').textContent()).includes('settings/path'));
+await setUp('{"kind": "folder", "path": "agents"}');
+await page.getByRole('button', { name: 'Pull now: agent-log' }).click();
+const pulledText = await page.getByRole('status').textContent();
+check('a source is pulled', /agent-log was pulled/.test(pulledText), pulledText);
+
+const pages = ['/', '/p/payments', '/p/payments/frameworks/pci-dss', '/p/care/frameworks/hipaa', control, '/p/payments/controls/GOV-01', '/p/payments/findings?state=open', finding, '/p/payments/imports', '/p/payments/assessments', '/p/payments/sources', '/p/payments/reports', '/api/docs/'];
 for (const where of pages) {
   for (const [width, colorScheme] of [[1280, 'light'], [1280, 'dark'], [390, 'light']]) {
     const context = await browser.newContext({ storageState, colorScheme, viewport: { width, height: 900 }, reducedMotion: 'reduce' });

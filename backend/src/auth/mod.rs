@@ -97,6 +97,8 @@ permissions! {
     WriteSchedules = "schedules:write" for Admin, Compliance;
     /// Make reports.
     MakeReports = "reports:write" for Admin, Compliance, Auditor;
+    /// Set up and pull audit stores.
+    WriteSources = "sources:write" for Admin;
     /// Make and change projects.
     WriteProjects = "projects:write" for Admin;
     /// Make and revoke tokens.

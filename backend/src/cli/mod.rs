@@ -10,6 +10,7 @@ mod report;
 mod reread;
 mod score;
 mod serve;
+mod sources;
 mod token;
 
 use crate::app::Context;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Args),
     /// Import scanner files or audit logs, here or into a server
     Ingest(ingest::Args),
+    /// Set up and pull audit stores
+    Sources(sources::Args),
     /// Score a project now and store the assessment
     Assess(assess::Args),
     /// Make a period report
@@ -105,6 +108,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(storage, args).await,
         Command::Demo(args) => demo::run(storage, args).await,
         Command::Ingest(args) => ingest::run(storage, args).await,
+        Command::Sources(args) => sources::run(storage, args).await,
         Command::Assess(args) => assess::run(storage, args).await,
         Command::Report(args) => report::run(storage, args).await,
         Command::Score(args) => score::run(&args),
@@ -138,14 +142,7 @@ async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
         .map_err(Failure::fault)?;
     let spool = storage.data.join("spool");
     let formats = storage.load_formats().map_err(Failure::input)?;
-    Context::new(
-        store,
-        Arc::new(catalogue),
-        formats,
-        clock,
-        spool,
-        storage.key_file.clone(),
-    )
-    .await
-    .map_err(Failure::from)
+    Context::new(store, Arc::new(catalogue), formats, clock, spool, storage.places())
+        .await
+        .map_err(Failure::from)
 }

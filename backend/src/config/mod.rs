@@ -1,5 +1,7 @@
 //! What an operator can set, by flag or environment.
 
+use crate::app::Places;
+use crate::flow::sources::Allowed;
 use affiant_ingest::{Formats, FormatsError};
 use clap::Args;
 use std::path::PathBuf;
@@ -17,6 +19,12 @@ pub struct Storage {
     /// File with the installation's key, shared by all replicas; made in the data folder where none is named
     #[arg(long, env = "AFFIANT_KEY_FILE", global = true)]
     pub key_file: Option<PathBuf>,
+    /// Folder below which audit stores of the kind folder lie; data/inbox where none is named
+    #[arg(long, env = "AFFIANT_SOURCE_ROOT", global = true)]
+    pub source_root: Option<PathBuf>,
+    /// Folder with the secrets that sources name as file:NAME; data/secrets where none is named
+    #[arg(long, env = "AFFIANT_SOURCE_SECRETS", global = true)]
+    pub source_secrets: Option<PathBuf>,
     /// Folder with catalogue files of your own, beside the built-in ones
     #[arg(
         long = "frameworks",
@@ -39,6 +47,19 @@ impl Storage {
         self.formats
             .as_deref()
             .map_or_else(|| Ok(Formats::built_in()), Formats::with_folder)
+    }
+
+    /// Folders and files outside the database.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let within = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| self.data.join(name));
+        Places {
+            key_file: Some(within(&self.key_file, "installation.key")),
+            sources: Allowed {
+                folders: within(&self.source_root, "inbox"),
+                secrets: within(&self.source_secrets, "secrets"),
+            },
+        }
     }
 
     /// The address of the database.

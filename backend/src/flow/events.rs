@@ -7,6 +7,7 @@ use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::{AuditEvent, RiskLevel, is_data_processing, risk};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
+use affiant_domain::retention::keep_until;
 use affiant_domain::{Instant, sha256_hex};
 use affiant_ingest::{Bytes, Kind, Rejection, Sink, Source, Stop};
 use affiant_store::{NewEvent, Store, micros};
@@ -133,14 +134,50 @@ pub async fn ingest_source(
         options.source.chars().take(100).collect()
     };
     let now = app.clock.now();
-    let new: Vec<NewEvent> = events.into_iter().map(|(event, _)| prepare(event, now)).collect();
+    let tags = default_tags(app, project, &name).await?;
+    let mut numbered = Numbered::default();
+    let new = events.into_iter().map(|(mut event, _)| {
+        if event.tags.is_empty() {
+            event.tags.clone_from(&tags);
+        }
+        prepare(app, event, now, &mut numbered)
+    });
+    let new: Vec<NewEvent> = new.collect();
     result.created = app.events.write(project, &name, asset, new).await?;
     result.repeated = result.read - result.created;
     Ok(result)
 }
 
-/// An event ready to be stored: its risk, its identity.
-fn prepare(event: AuditEvent, now: Instant) -> NewEvent {
+/// The frameworks of events that name none, as the source of this name was set up.
+async fn default_tags(app: &Context, project: ProjectId, source: &str) -> Result<Vec<String>, FlowError> {
+    let found = app.store.project(project).source(source).await?;
+    Ok(found.map_or_else(Vec::new, |row| serde_json::from_str(&row.tags).unwrap_or_default()))
+}
+
+/// How often an event without an identity of its own came in one reading: two equal ones stay two, and the same reading again adds
+/// nothing.
+#[derive(Debug, Default)]
+pub(super) struct Numbered(HashMap<String, u32>);
+
+impl Numbered {
+    fn key(&mut self, digest: String) -> String {
+        let times = self.0.entry(digest.clone()).or_default();
+        *times += 1;
+        if *times == 1 {
+            digest
+        } else {
+            format!("{digest}#{times}")
+        }
+    }
+}
+
+/// An event ready to be stored: its risk, its identity, what is committed to of its content, and how long it is kept.
+pub(super) fn prepare(app: &Context, mut event: AuditEvent, now: Instant, numbered: &mut Numbered) -> NewEvent {
+    for payload in &mut event.payloads {
+        if let Some(content) = payload.content.take() {
+            payload.commitment = Some(hex::encode(app.key.hash("payload", content.as_bytes())));
+        }
+    }
     // A request of Kubernetes is logged once per stage; only the last one counts as the operation.
     let stage = event.detail.get("stage").and_then(serde_json::Value::as_str);
     let interim = matches!(stage, Some("RequestReceived" | "ResponseStarted"));
@@ -150,13 +187,20 @@ fn prepare(event: AuditEvent, now: Instant) -> NewEvent {
         risk(&event)
     };
     let key = if event.event_id.is_empty() {
-        identity(&event)
+        numbered.key(identity(&event))
     } else {
         event.event_id.chars().take(300).collect()
     };
+    let at = event.at.unwrap_or(now);
+    let days = event
+        .detail
+        .get("retention_period_days")
+        .and_then(serde_json::Value::as_u64);
+    let (until, rule) = keep_until(at, &event.tags, days.and_then(|days| u32::try_from(days).ok()));
     NewEvent {
         key,
-        at: micros(event.at.unwrap_or(now)),
+        keep: (micros(until), rule),
+        at: micros(at),
         risk: level.as_str(),
         reasons,
         tags: event.tags.clone(),

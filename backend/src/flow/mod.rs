@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod ingest;
 pub mod project;
 pub mod report;
+pub mod sources;
 
 use affiant_domain::catalogue::UnknownFramework;
 use affiant_ingest::ReadError;
@@ -50,6 +51,9 @@ pub enum FlowError {
     /// The database.
     #[error(transparent)]
     Store(StoreError),
+    /// Another's store, away or unwilling.
+    #[error("{0}")]
+    Away(String),
     /// A file of our own.
     #[error("cannot use {0}: {1}")]
     Io(String, std::io::Error),

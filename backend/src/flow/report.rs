@@ -3,6 +3,7 @@
 use super::FlowError;
 use super::advise::recommend;
 use super::assess::{Reading, Request, assess, chosen};
+use super::sources::share;
 use crate::app::Context;
 use affiant_domain::catalogue::{Applicability, Catalogue, Framework, Mapper, Polarity};
 use affiant_domain::id::ProjectId;
@@ -10,8 +11,8 @@ use affiant_domain::period::Period;
 use affiant_domain::score::{AttestedOutcome, FrameworkScore, Input, compute};
 use affiant_domain::{Instant, Severity, sha256_hex};
 use affiant_report::{
-    Change, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine, Report,
-    ReportingPeriod, RequirementLine, TrendPoint,
+    Change, CoverageLost, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
+    Report, ReportingPeriod, RequirementLine, TrendPoint,
 };
 use affiant_store::{EvidenceFinding, NewReport, entity, instant, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -143,6 +144,7 @@ async fn gather(
         findings: parts.findings,
         audit_events: parts.events,
         security_incidents: parts.incidents,
+        coverage_lost: parts.lost,
         catalogue_digest: app.catalogue.digest().to_owned(),
         evidence_digest: input.digest(),
         generated_at: now,
@@ -200,6 +202,9 @@ struct Parts {
     suppressed: u64,
     events: EventSection,
     incidents: Vec<Incident>,
+    lost: Vec<CoverageLost>,
+    recorded: u64,
+    missing: u64,
     operations: u64,
     high_risk: u64,
     processing: u64,
@@ -319,6 +324,18 @@ impl Parts {
         let scoped = app.store.project(ProjectId(reading.scope.project.id));
         let bounds = (micros(period.start()), micros(period.end()));
         let summary = scoped.event_summary(bounds.0, bounds.1).await?;
+        let id = ProjectId(reading.scope.project.id);
+        let covered = super::sources::coverage(app, id, (period.start(), period.end())).await?;
+        self.recorded += covered.recorded;
+        self.missing += covered.missing;
+        self.lost.extend(covered.lost.into_iter().map(|lost| CoverageLost {
+            project: reading.scope.project.slug.clone(),
+            source: lost.source,
+            from: lost.from,
+            until: lost.until,
+            missing: lost.missing,
+            reason: lost.reason,
+        }));
         self.events.total += summary.all;
         self.operations += summary.agent_operations;
         self.high_risk += summary.high_risk;
@@ -368,7 +385,7 @@ impl Parts {
             compliance_score_at_start: at_start,
             audit_coverage: score.audit_coverage,
             bounds: score.bounds,
-            event_coverage: None,
+            event_coverage: share(self.recorded, self.missing),
             suppressed_by_scanners: self.suppressed,
         }
     }
@@ -514,7 +531,7 @@ fn definitions() -> Vec<Metric> {
         ),
         (
             "event_coverage",
-            "Recorded agent operations over operations that were expected by register, sequence or rhythm; empty where nothing is expected.",
+            "Events recorded over events expected, of the sources of which a rhythm is expected or that number their records; empty where nothing is expected.",
         ),
         (
             "suppressed_by_scanners",

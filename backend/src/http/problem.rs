@@ -228,6 +228,7 @@ impl From<FlowError> for Problem {
             FlowError::Conflict(what) => Self::new("conflict", what),
             FlowError::Forbidden(what) => Self::new("forbidden", what),
             FlowError::Framework(unknown) => Self::invalid("framework", unknown.to_string()),
+            FlowError::Away(what) => Self::new("unavailable", what),
             FlowError::Store(error) => error.into(),
             FlowError::Io(..) => {
                 tracing::error!("{text}");

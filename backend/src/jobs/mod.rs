@@ -1,6 +1,7 @@
 //! Scheduled work. The table names every job; the scheduler library is named only here.
 
 mod fire_schedules;
+mod pull_sources;
 mod work;
 
 use crate::app::Context;
@@ -11,10 +12,11 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 2] = [
+const JOBS: [(&str, &str, Run); 3] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
+    ("pull_sources", "*/10 * * * * *", |app| Box::pin(pull_sources::run(app))),
     ("work", "*/2 * * * * *", |app| Box::pin(work::run(app))),
 ];
 
@@ -46,5 +48,6 @@ pub async fn start(app: &Context) -> Result<JobScheduler, JobSchedulerError> {
 /// Fires what is due and does all waiting work, once; for tests and the command line.
 pub async fn tick(app: &Context) {
     fire_schedules::run(app.clone()).await;
+    pull_sources::run(app.clone()).await;
     work::run(app.clone()).await;
 }

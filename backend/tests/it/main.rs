@@ -22,3 +22,4 @@ mod schedules;
 mod schema;
 mod scores;
 mod server;
+mod sources;

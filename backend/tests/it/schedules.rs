@@ -13,13 +13,21 @@ async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
     let store = Store::connect(url).await.unwrap();
     let catalogue = Arc::new(affiant::frameworks::load_checked(None).unwrap());
     let formats = affiant_ingest::Formats::built_in();
+    let sources = affiant::flow::sources::Allowed {
+        folders: folder.path().join("inbox"),
+        secrets: folder.path().join("secrets"),
+    };
+    let places = affiant::app::Places {
+        key_file: None,
+        sources,
+    };
     Context::new(
         store,
         catalogue,
         formats,
         clock.clone(),
         folder.path().join("spool"),
-        None,
+        places,
     )
     .await
     .unwrap()

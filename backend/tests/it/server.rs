@@ -38,11 +38,17 @@ pub async fn postgres() -> Option<String> {
 
 impl Server {
     pub async fn start(database: Option<String>) -> Self {
+        Self::start_with(database, &[]).await
+    }
+
+    /// A server with these variables in its environment.
+    pub async fn start_with(database: Option<String>, variables: &[(&str, &str)]) -> Self {
         let data = TempDir::new().unwrap();
         let mut command = Command::new(binary());
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path());
+            .arg(data.path())
+            .envs(variables.iter().copied());
         if let Some(url) = &database {
             command.args(["--database-url", url]);
         }

@@ -114,7 +114,7 @@ pub struct AuditEvent {
     pub data_categories: Vec<String>,
     /// Length and digest of what went in and out; never the content.
     pub payloads: Vec<Payload>,
-    /// Whether the content held an attempt at injection or personal data.
+    /// Whether the content held an attempt at injection or sensitive data.
     pub flagged: bool,
     /// Everything else worth keeping, as a JSON object.
     pub detail: serde_json::Value,
@@ -129,6 +129,12 @@ pub struct Payload {
     pub length: Option<u64>,
     /// SHA-256 that the sender computed, in hexadecimal, where no content was sent.
     pub sender_sha256: Option<String>,
+    /// Keyed hash of the content (HMAC-SHA256, hexadecimal): a plain hash of a short text could be guessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
+    /// The content on its way to being committed to; never stored.
+    #[serde(skip)]
+    pub content: Option<String>,
 }
 
 /// An action's name in snake case: `ModelUpdate`, `model.update` and `model-update` are `model_update`.

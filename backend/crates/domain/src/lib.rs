@@ -7,11 +7,13 @@
 pub mod asset;
 pub mod audit;
 pub mod catalogue;
+pub mod content;
 pub mod fingerprint;
 pub mod id;
 pub mod matching;
 pub mod observation;
 pub mod period;
+pub mod retention;
 pub mod schedule;
 pub mod score;
 pub mod severity;

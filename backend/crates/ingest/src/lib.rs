@@ -20,7 +20,7 @@ mod source;
 pub use declared::{Declared, SpecError, skeleton};
 pub use formats::{Format, Formats, FormatsError, Kind};
 pub use limits::Limits;
-pub use sink::{Counter, Refused, Rejection, Shown, Sink, Stop};
+pub use sink::{Counter, Refused, Rejection, SerialGap, Shown, Sink, Stop};
 pub use source::{Bytes, FileSource, Source};
 
 use std::sync::Arc;

@@ -40,8 +40,21 @@ pub trait Sink {
     fn reject(&mut self, rejection: Rejection) -> Result<(), Stop>;
     /// A text of the record that comes next is a secret: it must not be kept or shown in clear.
     fn secret(&mut self, _secret: &str) {}
+    /// Numbers of records that are missing.
+    fn gap(&mut self, _gap: SerialGap) {}
     /// Something that a person should know of how the file was read.
     fn remark(&mut self, _remark: String) {}
+}
+
+/// Records that a log numbers and does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SerialGap {
+    /// When the record before them was written.
+    pub from: affiant_domain::Instant,
+    /// When the one behind them was.
+    pub until: affiant_domain::Instant,
+    /// How many are missing.
+    pub missing: u64,
 }
 
 /// A record that cannot be read.

@@ -56,6 +56,7 @@ fn report() -> Report {
         trend: Vec::new(),
         audit_events: Default::default(),
         security_incidents: Vec::new(),
+        coverage_lost: Vec::new(),
         recommendations: Vec::new(),
         catalogue_digest: "0".repeat(64),
         evidence_digest: "0".repeat(64),

@@ -3,12 +3,13 @@
 use crate::{RenderError, Report};
 
 /// The tables of a report.
-pub const TABLES: [&str; 6] = [
+pub const TABLES: [&str; 7] = [
     "requirements",
     "findings",
     "audit_events",
     "metrics",
     "changes",
+    "coverage_lost",
     "recommendations",
 ];
 
@@ -50,6 +51,7 @@ pub fn table(report: &Report, name: &str) -> Option<(Vec<&'static str>, Vec<Vec<
         "audit_events" => audit_events(report),
         "metrics" => metrics(report),
         "changes" => changes(report),
+        "coverage_lost" => coverage_lost(report),
         "recommendations" => recommendations(report),
         _ => return None,
     })
@@ -135,6 +137,23 @@ fn audit_events(report: &Report) -> Table {
         ]
     });
     (head, rows.collect())
+}
+
+fn coverage_lost(report: &Report) -> Table {
+    let rows = report.coverage_lost.iter().map(|lost| {
+        vec![
+            lost.project.clone(),
+            lost.source.clone(),
+            lost.from.to_rfc3339(),
+            lost.until.to_rfc3339(),
+            lost.missing.to_string(),
+            lost.reason.clone(),
+        ]
+    });
+    (
+        vec!["project", "source", "from", "until", "missing", "reason"],
+        rows.collect(),
+    )
 }
 
 fn metrics(report: &Report) -> Table {

@@ -8,7 +8,7 @@ mod pdf;
 
 pub use csv::{TABLES, table};
 pub use model::{
-    Change, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
+    Change, CoverageLost, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
     Recommendation, Report, ReportingPeriod, RequirementLine, TrendPoint,
 };
 

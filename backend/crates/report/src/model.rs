@@ -37,6 +37,9 @@ pub struct Report {
     pub audit_events: EventSection,
     /// What was recorded as an incident.
     pub security_incidents: Vec<Incident>,
+    /// Spans in which events that were expected were not recorded.
+    #[serde(default)]
+    pub coverage_lost: Vec<CoverageLost>,
     /// What to do first.
     pub recommendations: Vec<Recommendation>,
     /// Digest of the catalogue.
@@ -45,6 +48,23 @@ pub struct Report {
     pub evidence_digest: String,
     /// When it was made.
     pub generated_at: Instant,
+}
+
+/// A span in which the record of a source has a gap.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CoverageLost {
+    /// Slug of the project.
+    pub project: String,
+    /// The source.
+    pub source: String,
+    /// From.
+    pub from: Instant,
+    /// Until.
+    pub until: Instant,
+    /// Events that are missing: by their numbers, or as many as the rhythm would have given.
+    pub missing: u64,
+    /// `silence` or `sequence`.
+    pub reason: String,
 }
 
 /// A half-open period, UTC.

@@ -163,7 +163,25 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Uuid, asset_id: Option<Uuid>, source: String, event_key: String, agent: String, action: String,
         action_key: String, resource: String, outcome: String, risk: String, reasons: String, tags: String, categories: String,
-        payloads: String, detail: String, is_processing: bool, at: i64, recorded_at: i64,
+        payloads: String, detail: String, is_processing: bool, at: i64, recorded_at: i64, keep_until: i64, keep_rule: String,
+    }
+    /// Audit stores that are pulled.
+    source = "source" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, name: String, kind: String, settings: String, format: String, asset: String, tags: String, actor: String,
+        last_error: String, enabled: bool, every_seconds: i64, expected_seconds: i64, created_at: i64, next_at: i64,
+        last_run_at: Option<i64>, last_done_at: Option<i64>,
+    }
+    /// What of a source was read.
+    source_object = "source_object" {
+        #[sea_orm(primary_key, auto_increment = false)] source_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] key: String,
+        version: String, error: String, events: i64, size: i64, read_at: i64, complete: bool,
+    }
+    /// Gaps in the record of sources.
+    source_gap = "source_gap" {
+        #[sea_orm(primary_key)] id: i64,
+        project_id: Uuid, source: String, reason: String, from_at: i64, until_at: i64, missing: i64, recorded_at: i64,
     }
     /// Persons in audit events.
     audit_event_person = "audit_event_person" {

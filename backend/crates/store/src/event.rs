@@ -29,6 +29,8 @@ pub struct NewEvent {
     pub tags: Vec<String>,
     /// Whether it works on data.
     pub is_processing: bool,
+    /// Until when it is kept, and the rule that says so.
+    pub keep: (i64, &'static str),
 }
 
 /// A stored event with the person.
@@ -69,6 +71,20 @@ impl Scoped<'_> {
         now: Instant,
     ) -> Result<u64, StoreError> {
         let tx = self.store.begin().await?;
+        let created = self.write_events(&tx, source, asset, events, now).await?;
+        tx.commit().await?;
+        Ok(created)
+    }
+
+    /// Writes events in a transaction; gives how many were new.
+    pub(crate) async fn write_events(
+        &self,
+        tx: &sea_orm::DatabaseTransaction,
+        source: &str,
+        asset: Option<&AssetKey>,
+        events: &[NewEvent],
+        now: Instant,
+    ) -> Result<u64, StoreError> {
         let mut wanted: BTreeMap<String, AssetKey> = BTreeMap::new();
         for event in events.iter().filter(|e| asset.is_none() && !e.event.agent.is_empty()) {
             let key = AssetKey::resource("agent", &event.event.agent);
@@ -79,7 +95,7 @@ impl Scoped<'_> {
         }
         let first = events.iter().map(|e| e.at).min().map_or(now, crate::instant);
         let keys: Vec<(AssetKey, bool)> = wanted.values().map(|key| (key.clone(), true)).collect();
-        let ids = intern_assets(&tx, self.project, &keys, first, now).await?;
+        let ids = intern_assets(tx, self.project, &keys, first, now).await?;
         let asset_of = |event: &NewEvent| {
             let own = || (!event.event.agent.is_empty()).then(|| AssetKey::resource("agent", &event.event.agent));
             asset
@@ -89,9 +105,8 @@ impl Scoped<'_> {
         };
         let mut created = 0;
         for chunk in events.chunks(100) {
-            created += self.store_chunk(&tx, source, chunk, &asset_of, now).await?;
+            created += self.store_chunk(tx, source, chunk, &asset_of, now).await?;
         }
-        tx.commit().await?;
         Ok(created)
     }
 
@@ -103,7 +118,7 @@ impl Scoped<'_> {
         asset_of: &impl Fn(&NewEvent) -> Option<Uuid>,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        const COLUMNS: usize = 19;
+        const COLUMNS: usize = 21;
         let mut seen = HashSet::new();
         let chunk: Vec<&NewEvent> = chunk.iter().filter(|event| seen.insert(event.key.as_str())).collect();
         let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
@@ -131,11 +146,13 @@ impl Scoped<'_> {
                 new.is_processing.into(),
                 new.at.into(),
                 micros(now).into(),
+                new.keep.0.into(),
+                new.keep.1.to_owned().into(),
             ]);
         }
         let sql = format!(
             "INSERT INTO audit_event (id, project_id, asset_id, source, event_key, agent, action, action_key, resource, outcome, risk, \
-             reasons, tags, categories, payloads, detail, is_processing, at, recorded_at) VALUES {} \
+             reasons, tags, categories, payloads, detail, is_processing, at, recorded_at, keep_until, keep_rule) VALUES {} \
              ON CONFLICT (project_id, source, event_key) DO NOTHING RETURNING id",
             tuples(COLUMNS, chunk.len())
         );

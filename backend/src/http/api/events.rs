@@ -58,8 +58,16 @@ pub struct Event {
     pub reasons: Vec<String>,
     /// Frameworks.
     pub tags: Vec<String>,
-    /// Categories of data.
+    /// Categories of data that the sender names, and classes that were detected.
     pub data_categories: Vec<String>,
+    /// What went in and came out: length, keyed commitment, the sender's own hash; never the content.
+    #[schema(value_type = Vec<Object>)]
+    pub payloads: serde_json::Value,
+    /// Until when it is kept.
+    pub keep_until: DateTime<Utc>,
+    /// The rule that says so.
+    #[schema(example = "ret-sox-issuer")]
+    pub keep_rule: String,
 }
 
 impl From<EventRow> for Event {
@@ -74,6 +82,9 @@ impl From<EventRow> for Event {
             reasons: words(&e.reasons),
             tags: words(&e.tags),
             data_categories: words(&e.categories),
+            payloads: serde_json::from_str(&e.payloads).unwrap_or_default(),
+            keep_until: instant(e.keep_until),
+            keep_rule: e.keep_rule,
             source: e.source,
             agent: e.agent,
             action: e.action,
@@ -86,7 +97,7 @@ impl From<EventRow> for Event {
 
 /// Push audit events
 ///
-/// Our own event (one, an array or NDJSON), CloudTrail or a Kubernetes audit log, recognised by content. The same event of one source
+/// Our own event (one, an array or NDJSON), or the log of any audit store that is read, recognised by content. The same event of one source
 /// again adds nothing. Answers when they are durable. Needs the permission `events:write`.
 #[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventPush, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer")), request_body(content = Object, content_type = "application/json", example = json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "invoice-bot", "action": "data_export", "resource": "ledger", "outcome": "success"})), responses((status = 201, body = EventsResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/projects/{project}/audit-events")]

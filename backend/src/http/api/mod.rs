@@ -13,6 +13,7 @@ pub mod reports;
 mod retry;
 pub mod scans;
 pub mod schedules;
+pub mod sources;
 pub mod tokens;
 pub mod waivers;
 
@@ -61,6 +62,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(assessments::run)
         .service(assessments::show)
         .service(assessments::evidence)
+        .service(sources::list)
+        .service(sources::set)
+        .service(sources::remove)
+        .service(sources::pull_now)
+        .service(sources::coverage)
         .service(schedules::list)
         .service(schedules::set)
         .service(reports::list)

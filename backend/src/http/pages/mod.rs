@@ -11,6 +11,7 @@ mod imports;
 mod overview;
 mod reports;
 mod sign_in;
+mod sources;
 
 use crate::app::Context;
 use crate::auth::{Permission, Principal};
@@ -66,6 +67,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(assessments::show)
             .service(assessments::run)
             .service(assessments::schedule)
+            .service(sources::show)
+            .service(sources::set)
+            .service(sources::act)
             .service(reports::show)
             .service(reports::make)
             .service(reports::download)
@@ -140,12 +144,13 @@ impl Chrome {
     }
 
     /// Paths and names of a project's pages.
-    pub(crate) const fn pages(&self) -> [(&'static str, &'static str); 5] {
+    pub(crate) const fn pages(&self) -> [(&'static str, &'static str); 6] {
         [
             ("", "Overview"),
             ("/findings?state=open", "Findings"),
             ("/imports", "Imports"),
             ("/assessments", "Assessments"),
+            ("/sources", "Sources"),
             ("/reports", "Reports"),
         ]
     }

@@ -1,12 +1,12 @@
 //! Our own audit event: one object, an array, or one a line. The fields are those of `docs/API.md`.
 //!
-//! What went into an agent and came out of it is screened and measured here, and goes no further: what is handed on is its length,
-//! and whether it held personal data or an attempt at injection.
+//! What went into an agent and came out of it is screened here, and handed on to be measured and committed to; it is not stored.
 
 use crate::record::{Read1, Records, cut, time_of};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::audit::{AuditEvent, COMPLIANCE_TAGS, EventOutcome, Payload, RiskLevel};
+use affiant_domain::content::{data_classes, injections};
 use affiant_domain::observation::Place;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -32,10 +32,12 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 struct Given {
     #[serde(alias = "ts")]
     timestamp: Value,
+    #[serde(deserialize_with = "text_or_number")]
     user_id: Option<String>,
+    #[serde(deserialize_with = "text_or_number")]
     agent_id: Option<String>,
     action: Option<String>,
-    #[serde(alias = "target")]
+    #[serde(alias = "target", deserialize_with = "text_or_number")]
     resource: Option<String>,
     outcome: Option<EventOutcome>,
     input_data: Option<Value>,
@@ -55,7 +57,18 @@ struct Given {
     approval: Option<Value>,
     session: Option<Value>,
     attributes: Option<Map<String, Value>>,
+    #[serde(deserialize_with = "text_or_number")]
     event_id: Option<String>,
+}
+
+/// An identifier, which databases keep as a number.
+fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        _ => Err(serde::de::Error::custom("an identifier is a text or a number")),
+    }
 }
 
 fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
@@ -109,8 +122,10 @@ fn event(given: Given) -> Result<AuditEvent, String> {
         if text.is_some() || hash.is_some() {
             payloads.push(Payload {
                 side: side.to_owned(),
-                length: text.map(|t| t.len() as u64),
+                length: text.as_ref().map(|t| t.len() as u64),
                 sender_sha256: hash,
+                commitment: None,
+                content: text,
             });
         }
     }
@@ -161,82 +176,13 @@ fn has_zone(text: &str) -> bool {
 
 /// Notes what kind of sensitive content a text holds; never the text.
 fn screen(text: &str, categories: &mut Vec<String>) -> bool {
-    const INJECTION: [&str; 6] = [
-        "ignore previous instructions",
-        "forget everything above",
-        "new instruction:",
-        "new instructions:",
-        "system: you are now",
-        "<|endoftext|>",
-    ];
-    let lower = text.to_lowercase();
-    let mut note = |class: &str| {
+    let classes = data_classes(text);
+    for class in &classes {
         if !categories.iter().any(|known| known == class) {
-            categories.push(class.to_owned());
-        }
-    };
-    let (mail, card) = (holds_mail(&lower), holds_card(text));
-    if mail {
-        note("email");
-    }
-    if card {
-        note("payment_card");
-    }
-    mail || card || INJECTION.iter().any(|pattern| lower.contains(pattern))
-}
-
-fn holds_mail(text: &str) -> bool {
-    text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | '(' | ')'))
-        .any(|word| {
-            word.split_once('@').is_some_and(|(name, domain)| {
-                !name.is_empty()
-                    && domain.contains('.')
-                    && !domain.starts_with('.')
-                    && domain.len() > 3
-                    && !domain.contains('@')
-            })
-        })
-}
-
-/// Thirteen to nineteen digits, with single spaces or dashes between, that pass Luhn and begin like a card.
-fn holds_card(text: &str) -> bool {
-    let mut digits: Vec<u8> = Vec::new();
-    let mut gap = false;
-    for byte in text.bytes().chain(std::iter::once(b'.')) {
-        match byte {
-            b'0'..=b'9' => {
-                digits.push(byte - b'0');
-                gap = false;
-            }
-            b' ' | b'-' if !digits.is_empty() && !gap => gap = true,
-            _ => {
-                if is_card(&digits) {
-                    return true;
-                }
-                digits.clear();
-                gap = false;
-            }
+            categories.push((*class).to_owned());
         }
     }
-    false
-}
-
-fn is_card(digits: &[u8]) -> bool {
-    let issuer = matches!(digits.first(), Some(2..=6));
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(at, digit)| {
-            let digit = u32::from(*digit);
-            if at % 2 == 0 {
-                digit
-            } else {
-                digit * 2 / 10 + digit * 2 % 10
-            }
-        })
-        .sum();
-    (13..=19).contains(&digits.len()) && issuer && sum.is_multiple_of(10)
+    !classes.is_empty() || !injections(text).is_empty()
 }
 
 /// Values under keys that look like credentials are taken out.
@@ -266,16 +212,6 @@ fn redacted(map: Map<String, Value>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cards_and_mail_are_noticed_and_other_numbers_are_not() {
-        assert!(holds_card("pay with 4111 1111 1111 1111 please"));
-        assert!(holds_card("4111-1111-1111-1111"));
-        assert!(!holds_card("4111111111111112"));
-        assert!(!holds_card("order 1234567890123"));
-        assert!(holds_mail("write to <ann@example.com>"));
-        assert!(!holds_mail("user@host and a@ b"));
-    }
 
     #[test]
     fn credentials_in_attributes_are_taken_out() {

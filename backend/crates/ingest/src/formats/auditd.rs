@@ -5,7 +5,7 @@
 use crate::lines::each_line;
 use crate::record::cut;
 use crate::sniff::Sniff;
-use crate::{Limits, ReadError, Sink, Source};
+use crate::{Limits, ReadError, SerialGap, Sink, Source};
 use affiant_domain::Instant;
 use affiant_domain::audit::{AuditEvent, EventOutcome};
 use affiant_domain::observation::Place;
@@ -33,6 +33,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         }
     })?;
     while groups.give_oldest(sink)? {}
+    groups.gaps().into_iter().for_each(|gap| sink.gap(gap));
     if !groups.missing.is_empty() {
         let first = groups.missing.first().copied().unwrap_or_default();
         let count = groups.missing.len();
@@ -122,14 +123,18 @@ struct Groups {
     open: HashMap<(String, i64, u64), Group>,
     order: VecDeque<(String, i64, u64)>,
     last: Option<u64>,
+    /// When the event with the highest serial so far was written.
+    last_at: i64,
     missing: BTreeSet<u64>,
+    /// Spans in which serials were passed over: when, and the first and last of them.
+    spans: Vec<(i64, i64, u64, u64)>,
 }
 
 impl Groups {
     fn take(&mut self, record: &Record<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let key = (record.node.to_owned(), record.at, record.serial);
         if !self.open.contains_key(&key) {
-            self.count(record.serial);
+            self.count(record.serial, record.at);
             self.order.push_back(key.clone());
             let group = Group {
                 place,
@@ -150,7 +155,7 @@ impl Groups {
     }
 
     /// Notes the serials that were passed over. They wrap at 2^32, and begin anew when the machine does.
-    fn count(&mut self, serial: u64) {
+    fn count(&mut self, serial: u64, at: i64) {
         self.missing.remove(&serial);
         let last = self.last.replace(self.last.map_or(serial, |last| last.max(serial)));
         let Some(last) = last else { return };
@@ -162,7 +167,23 @@ impl Groups {
                 .unwrap_or(usize::MAX)
                 .saturating_sub(self.missing.len());
             self.missing.extend((last + 1..serial).take(room));
+            if serial > last + 1 {
+                self.spans.push((self.last_at.min(at), at, last + 1, serial - 1));
+            }
         }
+        if self.last == Some(serial) {
+            self.last_at = at;
+        }
+    }
+
+    /// The spans whose serials did not come later.
+    fn gaps(&self) -> Vec<SerialGap> {
+        let gap = |(from, until, first, last): &(i64, i64, u64, u64)| {
+            let missing = self.missing.range(first..=last).count() as u64;
+            let (from, until) = (instant(*from)?, instant(*until)?);
+            (missing > 0).then_some(SerialGap { from, until, missing })
+        };
+        self.spans.iter().filter_map(gap).collect()
     }
 
     fn give_oldest(&mut self, sink: &mut dyn Sink) -> Result<bool, ReadError> {
@@ -312,7 +333,7 @@ mod tests {
     fn a_serial_that_is_passed_over_is_missing_until_it_comes() {
         let mut groups = Groups::default();
         for serial in [10, 12, 13, 11, 16, 0xffff_ffff, 1] {
-            groups.count(serial);
+            groups.count(serial, 0);
         }
         assert_eq!(groups.missing.into_iter().collect::<Vec<_>>(), [14, 15]);
     }

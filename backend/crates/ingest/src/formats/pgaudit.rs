@@ -1,6 +1,6 @@
 //! pgAudit: lines of a PostgreSQL log with `AUDIT: …` behind a prefix, in a csvlog's or a JSON log's message.
 //!
-//! Statements and parameters are not kept, only how long they are: they hold the very data that is to be protected.
+//! Statements are handed on to be measured and committed to, and are not stored: they hold the very data that is to be protected.
 
 use crate::lines::each_line;
 use crate::record::{cut, time};
@@ -91,6 +91,8 @@ fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
             side: "input".to_owned(),
             length: Some(field(7).len() as u64),
             sender_sha256: None,
+            commitment: None,
+            content: Some(field(7).to_owned()),
         }],
         flagged: false,
         detail: json!({

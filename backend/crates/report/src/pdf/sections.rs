@@ -332,6 +332,36 @@ pub(super) fn events(layout: &mut Layout, report: &Report) {
             rows,
         );
     }
+    let covered = match report.metrics.event_coverage {
+        Some(share) => format!(
+            "Of the events that were expected {:.1} % were recorded. Spans without record: {}.",
+            share * 100.0,
+            report.coverage_lost.len()
+        ),
+        None => "Nothing was expected of any source, so that nothing can be said of what was not recorded.".to_owned(),
+    };
+    layout.paragraph(&covered, (Face::Regular, 9.0, BLACK));
+    if !report.coverage_lost.is_empty() {
+        let rows = report.coverage_lost.iter().map(|lost| {
+            vec![
+                cell(&lost.source),
+                cell(&lost.project),
+                cell(&lost.from.format("%Y-%m-%d %H:%M").to_string()),
+                cell(&lost.until.format("%Y-%m-%d %H:%M").to_string()),
+                cell(&format!("{} ({})", lost.missing, lost.reason)),
+            ]
+        });
+        layout.table(
+            &[
+                column("Coverage lost", 0.28),
+                column("Project", 0.18),
+                column("From", 0.18),
+                column("To", 0.18),
+                column("Missing", 0.18),
+            ],
+            rows,
+        );
+    }
     if !report.audit_events.items.is_empty() {
         let columns = [
             column("At", 0.17),

@@ -1,0 +1,148 @@
+//! `affiant sources`: audit stores that are pulled.
+
+use super::context;
+use super::output::{Failure, say, say_json};
+use crate::app::Context;
+use crate::clock::Clock;
+use crate::config::Storage;
+use crate::flow::sources::{Wanted, coverage, export, pull, set};
+use crate::http::api::sources::Source;
+use affiant_domain::id::ProjectId;
+use affiant_domain::period::Period;
+
+/// Arguments of `sources`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Slug of the project
+    #[arg(long)]
+    project: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// List the sources
+    List,
+    /// Set a source up, or change it
+    Set {
+        /// Its name, which its events bear
+        name: String,
+        /// How it is reached, JSON: {"kind": "folder", "path": "…"}; docs/SOURCES.md has the keys of each kind
+        settings: String,
+        /// Format, where it is not to be recognised
+        #[arg(long, default_value = "")]
+        format: String,
+        /// What its events are about, where that is not their agent
+        #[arg(long, default_value = "")]
+        asset: String,
+        /// Frameworks of events that name none
+        #[arg(long)]
+        tag: Vec<String>,
+        /// Seconds between pulls
+        #[arg(long, default_value_t = 3600)]
+        every: i64,
+        /// An event is expected within so many seconds; 0 where nothing is expected
+        #[arg(long, default_value_t = 0)]
+        expected: i64,
+    },
+    /// Read everything that is new, now
+    Pull {
+        /// Names; all sources, where none is given
+        names: Vec<String>,
+    },
+    /// Remove a source; its events stay
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// Show what was recorded of what was expected
+    Coverage {
+        /// A year, quarter or month: 2026, 2026-Q3, 2026-09
+        period: String,
+    },
+    /// Write the events of a period to the store of a source, as audit_logs/<year>/<id>.json
+    Export {
+        /// Name of the source
+        name: String,
+        /// A year, quarter or month
+        period: String,
+    },
+}
+
+pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
+    let app = context(storage, Clock::system()).await?;
+    let found = app.store.project_by_slug(&args.project).await.map_err(Failure::fault)?;
+    let found = found.ok_or_else(|| Failure::Input(format!("there is no project \"{}\"", args.project)))?;
+    let project = ProjectId(found.id);
+    let scoped = app.store.project(project);
+    let missing = |name: &str| Failure::Input(format!("there is no source \"{name}\""));
+    match args.command {
+        Command::List => {
+            let all: Vec<Source> = scoped
+                .sources()
+                .await
+                .map_err(Failure::fault)?
+                .into_iter()
+                .map(Source::from)
+                .collect();
+            say_json(&all);
+        }
+        Command::Set {
+            name,
+            settings,
+            format,
+            asset,
+            tag,
+            every,
+            expected,
+        } => {
+            let settings = serde_json::from_str(&settings).map_err(Failure::input)?;
+            let wanted = Wanted {
+                name,
+                settings,
+                format,
+                asset,
+                tags: tag,
+                every_seconds: every,
+                expected_seconds: expected,
+            };
+            set(&app, project, &wanted, "cli").await?;
+            say(format_args!("{} is set up", wanted.name));
+        }
+        Command::Pull { names } => pull_each(&app, project, &names).await?,
+        Command::Remove { name } => {
+            if !scoped.remove_source(&name).await.map_err(Failure::fault)? {
+                return Err(missing(&name));
+            }
+            say(format_args!("{name} is removed; its events stay"));
+        }
+        Command::Coverage { period } => {
+            let period = Period::parse(&period).map_err(Failure::input)?;
+            say_json(&coverage(&app, project, (period.start(), period.end())).await?);
+        }
+        Command::Export { name, period } => {
+            let period = Period::parse(&period).map_err(Failure::input)?;
+            say_json(&export(&app, project, &name, (period.start(), period.end())).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn pull_each(app: &Context, project: ProjectId, names: &[String]) -> Result<(), Failure> {
+    let all = app.store.project(project).sources().await.map_err(Failure::fault)?;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !all.iter().any(|source| source.name == **name))
+    {
+        return Err(Failure::Input(format!("there is no source \"{unknown}\"")));
+    }
+    for source in all
+        .iter()
+        .filter(|source| names.is_empty() || names.contains(&source.name))
+    {
+        let pulled = pull(app, source).await?;
+        say_json(&serde_json::json!({ "source": source.name, "pulled": pulled }));
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! Connectors: what of an audit store is to be read next. One for everything that keeps objects, one for rows behind a cursor.
+
+use super::settings::{Allowed, Settings};
+use crate::flow::{FlowError, invalid};
+use affiant_store::{Checkpoint, ForeignQuery, foreign_rows};
+use futures::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::NamedTempFile;
+
+/// Objects that one listing may hold.
+const OBJECTS: usize = 2_000_000;
+/// Rows of one page of a query.
+const ROWS: u32 = 2000;
+
+/// Something to read: an object, or a page of rows.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// Key of the object, or the name of the cursor.
+    pub(super) key: String,
+    /// Its version: what changes when it does. Of rows, the cursor behind them.
+    pub(super) version: String,
+    /// Its size, bytes.
+    pub(super) size: u64,
+    /// Its content.
+    pub(super) file: NamedTempFile,
+    /// Events of it that were taken in already.
+    pub(super) skip: u64,
+}
+
+/// What reads an audit store.
+#[async_trait::async_trait]
+pub(super) trait Connector: Send {
+    /// What is to be read next; none where all was read.
+    async fn next(&mut self, spool: &Path) -> Result<Option<Piece>, FlowError>;
+}
+
+/// Opens a store, with what was read of it.
+pub(super) async fn open(
+    settings: &Settings,
+    allowed: &Allowed,
+    known: HashMap<String, Checkpoint>,
+) -> Result<Box<dyn Connector>, FlowError> {
+    if let Settings::Postgres {
+        url,
+        query,
+        cursor,
+        cursor_type,
+    } = settings
+    {
+        let missing = || invalid("settings/url", "an address is needed");
+        return Ok(Box::new(Rows {
+            url: url.resolve("settings/url", allowed)?.ok_or_else(missing)?,
+            query: ForeignQuery {
+                query: query.clone(),
+                cursor: cursor.clone(),
+                cursor_type: cursor_type.clone(),
+            },
+            after: known.get(CURSOR).map(|point| point.version.clone()),
+        }));
+    }
+    let (store, prefix) = objects(settings, allowed)?;
+    let prefix = (!prefix.is_empty()).then(|| Key::from(prefix));
+    let mut waiting: Vec<ObjectMeta> = Vec::new();
+    let mut listing = store.list(prefix.as_ref());
+    while let Some(object) = listing.try_next().await.map_err(|error| away(&error))? {
+        if is_log(&object.location) && !is_read(&known, &object) {
+            waiting.push(object);
+        }
+        if waiting.len() > OBJECTS {
+            return Err(invalid(
+                "settings/prefix",
+                format!("more than {OBJECTS} objects; name a longer prefix"),
+            ));
+        }
+    }
+    drop(listing);
+    // Keys of logs begin with their time, so that the oldest come first.
+    waiting.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(Box::new(Objects {
+        store,
+        waiting: waiting.into(),
+        known,
+    }))
+}
+
+/// The store that settings name, and the beginning of its keys.
+pub(super) fn objects(settings: &Settings, allowed: &Allowed) -> Result<(Arc<dyn ObjectStore>, String), FlowError> {
+    let retry = RetryConfig {
+        max_retries: 3,
+        retry_timeout: Duration::from_secs(30),
+        ..RetryConfig::default()
+    };
+    let client = ClientOptions::new()
+        .with_connect_timeout(Duration::from_secs(10))
+        .with_timeout(Duration::from_secs(300));
+    let wrong = |error: object_store::Error| invalid("settings", error.to_string());
+    Ok(match settings {
+        Settings::Folder { path } => {
+            let store = LocalFileSystem::new_with_prefix(allowed.folder(path)?).map_err(wrong)?;
+            (Arc::new(store), String::new())
+        }
+        Settings::S3 {
+            bucket,
+            prefix,
+            region,
+            endpoint,
+            access_key,
+            secret_key,
+        } => {
+            let mut builder = AmazonS3Builder::from_env()
+                .with_bucket_name(bucket)
+                .with_region(region)
+                .with_retry(retry)
+                .with_client_options(client.with_allow_http(endpoint.starts_with("http://")));
+            if !endpoint.is_empty() {
+                builder = builder.with_endpoint(endpoint);
+            }
+            if let Some(key) = access_key.resolve("settings/access_key", allowed)? {
+                let secret = secret_key.resolve("settings/secret_key", allowed)?.unwrap_or_default();
+                builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+            }
+            (Arc::new(builder.build().map_err(wrong)?), prefix.clone())
+        }
+        Settings::Gcs {
+            bucket,
+            prefix,
+            service_account,
+        } => {
+            let mut builder = GoogleCloudStorageBuilder::from_env()
+                .with_bucket_name(bucket)
+                .with_retry(retry)
+                .with_client_options(client);
+            if let Some(key) = service_account.resolve("settings/service_account", allowed)? {
+                builder = builder.with_service_account_key(key);
+            }
+            (Arc::new(builder.build().map_err(wrong)?), prefix.clone())
+        }
+        Settings::Azure {
+            account,
+            container,
+            prefix,
+            access_key,
+        } => {
+            let mut builder = MicrosoftAzureBuilder::from_env()
+                .with_account(account)
+                .with_container_name(container)
+                .with_retry(retry)
+                .with_client_options(client);
+            if let Some(key) = access_key.resolve("settings/access_key", allowed)? {
+                builder = builder.with_access_key(key);
+            }
+            (Arc::new(builder.build().map_err(wrong)?), prefix.clone())
+        }
+        Settings::Push {} | Settings::Postgres { .. } => return Err(invalid("settings/kind", "it holds no objects")),
+    })
+}
+
+/// The store cannot be reached or refuses; no address or key is told.
+fn away(error: &object_store::Error) -> FlowError {
+    let what = match error {
+        object_store::Error::NotFound { .. } => "there is no such bucket or object",
+        object_store::Error::PermissionDenied { .. } => "the store refuses the credentials",
+        object_store::Error::Unauthenticated { .. } => "the store wants credentials",
+        _ => "the store cannot be reached",
+    };
+    tracing::warn!(%error, "a source cannot be read");
+    FlowError::Away(what.to_owned())
+}
+
+/// Digests and insights that CloudTrail puts beside its logs are other types.
+fn is_log(key: &Key) -> bool {
+    let key = key.as_ref();
+    !key.contains("CloudTrail-Digest") && !key.contains("CloudTrail-Insight") && !key.ends_with('/')
+}
+
+fn version(object: &ObjectMeta) -> String {
+    object
+        .e_tag
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}", object.last_modified.timestamp_micros(), object.size))
+}
+
+fn is_read(known: &HashMap<String, Checkpoint>, object: &ObjectMeta) -> bool {
+    known
+        .get(object.location.as_ref())
+        .is_some_and(|point| point.complete && point.version == version(object))
+}
+
+/// Objects of a store.
+struct Objects {
+    store: Arc<dyn ObjectStore>,
+    waiting: VecDeque<ObjectMeta>,
+    known: HashMap<String, Checkpoint>,
+}
+
+#[async_trait::async_trait]
+impl Connector for Objects {
+    async fn next(&mut self, spool: &Path) -> Result<Option<Piece>, FlowError> {
+        let Some(object) = self.waiting.pop_front() else {
+            return Ok(None);
+        };
+        let disk = |error| FlowError::Io(spool.display().to_string(), error);
+        let mut file = NamedTempFile::new_in(spool).map_err(disk)?;
+        let got = self.store.get(&object.location).await.map_err(|error| away(&error))?;
+        // It may have changed since it was listed: what was got counts.
+        let (version, size) = (version(&got.meta), got.meta.size);
+        let mut bytes = got.into_stream();
+        while let Some(chunk) = bytes.next().await {
+            file.write_all(&chunk.map_err(|error| away(&error))?).map_err(disk)?;
+        }
+        file.flush().map_err(disk)?;
+        let key = object.location.to_string();
+        let before = self
+            .known
+            .get(&key)
+            .filter(|point| point.version == version && !point.complete);
+        Ok(Some(Piece {
+            skip: before.map_or(0, |point| point.events),
+            key,
+            version,
+            size,
+            file,
+        }))
+    }
+}
+
+/// The name under which a cursor is kept.
+const CURSOR: &str = "cursor";
+
+/// Rows behind a cursor.
+struct Rows {
+    url: String,
+    query: ForeignQuery,
+    after: Option<String>,
+}
+
+#[async_trait::async_trait]
+impl Connector for Rows {
+    async fn next(&mut self, spool: &Path) -> Result<Option<Piece>, FlowError> {
+        let read = foreign_rows(&self.url, &self.query, self.after.as_deref(), ROWS).await;
+        let rows = read.map_err(|error| {
+            tracing::warn!(%error, "a source cannot be read");
+            FlowError::Away("the database cannot be reached, or refuses the query; the log says why".to_owned())
+        })?;
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
+        let version = last.cursor.clone();
+        let disk = |error| FlowError::Io(spool.display().to_string(), error);
+        let mut file = NamedTempFile::new_in(spool).map_err(disk)?;
+        let mut size = 0;
+        for row in &rows {
+            writeln!(file, "{}", row.json).map_err(disk)?;
+            size += row.json.len() as u64 + 1;
+        }
+        file.flush().map_err(disk)?;
+        self.after = Some(version.clone());
+        Ok(Some(Piece {
+            key: CURSOR.to_owned(),
+            version,
+            size,
+            file,
+            skip: 0,
+        }))
+    }
+}

@@ -1,0 +1,293 @@
+//! How a source is reached, as an operator or administrator writes it. Secrets are named, never written.
+
+use crate::flow::{FlowError, invalid};
+use serde::{Deserialize, Serialize};
+use std::path::{Component, Path, PathBuf};
+
+/// Settings of a connector, by kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Settings {
+    /// Nothing is pulled: others push under this name, and an event is expected of them.
+    Push {},
+    /// A folder under the operator's source folder.
+    Folder {
+        /// Its path below that folder.
+        path: String,
+    },
+    /// Amazon S3, or a store that speaks its protocol.
+    S3 {
+        /// Bucket.
+        bucket: String,
+        /// Beginning of the keys.
+        #[serde(default)]
+        prefix: String,
+        /// Region.
+        #[serde(default = "region")]
+        region: String,
+        /// Address, where it is not Amazon's.
+        #[serde(default)]
+        endpoint: String,
+        /// Access key; that of the machine, where none is named.
+        #[serde(default)]
+        access_key: Reference,
+        /// Its secret.
+        #[serde(default)]
+        secret_key: Reference,
+    },
+    /// Google Cloud Storage.
+    Gcs {
+        /// Bucket.
+        bucket: String,
+        /// Beginning of the keys.
+        #[serde(default)]
+        prefix: String,
+        /// Key of a service account, JSON; that of the machine, where none is named.
+        #[serde(default)]
+        service_account: Reference,
+    },
+    /// Azure Blob Storage.
+    Azure {
+        /// Storage account.
+        account: String,
+        /// Container.
+        container: String,
+        /// Beginning of the keys.
+        #[serde(default)]
+        prefix: String,
+        /// Access key; that of the machine, where none is named.
+        #[serde(default)]
+        access_key: Reference,
+    },
+    /// A query over PostgreSQL, whose columns are named as the fields of our event.
+    Postgres {
+        /// Address with user and password.
+        url: Reference,
+        /// The query, without order and limit.
+        query: String,
+        /// The column that orders the rows and only grows.
+        cursor: String,
+        /// Its type: `bigint`, `timestamptz` or `text`.
+        #[serde(default = "bigint")]
+        cursor_type: String,
+    },
+}
+
+fn region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn bigint() -> String {
+    "bigint".to_owned()
+}
+
+/// Names a secret: `env:AFFIANT_SOURCE_…` or `file:NAME` in the operator's secrets folder. Empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Reference(pub String);
+
+/// Where an operator lets sources read from.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// Folders of sources lie below this one.
+    pub folders: PathBuf,
+    /// Secrets lie in this one.
+    pub secrets: PathBuf,
+}
+
+/// Environment variables that sources may name begin so.
+const ENV: &str = "AFFIANT_SOURCE_";
+
+impl Settings {
+    /// Reads and checks settings.
+    ///
+    /// # Errors
+    /// [`FlowError::Invalid`] with the key that is wrong.
+    pub fn parse(text: &str) -> Result<Self, FlowError> {
+        let settings: Self = serde_json::from_str(text).map_err(|error| invalid("settings", error.to_string()))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), FlowError> {
+        let references: Vec<(&str, &Reference)> = match self {
+            Self::Push {} => Vec::new(),
+            Self::Folder { path } => return plain_path(path).map(|_| ()),
+            Self::S3 {
+                access_key,
+                secret_key,
+                endpoint,
+                ..
+            } => {
+                if !endpoint.is_empty() && !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
+                    return Err(invalid(
+                        "settings/endpoint",
+                        "an address begins with https:// or http://",
+                    ));
+                }
+                if access_key.0.is_empty() != secret_key.0.is_empty() {
+                    return Err(invalid("settings/access_key", "access_key and secret_key go together"));
+                }
+                vec![("access_key", access_key), ("secret_key", secret_key)]
+            }
+            Self::Gcs { service_account, .. } => vec![("service_account", service_account)],
+            Self::Azure { access_key, .. } => vec![("access_key", access_key)],
+            Self::Postgres {
+                url,
+                query,
+                cursor,
+                cursor_type,
+            } => {
+                check_query(query, cursor, cursor_type)?;
+                vec![("url", url)]
+            }
+        };
+        for (name, reference) in references {
+            reference.check(&format!("settings/{name}"))?;
+        }
+        Ok(())
+    }
+
+    /// The kind's name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Push {} => "push",
+            Self::Folder { .. } => "folder",
+            Self::S3 { .. } => "s3",
+            Self::Gcs { .. } => "gcs",
+            Self::Azure { .. } => "azure",
+            Self::Postgres { .. } => "postgres",
+        }
+    }
+}
+
+fn check_query(query: &str, cursor: &str, cursor_type: &str) -> Result<(), FlowError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if cursor.is_empty() || !cursor.chars().all(plain) {
+        return Err(invalid(
+            "settings/cursor",
+            "a column's name: lower-case letters, digits and _",
+        ));
+    }
+    if !["bigint", "timestamptz", "text"].contains(&cursor_type) {
+        return Err(invalid("settings/cursor_type", "use bigint, timestamptz or text"));
+    }
+    let begins = query
+        .trim_start()
+        .get(..6)
+        .is_some_and(|word| word.eq_ignore_ascii_case("select"));
+    if !begins || query.trim_end().trim_end_matches(';').contains(';') {
+        return Err(invalid(
+            "settings/query",
+            "one SELECT, without order, limit and semicolon",
+        ));
+    }
+    Ok(())
+}
+
+/// A path that leads nowhere but down.
+fn plain_path(path: &str) -> Result<&Path, FlowError> {
+    let path = Path::new(path);
+    if path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    {
+        Ok(path)
+    } else {
+        Err(invalid(
+            "settings/path",
+            "a path below the folder for sources, without ..",
+        ))
+    }
+}
+
+impl Allowed {
+    /// A folder that a source names.
+    ///
+    /// # Errors
+    /// [`FlowError::Invalid`] where it leads out of the folder for sources.
+    pub fn folder(&self, path: &str) -> Result<PathBuf, FlowError> {
+        let wanted = self.folders.join(plain_path(path)?);
+        let (Ok(root), Ok(real)) = (self.folders.canonicalize(), wanted.canonicalize()) else {
+            return Err(invalid("settings/path", format!("{} is not there", wanted.display())));
+        };
+        if real.starts_with(&root) {
+            Ok(real)
+        } else {
+            Err(invalid(
+                "settings/path",
+                "the folder leads out of the folder for sources",
+            ))
+        }
+    }
+}
+
+impl Reference {
+    fn check(&self, at: &str) -> Result<(), FlowError> {
+        match self.0.split_once(':') {
+            None if self.0.is_empty() => Ok(()),
+            Some(("env", name)) if name.starts_with(ENV) => Ok(()),
+            Some(("env", _)) => Err(invalid(at, format!("variables that sources name begin with {ENV}"))),
+            Some(("file", name)) if Path::new(name).components().count() == 1 && !name.starts_with('.') => Ok(()),
+            Some(("file", _)) => Err(invalid(at, "the name of a file in the folder for secrets")),
+            _ => Err(invalid(
+                at,
+                format!("a secret is named, not written: env:{ENV}NAME or file:NAME"),
+            )),
+        }
+    }
+
+    /// The secret itself; none where none is named.
+    ///
+    /// # Errors
+    /// [`FlowError::Invalid`] where it is not there.
+    pub fn resolve(&self, at: &str, allowed: &Allowed) -> Result<Option<String>, FlowError> {
+        self.check(at)?;
+        match self.0.split_once(':') {
+            Some(("env", name)) => std::env::var(name)
+                .map(Some)
+                .map_err(|_| invalid(at, format!("{name} is not set"))),
+            Some(("file", name)) => {
+                let path = allowed.secrets.join(name);
+                let text = std::fs::read_to_string(&path);
+                let text = text.map_err(|error| invalid(at, format!("the secret {name} cannot be read: {error}")))?;
+                Ok(Some(text.trim_end().to_owned()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_named_and_paths_lead_down() {
+        let wrong = [
+            r#"{"kind":"s3","bucket":"b","access_key":"AKIA","secret_key":"x"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:PATH","secret_key":"env:PATH"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"file:../etc/passwd","secret_key":"file:x"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_A"}"#,
+            r#"{"kind":"folder","path":"../../etc"}"#,
+            r#"{"kind":"folder","path":"/etc"}"#,
+            r#"{"kind":"postgres","url":"postgres://u:p@h/d","query":"select 1","cursor":"id"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_DB","query":"select 1; drop table x","cursor":"id"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_DB","query":"select 1","cursor":"id\" desc"}"#,
+            r#"{"kind":"ftp"}"#,
+            r#"{"kind":"folder","path":"a","more":1}"#,
+        ];
+        for text in wrong {
+            assert!(Settings::parse(text).is_err(), "{text}");
+        }
+        for text in [
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_A","secret_key":"file:b"}"#,
+            r#"{"kind":"folder","path":"cloudtrail/prod"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_DB","query":"select id, at from audit","cursor":"id"}"#,
+        ] {
+            Settings::parse(text).unwrap();
+        }
+    }
+}
