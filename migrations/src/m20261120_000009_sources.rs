@@ -1,7 +1,7 @@
 //! Audit stores that are pulled: how each is reached, what of it was read, and where its record has gaps. Events get the date until which
 //! they are kept.
 
-use crate::table::{add, table};
+use crate::table::{add, index, table};
 use sea_orm_migration::prelude::*;
 
 #[derive(DeriveMigrationName)]
@@ -22,6 +22,7 @@ impl MigrationTrait for Migration {
             ColumnDef::new("keep_rule").text().not_null().default(""),
         )
         .await?;
+        index(manager, "audit_event", &["project_id", "source", "at"]).await?;
         table("source")
             .uuid(&["id", "project_id"])
             .text(&[

@@ -66,8 +66,10 @@ pub async fn coverage(
                 reason: gap.reason.clone(),
             });
         }
-        // Nothing was expected before the source was set up.
-        let from = micros(start).max(source.created_at);
+        // The record begins with its first event, or when the source was set up.
+        let first = scoped.first_event(&source.name).await?;
+        let begun = first.map_or(source.created_at, |first| first.min(source.created_at));
+        let from = micros(start).max(begun);
         let period = (from, micros(end));
         if !expects || from >= period.1 {
             continue;

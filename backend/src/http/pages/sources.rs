@@ -148,7 +148,8 @@ fn row(source: affiant_store::entity::source::Model) -> Row {
 fn span(seconds: i64) -> String {
     for (unit, name) in [(86_400, "days"), (3600, "hours"), (60, "minutes")] {
         if seconds % unit == 0 {
-            return format!("{} {name}", seconds / unit);
+            let count = seconds / unit;
+            return if count == 1 { name.trim_end_matches('s').to_owned() } else { format!("{count} {name}") };
         }
     }
     format!("{seconds} seconds")
