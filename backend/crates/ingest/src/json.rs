@@ -398,7 +398,66 @@ impl<'a> Walker<'a> {
     }
 }
 
+/// What came of parsing a value straight out of the buffer.
+pub(crate) enum Direct {
+    /// It was taken in, and is so many bytes long.
+    Used(usize),
+    /// The buffer ends inside it.
+    More,
+    /// It is not what was expected; the slow way says why.
+    Unlike,
+}
+
+/// Takes a value at the beginning of bytes that may go on behind it.
+pub(crate) type TakeDirect<'t> = &'t mut dyn FnMut(&[u8], Place) -> Result<Direct, ReadError>;
+
+/// Parses a value at the beginning of bytes that may go on behind it; gives it with its length.
+pub(crate) fn parse_direct<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> Result<(T, usize), Direct> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    match T::deserialize(&mut json) {
+        Ok(value) => Ok((value, json.into_iter::<IgnoredAny>().byte_offset())),
+        Err(error) if error.is_eof() => Err(Direct::More),
+        Err(_) => Err(Direct::Unlike),
+    }
+}
+
 impl Walker<'_> {
+    /// Lets the next object be parsed where it stands, without looking for its end first; false where it must be read the slow way.
+    pub(crate) fn direct(&mut self, each: TakeDirect<'_>) -> Result<bool, ReadError> {
+        if self.peek()? != Some(b'{') {
+            return Ok(false);
+        }
+        self.compact();
+        self.count_lines();
+        let start = self.at;
+        let place = Place {
+            offset: self.base + start as u64,
+            length: 0,
+            line: self.line,
+        };
+        loop {
+            match each(&self.buffer[start..], place)? {
+                Direct::Used(length) => {
+                    self.at = start + length;
+                    return Ok(true);
+                }
+                Direct::More if !self.ended => self.double(start)?,
+                Direct::More | Direct::Unlike => return Ok(false),
+            }
+        }
+    }
+
+    /// Reads as much again as there is of a value, so that a large one is not parsed over and over.
+    fn double(&mut self, start: usize) -> Result<(), ReadError> {
+        let goal = self.buffer.len() + (self.buffer.len() - start);
+        while self.buffer.len() < goal && self.more()? {}
+        if self.buffer.len() - start > self.limits.record + self.limits.chunk {
+            let length = self.limits.record;
+            return Err(self.limit(format!("a record is larger than {length} bytes")));
+        }
+        Ok(())
+    }
+
     /// The next value, of which what is asked for is built and handed to the closure with its place. The inner error is a syntax error;
     /// then nothing is consumed.
     pub(crate) fn picked(
@@ -429,13 +488,7 @@ impl Walker<'_> {
                 Err(error) if error.is_eof() => return Ok(Err("the file ends inside a value".to_owned())),
                 Err(error) => return Ok(Err(error.to_string())),
             }
-            // Twice as much each time, so that a large record is not parsed over and over.
-            let goal = self.buffer.len() + (self.buffer.len() - start);
-            while self.buffer.len() < goal && self.more()? {}
-            if self.buffer.len() - start > self.limits.record + self.limits.chunk {
-                let length = self.limits.record;
-                return Err(self.limit(format!("a record is larger than {length} bytes")));
-            }
+            self.double(start)?;
         }
     }
 

@@ -344,7 +344,12 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn first_event(&self, source: &str) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT min(at) AS at FROM audit_event WHERE project_id = ? AND source = ?";
-        let found = rows(&self.store.read, sql, vec![self.project.0.into(), source.to_owned().into()]).await?;
+        let found = rows(
+            &self.store.read,
+            sql,
+            vec![self.project.0.into(), source.to_owned().into()],
+        )
+        .await?;
         found.first().map_or(Ok(None), |row| column(row, "at"))
     }
 

@@ -149,7 +149,11 @@ fn span(seconds: i64) -> String {
     for (unit, name) in [(86_400, "days"), (3600, "hours"), (60, "minutes")] {
         if seconds % unit == 0 {
             let count = seconds / unit;
-            return if count == 1 { name.trim_end_matches('s').to_owned() } else { format!("{count} {name}") };
+            return if count == 1 {
+                name.trim_end_matches('s').to_owned()
+            } else {
+                format!("{count} {name}")
+            };
         }
     }
     format!("{seconds} seconds")

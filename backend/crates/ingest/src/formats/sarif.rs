@@ -1,6 +1,6 @@
 //! SARIF 2.1.0 (OASIS standard of that name): results of static analysers, and of most other scanners on request.
 
-use crate::json::Walker;
+use crate::json::{Direct, Walker, parse_direct};
 use crate::record::{Text, cut, one, or_default, time, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
@@ -105,6 +105,17 @@ impl Reader<'_> {
             head.announce(sink);
             announced = true;
             w.array_or_null("results", |w, _| {
+                let taken = w.direct(&mut |bytes, place| match parse_direct::<SarifResult<'_>>(bytes) {
+                    Ok((result, used)) => {
+                        let length = u32::try_from(used).unwrap_or(u32::MAX);
+                        head.take_result(&result, Place { length, ..place }, sink)?;
+                        Ok(Direct::Used(used))
+                    }
+                    Err(other) => Ok(other),
+                })?;
+                if taken {
+                    return Ok(());
+                }
                 one(w, self.limits, sink, &mut self.rejected, &mut |bytes, place, sink| {
                     head.result(bytes, place, sink)
                 })
@@ -394,6 +405,11 @@ impl Head {
             Ok(result) => result,
             Err(error) => return Ok(Err(format!("not a SARIF result: {error}"))),
         };
+        self.take_result(&result, place, sink)?;
+        Ok(Ok(()))
+    }
+
+    fn take_result(&self, result: &SarifResult<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let kind = result.kind.as_ref().map_or("fail", |k| k.0.as_ref());
         let outcome = match kind {
             "fail" if result.is_absent() => Outcome::Gone,
@@ -402,10 +418,10 @@ impl Head {
             "notApplicable" => Outcome::NotApplicable,
             _ => Outcome::Error,
         };
-        let rule = self.rule_of(&result);
+        let rule = self.rule_of(result);
         let check = match rule {
             Some(rule) => rule.check.clone(),
-            None => Arc::new(self.unlisted(&result)),
+            None => Arc::new(self.unlisted(result)),
         };
         let message = result.message(rule.map(AsRef::as_ref));
         let location = result.locations.iter().flatten().next();
@@ -423,7 +439,7 @@ impl Head {
             snippets.for_each(|snippet| sink.secret(snippet));
         }
         sink.observation(Observation {
-            severity: self.severity(&result, rule.map(AsRef::as_ref)),
+            severity: self.severity(result, rule.map(AsRef::as_ref)),
             counted: outcome.is_finding(),
             outcome,
             resource: None,
@@ -438,7 +454,7 @@ impl Head {
             cvss: None,
             check,
         })?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn unlisted(&self, result: &SarifResult<'_>) -> Check {
