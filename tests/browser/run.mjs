@@ -99,9 +99,9 @@ await page.getByRole('button', { name: 'Save' }).first().click();
 check('a wrong schedule is explained', (await page.getByRole('alert').textContent()).includes('cron'));
 
 // An audit store is set up, pulled, and its silence seen.
-fs.mkdirSync(path.join(data, 'inbox', 'agents'), { recursive: true });
+fs.mkdirSync(path.join(data, 'inbox', 'payments', 'agents'), { recursive: true });
 const hours = [200, 199, 198, 150, 149, 2, 1].map((h) => ({ timestamp: new Date(Date.now() - h * 3600e3).toISOString(), agent_id: 'invoice-bot', action: 'read' }));
-fs.writeFileSync(path.join(data, 'inbox', 'agents', 'log.ndjson'), hours.map((e) => JSON.stringify(e)).join('\n') + '\n');
+fs.writeFileSync(path.join(data, 'inbox', 'payments', 'agents', 'log.ndjson'), hours.map((e) => JSON.stringify(e)).join('\n') + '\n');
 const setUp = async (settings) => {
   await page.goto(`${url}/p/payments/sources`);
   await page.getByLabel('Name', { exact: true }).fill('agent-log');

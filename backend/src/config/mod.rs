@@ -25,6 +25,17 @@ pub struct Storage {
     /// Folder with the secrets that sources name as file:NAME; data/secrets where none is named
     #[arg(long, env = "AFFIANT_SOURCE_SECRETS", global = true)]
     pub source_secrets: Option<PathBuf>,
+    /// Address of a compatible object store that sources may name; repeat it for several
+    #[arg(
+        long = "source-endpoint",
+        env = "AFFIANT_SOURCE_ENDPOINTS",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub source_endpoints: Vec<String>,
+    /// Let sources that name no credentials use those of this machine
+    #[arg(long, env = "AFFIANT_SOURCE_MACHINE", global = true)]
+    pub source_machine: bool,
     /// Folder with catalogue files of your own, beside the built-in ones
     #[arg(
         long = "frameworks",
@@ -58,6 +69,8 @@ impl Storage {
             sources: Allowed {
                 folders: within(&self.source_root, "inbox"),
                 secrets: within(&self.source_secrets, "secrets"),
+                endpoints: self.source_endpoints.clone(),
+                machine: self.source_machine,
             },
         }
     }

@@ -16,6 +16,7 @@ async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
     let sources = affiant::flow::sources::Allowed {
         folders: folder.path().join("inbox"),
         secrets: folder.path().join("secrets"),
+        ..affiant::flow::sources::Allowed::default()
     };
     let places = affiant::app::Places {
         key_file: None,

@@ -53,7 +53,7 @@ async fn events(server: &Server) -> Vec<Value> {
 
 /// Writes a file below the folder for sources.
 fn put(server: &Server, name: &str, bytes: &[u8]) {
-    let path = server.data.path().join("inbox").join(name);
+    let path = server.data.path().join("inbox/payments").join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
 }
@@ -90,7 +90,7 @@ on_both! {
         put(&server, "log/agent.ndjson", format!("{two}\n{}\n{}\n", line(3), line(4)).as_bytes());
         let second = pull(&server, "log").await;
         assert_eq!((second["created"].as_u64(), second["rejected"].as_u64()), (Some(2), Some(0)), "{second}");
-        let moved = std::fs::read(server.data.path().join("inbox/log/agent.ndjson")).unwrap();
+        let moved = std::fs::read(server.data.path().join("inbox/payments/log/agent.ndjson")).unwrap();
         put(&server, "log/agent.ndjson.1", &moved);
         assert_eq!(pull(&server, "log").await["created"].as_u64(), Some(0), "a log that was rotated adds nothing");
     }
@@ -159,7 +159,7 @@ on_both! {
     }
 
     async fn what_is_written_for_exchange_can_be_read_again(server: Server) {
-        std::fs::create_dir_all(server.data.path().join("inbox/out")).unwrap();
+        std::fs::create_dir_all(server.data.path().join("inbox/payments/out")).unwrap();
         let event = json!({"timestamp": "2026-10-01T00:00:00Z", "agent_id": "bot", "action": "data_export", "compliance_tags": ["SOX", "GDPR"], "input_data": "the content ann@example.org"});
         server.post("/api/v1/projects/payments/audit-events", event).await;
         let stored = &events(&server).await[0];
@@ -175,7 +175,7 @@ on_both! {
         // A folder keeps no metadata; the store says so rather than losing them.
         let output = command.output().unwrap();
         let wrote = output.status.success();
-        let path = server.data.path().join(format!("inbox/out/audit_logs/2026/{}.json", stored["id"].as_str().unwrap()));
+        let path = server.data.path().join(format!("inbox/payments/out/audit_logs/2026/{}.json", stored["id"].as_str().unwrap()));
         assert_eq!(path.exists(), wrote, "{output:?}");
     }
 }
@@ -208,14 +208,14 @@ async fn a_bucket_is_read_and_written() {
         .await
         .unwrap();
     assert!(made.status().is_success(), "{}", made.status());
-    let server = Server::start_with(
-        None,
-        &[
-            ("AFFIANT_SOURCE_KEY", "AKRIGRIGRIGRIG"),
-            ("AFFIANT_SOURCE_SECRET", "rigsecret"),
-        ],
-    )
-    .await;
+    let variables = [
+        ("AFFIANT_SOURCE_PAYMENTS_KEY", "AKRIGRIGRIGRIG"),
+        ("AFFIANT_SOURCE_PAYMENTS_SECRET", "rigsecret"),
+        ("AFFIANT_SOURCE_OTHER_KEY", "AKRIGRIGRIGRIG"),
+        ("AFFIANT_SOURCE_OTHER_SECRET", "rigsecret"),
+        ("AFFIANT_SOURCE_ENDPOINTS", endpoint.as_str()),
+    ];
+    let server = Server::start_with(None, &variables).await;
     for (key, bytes) in [
         ("AWSLogs/1/CloudTrail/ev ü+1.json.gz", gz(&trail(0..100))),
         ("AWSLogs/1/CloudTrail/2.json", trail(90..150).into_bytes()),
@@ -224,7 +224,7 @@ async fn a_bucket_is_read_and_written() {
         store.put(&Key::from(key), bytes.into()).await.unwrap();
     }
     let settings = json!({"kind": "s3", "bucket": bucket, "prefix": "AWSLogs", "endpoint": endpoint,
-        "access_key": "env:AFFIANT_SOURCE_KEY", "secret_key": "env:AFFIANT_SOURCE_SECRET"});
+        "access_key": "env:AFFIANT_SOURCE_PAYMENTS_KEY", "secret_key": "env:AFFIANT_SOURCE_PAYMENTS_SECRET"});
     set(&server, "trail", settings, json!({"every_seconds": 60})).await;
     let first = pull(&server, "trail").await;
     assert_eq!(
@@ -235,7 +235,7 @@ async fn a_bucket_is_read_and_written() {
     assert_eq!(pull(&server, "trail").await["objects"].as_u64(), Some(0));
     let list = server.get("/api/v1/projects/payments/sources").await.to_string();
     assert!(
-        list.contains("env:AFFIANT_SOURCE_SECRET") && !list.contains("rigsecret"),
+        list.contains("env:AFFIANT_SOURCE_PAYMENTS_SECRET") && !list.contains("rigsecret"),
         "{list}"
     );
 
@@ -251,10 +251,7 @@ async fn a_bucket_is_read_and_written() {
             "--data",
         ])
         .arg(server.data.path());
-    command.envs([
-        ("AFFIANT_SOURCE_KEY", "AKRIGRIGRIGRIG"),
-        ("AFFIANT_SOURCE_SECRET", "rigsecret"),
-    ]);
+    command.envs(variables);
     for wanted in [(150, 0), (0, 150)] {
         let output = command.output().unwrap();
         let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -281,7 +278,7 @@ async fn a_bucket_is_read_and_written() {
         .post("/api/v1/projects", json!({"slug": "other", "name": "Other"}))
         .await;
     let settings = json!({"kind": "s3", "bucket": bucket, "prefix": "AWSLogs/audit_logs", "endpoint": endpoint,
-        "access_key": "env:AFFIANT_SOURCE_KEY", "secret_key": "env:AFFIANT_SOURCE_SECRET"});
+        "access_key": "env:AFFIANT_SOURCE_OTHER_KEY", "secret_key": "env:AFFIANT_SOURCE_OTHER_SECRET"});
     let wanted = json!({"name": "exchange", "settings": settings});
     let made = server.send("PUT", "/api/v1/projects/other/sources", Some(wanted)).await;
     assert!(made.status().is_success());
@@ -304,8 +301,8 @@ async fn rows_of_another_database_are_read_behind_a_cursor() {
         .unwrap();
     let fill = "INSERT INTO trail SELECT n, timestamptz '2026-10-01Z' + n * interval '1 second', 'ann', 'read?record' FROM generate_series";
     db.execute_unprepared(&format!("{fill}(1, 4500) n")).await.unwrap();
-    let server = Server::start_with(None, &[("AFFIANT_SOURCE_DB", &url)]).await;
-    let settings = json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_DB", "cursor": "event_id",
+    let server = Server::start_with(None, &[("AFFIANT_SOURCE_PAYMENTS_DB", &url)]).await;
+    let settings = json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS_DB", "cursor": "event_id",
         "query": "SELECT id AS event_id, at AS timestamp, login AS user_id, what AS action FROM trail WHERE what LIKE 'read?%'"});
     set(&server, "rows", settings, json!({"format": "audit-event"})).await;
     let first = pull(&server, "rows").await;
@@ -316,14 +313,28 @@ async fn rows_of_another_database_are_read_behind_a_cursor() {
     );
     db.execute_unprepared(&format!("{fill}(4501, 4510) n")).await.unwrap();
     assert_eq!(pull(&server, "rows").await["created"].as_u64(), Some(10));
-    assert_eq!(pull(&server, "rows").await["objects"].as_u64(), Some(0));
+    // Rows that were committed late are found a little before the cursor.
+    db.execute_unprepared(
+        "DELETE FROM trail WHERE id = 4400; INSERT INTO trail VALUES (4400, now(), 'eve', 'read?late')",
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        pull(&server, "rows").await["created"].as_u64(),
+        Some(0),
+        "an id that was there adds nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_is_said_and_nothing_is_told_of_its_secrets() {
-    let server = Server::start_with(None, &[("AFFIANT_SOURCE_DB", "postgres://ann:hunter2@127.0.0.1:9/x")]).await;
+    let server = Server::start_with(
+        None,
+        &[("AFFIANT_SOURCE_PAYMENTS_DB", "postgres://ann:hunter2@127.0.0.1:9/x")],
+    )
+    .await;
     let settings =
-        json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_DB", "cursor": "id", "query": "select 1 as id"});
+        json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS_DB", "cursor": "id", "query": "select 1 as id"});
     set(&server, "rows", settings, json!({})).await;
     let answer = server
         .send("POST", "/api/v1/projects/payments/sources/rows/pull", Some(json!({})))

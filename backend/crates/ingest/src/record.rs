@@ -28,7 +28,13 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
     if let Ok(time) = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z") {
         return Some(time.with_timezone(&Utc));
     }
-    for form in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.fZ"] {
+    for form in [
+        "%a, %d %b %Y %H:%M:%S",
+        "%a %b %e %H:%M:%S %Y",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M:%S%.fZ",
+    ] {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, form) {
             return Some(time.and_utc());
         }

@@ -27,14 +27,25 @@ pub struct ForeignRow {
     pub cursor: String,
 }
 
-/// Reads the rows behind a cursor, at most so many.
+/// Where a page begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Behind<'c> {
+    /// At the first row.
+    Nothing,
+    /// Behind a row.
+    Row(&'c str),
+    /// A little before a row: numbers and times are given before they are seen by others.
+    ALittleBefore(&'c str),
+}
+
+/// Reads the rows behind a cursor, at most so many and those that stand beside the last.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be reached or refuses the query.
 pub async fn foreign_rows(
     url: &str,
     wanted: &ForeignQuery,
-    after: Option<&str>,
+    after: Behind<'_>,
     limit: u32,
 ) -> Result<Vec<ForeignRow>, StoreError> {
     let mut options = ConnectOptions::new(url.to_owned());
@@ -53,7 +64,7 @@ pub async fn foreign_rows(
 async fn page(
     tx: &DatabaseTransaction,
     wanted: &ForeignQuery,
-    after: Option<&str>,
+    after: Behind<'_>,
     limit: u32,
 ) -> Result<Vec<ForeignRow>, StoreError> {
     tx.execute_unprepared("SET TRANSACTION READ ONLY").await?;
@@ -64,11 +75,26 @@ async fn page(
         cursor_type,
     } = wanted;
     let query = query.trim().trim_end_matches(';');
-    let behind = after.map_or_else(String::new, |_| format!("WHERE q.\"{cursor}\" > ($1)::{cursor_type} "));
+    let back = match cursor_type.as_str() {
+        "bigint" => " - 1000",
+        "timestamptz" => " - interval '5 minutes'",
+        _ => "",
+    };
+    let (behind, values): (String, Vec<Value>) = match after {
+        Behind::Nothing => (String::new(), Vec::new()),
+        Behind::Row(at) => (
+            format!("AND q.\"{cursor}\" > ($1)::{cursor_type} "),
+            vec![at.to_owned().into()],
+        ),
+        Behind::ALittleBefore(at) => (
+            format!("AND q.\"{cursor}\" > ($1)::{cursor_type}{back} "),
+            vec![at.to_owned().into()],
+        ),
+    };
     let sql = format!(
-        "SELECT row_to_json(q)::text AS json, (q.\"{cursor}\")::text AS cursor FROM ({query}) q {behind}ORDER BY q.\"{cursor}\" LIMIT {limit}"
+        "SELECT row_to_json(q)::text AS json, (q.\"{cursor}\")::text AS cursor FROM ({query}) q WHERE q.\"{cursor}\" IS NOT NULL \
+         {behind}ORDER BY q.\"{cursor}\" FETCH FIRST {limit} ROWS WITH TIES"
     );
-    let values: Vec<Value> = after.map(|after| after.to_owned().into()).into_iter().collect();
     let found = tx
         .query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values))
         .await?;

@@ -32,7 +32,7 @@ pub use connect::{Store, StoreError};
 pub use decision::{NewAttestation, NewWaiver};
 pub use event::{EventRow, EventSummary, NewEvent};
 pub use finding::{FindingDetail, FindingFilter, FindingRow};
-pub use foreign::{ForeignQuery, ForeignRow, foreign_rows};
+pub use foreign::{Behind, ForeignQuery, ForeignRow, foreign_rows};
 pub use import::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, ScopeRow, StoredFinding};
 pub use job::JobState;
 pub use original::OriginalWriter;

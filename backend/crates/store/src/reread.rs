@@ -4,7 +4,7 @@ use crate::sql::{column, row, rows, run};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::fingerprint::VERSION;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// An import whose original is kept.
@@ -82,6 +82,25 @@ impl Scoped<'_> {
             })
         });
         findings.collect()
+    }
+
+    /// Every fingerprint that is stored in some scopes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn fingerprints_of(&self, scopes: &BTreeSet<i64>) -> Result<HashSet<u128>, StoreError> {
+        let mut all = HashSet::new();
+        for scope in scopes {
+            let sql = "SELECT DISTINCT fingerprint FROM finding WHERE project_id = ? AND scope_id = ?";
+            for row in rows(&self.store.read, sql, vec![self.project.0.into(), (*scope).into()]).await? {
+                let bytes: Vec<u8> = column(&row, "fingerprint")?;
+                let bytes = bytes
+                    .try_into()
+                    .map_err(|_| StoreError::Damaged("a fingerprint".to_owned()))?;
+                all.insert(u128::from_be_bytes(bytes));
+            }
+        }
+        Ok(all)
     }
 
     /// Gives findings their new fingerprints and keeps the old ones as links, all or nothing.

@@ -123,12 +123,13 @@ impl Scoped<'_> {
         let tx = self.store.begin().await?;
         let id = known.as_ref().map_or_else(Uuid::now_v7, |row| row.id);
         if let Some(row) = &known {
-            if row.settings != new.settings || row.kind != new.kind {
-                source_object::Entity::delete_many()
-                    .filter(source_object::Column::SourceId.eq(id))
-                    .exec(&tx)
-                    .await?;
+            // What could not be read is tried again; in another place or by another format everything is.
+            let anew = row.settings != new.settings || row.kind != new.kind || row.format != new.format;
+            let mut gone = source_object::Entity::delete_many().filter(source_object::Column::SourceId.eq(id));
+            if !anew {
+                gone = gone.filter(source_object::Column::Error.ne(""));
             }
+            gone.exec(&tx).await?;
             source::Entity::delete_by_id(id).exec(&tx).await?;
         }
         let row = source::ActiveModel {

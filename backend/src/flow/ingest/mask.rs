@@ -34,7 +34,7 @@ struct Secrets {
     pending: Vec<String>,
     found: Vec<(Place, Vec<String>)>,
     bytes: usize,
-    too_many: bool,
+    unsure: bool,
 }
 
 impl Sink for Secrets {
@@ -43,7 +43,7 @@ impl Sink for Secrets {
             self.found.push((observation.place, std::mem::take(&mut self.pending)));
         }
         if self.bytes > MOST {
-            self.too_many = true;
+            self.unsure = true;
             return Err(Stop);
         }
         Ok(())
@@ -52,8 +52,9 @@ impl Sink for Secrets {
         Ok(())
     }
     fn reject(&mut self, _: Rejection) -> Result<(), Stop> {
-        self.pending.clear();
-        Ok(())
+        // What is in a record that cannot be read is not known.
+        self.unsure = true;
+        Err(Stop)
     }
     fn secret(&mut self, secret: &str) {
         let secret = secret.trim();
@@ -80,7 +81,7 @@ pub(super) fn mask(
     }
     let mut secrets = Secrets::default();
     let read = format.read(&source, limits, &mut secrets);
-    if secrets.too_many {
+    if secrets.unsure {
         return Ok(Masked::Impossible);
     }
     if read.is_err() || secrets.found.is_empty() {

@@ -320,9 +320,27 @@ async fn run(
         .same_as_latest(asset, &options.part, (mode.as_str(), &format.name), &upload.digest)
         .await?
     {
+        // Sent again to be confirmed, it is to close what it did not close before.
+        let before: ImportResult = serde_json::from_str(&text).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        if options.confirm && before.rejected > 0 {
+            return read_in(app, tx, upload, options, (asset, mode, format), original).await;
+        }
         let result = repeat(tx, options, upload, (import, &text, asset, &format), now).await?;
         return Ok((result, false));
     }
+    read_in(app, tx, upload, options, (asset, mode, format), original).await
+}
+
+/// Reads a file into its scopes.
+async fn read_in(
+    app: &Context,
+    tx: ImportTx,
+    upload: &Upload,
+    options: &Options,
+    (asset, mode, format): (Uuid, Mode, Arc<Format>),
+    original: Option<Uuid>,
+) -> Result<(ImportResult, bool), FlowError> {
+    let now = app.clock.now();
     let mut importer = Importer::new(tx, asset, options, upload.progress.clone(), now);
     let (mut receiver, reader) = start_reader(upload, format, app);
     while let Some(batch) = receiver.recv().await {

@@ -10,7 +10,7 @@ use affiant_domain::observation::{Observation, Place};
 use affiant_ingest::{FileSource, Rejection, Sink, Stop};
 use affiant_store::{Refingerprint, Reread as Stored};
 use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio::io::AsyncWriteExt;
 
 /// What came of it.
@@ -22,13 +22,15 @@ pub struct Reread {
     pub findings: u64,
     /// Findings that have a new fingerprint.
     pub linked: u64,
-    /// Findings that the reader no longer finds at their place; they are left as they are.
+    /// Findings that the reader no longer finds at their place, or finds another number of; they are left as they are.
     pub not_found: u64,
+    /// Originals that the present reader refuses.
+    pub unreadable: u64,
 }
 
 /// The fingerprints of failures by the place of their record, in the order of the file.
 #[derive(Default)]
-struct Fingerprints(BTreeMap<i64, VecDeque<Fingerprint>>);
+struct Fingerprints(BTreeMap<i64, Vec<Fingerprint>>);
 
 impl Sink for Fingerprints {
     fn observation(&mut self, o: Observation<'_>) -> Result<(), Stop> {
@@ -36,7 +38,7 @@ impl Sink for Fingerprints {
             self.0
                 .entry(o.place.offset.cast_signed())
                 .or_default()
-                .push_back(o.fingerprint);
+                .push(o.fingerprint);
         }
         Ok(())
     }
@@ -79,32 +81,47 @@ pub async fn reread(app: &Context, project: ProjectId) -> Result<Reread, FlowErr
                 .read(&FileSource(file.path().to_owned()), &limits, &mut found)
                 .map(|()| found)
         });
-        let found = read.await.map_err(|_| FlowError::Worker)??;
-        let changes = changes(&findings, found, &mut told);
+        let Ok(found) = read.await.map_err(|_| FlowError::Worker)? else {
+            told.unreadable += 1;
+            continue;
+        };
+        let scopes: BTreeSet<i64> = findings.iter().map(|finding| finding.scope).collect();
+        let stored = scoped.fingerprints_of(&scopes).await?;
+        let changes = changes(&findings, found, &stored, &mut told);
         scoped.refingerprint(&changes, app.clock.now()).await?;
         told.originals += 1;
     }
     Ok(told)
 }
 
-/// The findings of an import, in the order in which they were stored, beside what the reader finds at their places now.
-fn changes(findings: &[Stored], mut found: Fingerprints, told: &mut Reread) -> Vec<Refingerprint> {
-    let mut changes = Vec::new();
+/// The findings of an import beside what the reader finds at their places now. What is found there and stored under its fingerprint
+/// already is settled; the rest is linked in order, where there are as many of one as of the other.
+fn changes(findings: &[Stored], found: Fingerprints, stored: &HashSet<u128>, told: &mut Reread) -> Vec<Refingerprint> {
+    let mut by_place: BTreeMap<i64, Vec<&Stored>> = BTreeMap::new();
     for finding in findings {
         told.findings += 1;
-        match found.0.get_mut(&finding.place_offset).and_then(VecDeque::pop_front) {
-            None => told.not_found += 1,
-            Some(new) if new.0 == finding.fingerprint => {}
-            Some(new) => {
-                told.linked += 1;
-                changes.push(Refingerprint {
-                    finding: finding.id,
-                    scope: finding.scope,
-                    old: finding.fingerprint,
-                    new: new.0,
-                });
-            }
+        by_place.entry(finding.place_offset).or_default().push(finding);
+    }
+    let mut changes = Vec::new();
+    for (place, findings) in by_place {
+        let here = found.0.get(&place).map_or(&[] as &[Fingerprint], Vec::as_slice);
+        let told_now: HashSet<u128> = here.iter().map(|fingerprint| fingerprint.0).collect();
+        let old: Vec<&Stored> = findings
+            .into_iter()
+            .filter(|f| !told_now.contains(&f.fingerprint))
+            .collect();
+        let new: Vec<u128> = here.iter().map(|f| f.0).filter(|f| !stored.contains(f)).collect();
+        if old.len() != new.len() {
+            told.not_found += old.len() as u64;
+            continue;
         }
+        told.linked += old.len() as u64;
+        changes.extend(old.iter().zip(new).map(|(finding, new)| Refingerprint {
+            finding: finding.id,
+            scope: finding.scope,
+            old: finding.fingerprint,
+            new,
+        }));
     }
     changes
 }

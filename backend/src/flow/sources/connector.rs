@@ -1,8 +1,8 @@
 //! Connectors: what of an audit store is to be read next. One for everything that keeps objects, one for rows behind a cursor.
 
-use super::settings::{Allowed, Settings};
+use super::settings::{Own, Settings};
 use crate::flow::{FlowError, invalid};
-use affiant_store::{Checkpoint, ForeignQuery, foreign_rows};
+use affiant_store::{Behind, Checkpoint, ForeignQuery, foreign_rows};
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -19,6 +19,8 @@ use tempfile::NamedTempFile;
 
 /// Objects that one listing may hold.
 const OBJECTS: usize = 2_000_000;
+/// Bytes of one object.
+const LARGEST: u64 = 4 << 30;
 /// Rows of one page of a query.
 const ROWS: u32 = 2000;
 
@@ -38,16 +40,26 @@ pub(super) struct Piece {
 }
 
 /// What reads an audit store.
+/// What comes next.
+pub(super) enum Next {
+    /// Something to read.
+    Piece(Box<Piece>),
+    /// An object that cannot be had: which, and why. The rest goes on.
+    Problem(String),
+    /// All was read.
+    End,
+}
+
 #[async_trait::async_trait]
 pub(super) trait Connector: Send {
-    /// What is to be read next; none where all was read.
-    async fn next(&mut self, spool: &Path) -> Result<Option<Piece>, FlowError>;
+    /// What is to be read next.
+    async fn next(&mut self, spool: &Path) -> Result<Next, FlowError>;
 }
 
 /// Opens a store, with what was read of it.
 pub(super) async fn open(
     settings: &Settings,
-    allowed: &Allowed,
+    allowed: &Own,
     known: HashMap<String, Checkpoint>,
 ) -> Result<Box<dyn Connector>, FlowError> {
     if let Settings::Postgres {
@@ -65,15 +77,22 @@ pub(super) async fn open(
                 cursor: cursor.clone(),
                 cursor_type: cursor_type.clone(),
             },
-            after: known.get(CURSOR).map(|point| point.version.clone()),
+            after: known
+                .get(CURSOR)
+                .map(|point| point.version.clone())
+                .filter(|at| !at.is_empty()),
+            begun: false,
         }));
     }
     let (store, prefix) = objects(settings, allowed)?;
-    let prefix = (!prefix.is_empty()).then(|| Key::from(prefix));
+    // Stores list whole segments of keys: what stands behind the last `/` is compared here.
+    let begins = Key::from(prefix.as_str());
+    let parent = prefix.rsplit_once('/').map(|(parent, _)| Key::from(parent));
     let mut waiting: Vec<ObjectMeta> = Vec::new();
-    let mut listing = store.list(prefix.as_ref());
+    let mut listing = store.list(parent.as_ref());
     while let Some(object) = listing.try_next().await.map_err(|error| away(&error))? {
-        if is_log(&object.location) && !is_read(&known, &object) {
+        let wanted = object.location.as_ref().starts_with(begins.as_ref());
+        if wanted && is_log(&object.location) && !is_read(&known, &object) {
             waiting.push(object);
         }
         if waiting.len() > OBJECTS {
@@ -94,7 +113,7 @@ pub(super) async fn open(
 }
 
 /// The store that settings name, and the beginning of its keys.
-pub(super) fn objects(settings: &Settings, allowed: &Allowed) -> Result<(Arc<dyn ObjectStore>, String), FlowError> {
+pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn ObjectStore>, String), FlowError> {
     let retry = RetryConfig {
         max_retries: 3,
         retry_timeout: Duration::from_secs(30),
@@ -117,11 +136,15 @@ pub(super) fn objects(settings: &Settings, allowed: &Allowed) -> Result<(Arc<dyn
             access_key,
             secret_key,
         } => {
-            let mut builder = AmazonS3Builder::from_env()
-                .with_bucket_name(bucket)
-                .with_region(region)
-                .with_retry(retry)
-                .with_client_options(client.with_allow_http(endpoint.starts_with("http://")));
+            let mut builder = (if allowed.machine {
+                AmazonS3Builder::from_env()
+            } else {
+                AmazonS3Builder::new()
+            })
+            .with_bucket_name(bucket)
+            .with_region(region)
+            .with_retry(retry)
+            .with_client_options(client.with_allow_http(endpoint.starts_with("http://")));
             if !endpoint.is_empty() {
                 builder = builder.with_endpoint(endpoint);
             }
@@ -136,10 +159,14 @@ pub(super) fn objects(settings: &Settings, allowed: &Allowed) -> Result<(Arc<dyn
             prefix,
             service_account,
         } => {
-            let mut builder = GoogleCloudStorageBuilder::from_env()
-                .with_bucket_name(bucket)
-                .with_retry(retry)
-                .with_client_options(client);
+            let mut builder = (if allowed.machine {
+                GoogleCloudStorageBuilder::from_env()
+            } else {
+                GoogleCloudStorageBuilder::new()
+            })
+            .with_bucket_name(bucket)
+            .with_retry(retry)
+            .with_client_options(client);
             if let Some(key) = service_account.resolve("settings/service_account", allowed)? {
                 builder = builder.with_service_account_key(key);
             }
@@ -151,11 +178,15 @@ pub(super) fn objects(settings: &Settings, allowed: &Allowed) -> Result<(Arc<dyn
             prefix,
             access_key,
         } => {
-            let mut builder = MicrosoftAzureBuilder::from_env()
-                .with_account(account)
-                .with_container_name(container)
-                .with_retry(retry)
-                .with_client_options(client);
+            let mut builder = (if allowed.machine {
+                MicrosoftAzureBuilder::from_env()
+            } else {
+                MicrosoftAzureBuilder::new()
+            })
+            .with_account(account)
+            .with_container_name(container)
+            .with_retry(retry)
+            .with_client_options(client);
             if let Some(key) = access_key.resolve("settings/access_key", allowed)? {
                 builder = builder.with_access_key(key);
             }
@@ -205,32 +236,44 @@ struct Objects {
 
 #[async_trait::async_trait]
 impl Connector for Objects {
-    async fn next(&mut self, spool: &Path) -> Result<Option<Piece>, FlowError> {
+    async fn next(&mut self, spool: &Path) -> Result<Next, FlowError> {
         let Some(object) = self.waiting.pop_front() else {
-            return Ok(None);
+            return Ok(Next::End);
         };
-        let disk = |error| FlowError::Io(spool.display().to_string(), error);
-        let mut file = NamedTempFile::new_in(spool).map_err(disk)?;
-        let got = self.store.get(&object.location).await.map_err(|error| away(&error))?;
+        let key = object.location.to_string();
+        let got = match self.store.get(&object.location).await {
+            Ok(got) => got,
+            Err(
+                error @ (object_store::Error::NotFound { .. }
+                | object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Precondition { .. }),
+            ) => return Ok(Next::Problem(format!("{key}: {}", away(&error)))),
+            Err(error) => return Err(away(&error)),
+        };
         // It may have changed since it was listed: what was got counts.
         let (version, size) = (version(&got.meta), got.meta.size);
+        if size > LARGEST {
+            return Ok(Next::Problem(format!("{key}: an object has at most {LARGEST} bytes")));
+        }
+        let disk = |error| FlowError::Io(spool.display().to_string(), error);
+        let mut file = NamedTempFile::new_in(spool).map_err(disk)?;
         let mut bytes = got.into_stream();
         while let Some(chunk) = bytes.next().await {
             file.write_all(&chunk.map_err(|error| away(&error))?).map_err(disk)?;
         }
         file.flush().map_err(disk)?;
-        let key = object.location.to_string();
         let before = self
             .known
             .get(&key)
             .filter(|point| point.version == version && !point.complete);
-        Ok(Some(Piece {
-            skip: before.map_or(0, |point| point.events),
+        let skip = before.map_or(0, |point| point.events);
+        Ok(Next::Piece(Box::new(Piece {
             key,
             version,
             size,
             file,
-        }))
+            skip,
+        })))
     }
 }
 
@@ -242,18 +285,24 @@ struct Rows {
     url: String,
     query: ForeignQuery,
     after: Option<String>,
+    begun: bool,
 }
 
 #[async_trait::async_trait]
 impl Connector for Rows {
-    async fn next(&mut self, spool: &Path) -> Result<Option<Piece>, FlowError> {
-        let read = foreign_rows(&self.url, &self.query, self.after.as_deref(), ROWS).await;
+    async fn next(&mut self, spool: &Path) -> Result<Next, FlowError> {
+        let behind = match (&self.after, self.begun) {
+            (None, _) => Behind::Nothing,
+            (Some(at), false) => Behind::ALittleBefore(at),
+            (Some(at), true) => Behind::Row(at),
+        };
+        let read = foreign_rows(&self.url, &self.query, behind, ROWS).await;
         let rows = read.map_err(|error| {
             tracing::warn!(%error, "a source cannot be read");
             FlowError::Away("the database cannot be reached, or refuses the query; the log says why".to_owned())
         })?;
         let Some(last) = rows.last() else {
-            return Ok(None);
+            return Ok(Next::End);
         };
         let version = last.cursor.clone();
         let disk = |error| FlowError::Io(spool.display().to_string(), error);
@@ -265,12 +314,13 @@ impl Connector for Rows {
         }
         file.flush().map_err(disk)?;
         self.after = Some(version.clone());
-        Ok(Some(Piece {
+        self.begun = true;
+        Ok(Next::Piece(Box::new(Piece {
             key: CURSOR.to_owned(),
             version,
             size,
             file,
             skip: 0,
-        }))
+        })))
     }
 }

@@ -78,6 +78,11 @@ pub async fn coverage(
         if source.expected_seconds > 0 {
             let rhythm = source.expected_seconds * 1_000_000;
             for (from, until) in scoped.silences(&source.name, period, rhythm).await? {
+                // An outage whose numbers are missing is told once.
+                let mut numbered = numbered.iter().filter(|gap| gap.source == source.name);
+                if numbered.any(|gap| gap.from < until && gap.until > from) {
+                    continue;
+                }
                 let missing = ((until - from) / rhythm).unsigned_abs();
                 told.missing += missing;
                 told.lost.push(Lost {

@@ -1,7 +1,7 @@
 //! The layout for exchange over an object store: `audit_logs/<year>/<id>.json`, one event each, with what decides its keeping as metadata.
 
 use super::connector::objects;
-use super::{Settings, invalid};
+use super::{Settings, invalid, own};
 use crate::app::Context;
 use crate::flow::FlowError;
 use affiant_domain::Instant;
@@ -40,7 +40,10 @@ pub async fn export(
         .source(name)
         .await?
         .ok_or_else(|| FlowError::NotFound(format!("there is no source \"{name}\"")))?;
-    let (store, prefix) = objects(&Settings::parse(&source.settings)?, &app.sources)?;
+    let (store, prefix) = {
+        let own = own(app, project).await?;
+        objects(&Settings::parse(&source.settings, &own)?, &own)?
+    };
     let mut told = Exported::default();
     let mut cursor = None;
     loop {

@@ -8,7 +8,7 @@ mod settings;
 
 pub use coverage::{Coverage, Lost, coverage, share};
 pub use layout::{Exported, export};
-pub use settings::{Allowed, Reference, Settings};
+pub use settings::{Allowed, Own, Reference, Settings};
 
 use super::events::{Numbered, prepare};
 use super::{FlowError, invalid};
@@ -19,7 +19,7 @@ use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_ingest::{FileSource, Kind, ReadError, Rejection, SerialGap, Sink, Stop};
 use affiant_store::{Checkpoint, Gap, NewSource, entity, micros};
-use connector::Piece;
+use connector::{Next, Piece};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -88,7 +88,7 @@ pub async fn set(app: &Context, project: ProjectId, wanted: &Wanted, actor: &str
             "a name has at most 100 lower-case letters, digits, '-', '_' and '.'",
         ));
     }
-    let settings = Settings::parse(&wanted.settings.to_string())?;
+    let settings = Settings::parse(&wanted.settings.to_string(), &own(app, project).await?)?;
     if !wanted.format.is_empty() {
         let known = app
             .formats
@@ -123,6 +123,13 @@ pub async fn set(app: &Context, project: ProjectId, wanted: &Wanted, actor: &str
     Ok(app.store.project(project).set_source(&new, app.clock.now()).await?)
 }
 
+/// What a project's sources may name.
+pub(super) async fn own(app: &Context, project: ProjectId) -> Result<Own, FlowError> {
+    let row = app.store.project_by_id(project).await?;
+    let row = row.ok_or_else(|| FlowError::NotFound("there is no such project".to_owned()))?;
+    Ok(app.sources.of(&row.slug))
+}
+
 fn asset_of(text: &str) -> Result<Option<AssetKey>, FlowError> {
     let asset = (!text.is_empty()).then(|| AssetKey::parse(text)).transpose();
     asset.map_err(|error| invalid("asset", error.to_string()))
@@ -145,22 +152,39 @@ pub async fn pull(app: &Context, source: &entity::source::Model) -> Result<Pulle
 
 async fn pull_all(app: &Context, source: &entity::source::Model) -> Result<Pulled, FlowError> {
     let scoped = app.store.project(ProjectId(source.project_id));
-    let settings = Settings::parse(&source.settings)?;
+    let own = own(app, ProjectId(source.project_id)).await?;
+    let settings = Settings::parse(&source.settings, &own)?;
     let mut told = Pulled::default();
     if matches!(settings, Settings::Push {}) {
         return Ok(told);
     }
     let known = scoped.checkpoints(source.id).await?;
-    let mut connector = connector::open(&settings, &app.sources, known).await?;
-    while let Some(piece) = connector.next(&app.spool).await? {
-        told.objects += 1;
-        take(app, source, piece, &mut told).await?;
+    let mut connector = connector::open(&settings, &own, known).await?;
+    loop {
+        match connector.next(&app.spool).await? {
+            Next::Piece(piece) => {
+                told.objects += 1;
+                if !take(app, source, *piece, &mut told).await? {
+                    return Ok(told);
+                }
+            }
+            Next::Problem(what) => {
+                if told.problems.len() < SHOWN {
+                    told.problems.push(what);
+                }
+            }
+            Next::End => return Ok(told),
+        }
     }
-    Ok(told)
 }
 
-/// Takes a piece in, batch by batch.
-async fn take(app: &Context, source: &entity::source::Model, piece: Piece, told: &mut Pulled) -> Result<(), FlowError> {
+/// Takes a piece in, batch by batch; false where nothing behind it may be taken.
+async fn take(
+    app: &Context,
+    source: &entity::source::Model,
+    piece: Piece,
+    told: &mut Pulled,
+) -> Result<bool, FlowError> {
     let scoped = app.store.project(ProjectId(source.project_id));
     let asset = asset_of(&source.asset)?;
     let tags: Vec<String> = serde_json::from_str(&source.tags).unwrap_or_default();
@@ -232,13 +256,16 @@ async fn take(app: &Context, source: &entity::source::Model, piece: Piece, told:
         if told.problems.len() < SHOWN {
             told.problems.push(format!("{}: {error}", piece.key));
         }
+        if point.key == "cursor" {
+            return Ok(false);
+        }
     }
     point.complete = true;
     let gaps: Vec<Gap> = gaps.into_iter().map(|gap| named(&source.name, gap)).collect();
     scoped
         .store_pulled(source, asset.as_ref(), &[], (&point, &gaps), app.clock.now())
         .await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Where the cursor stands while a page is being stored: where it stood before.

@@ -81,35 +81,73 @@ fn bigint() -> String {
     "bigint".to_owned()
 }
 
-/// Names a secret: `env:AFFIANT_SOURCE_…` or `file:NAME` in the operator's secrets folder. Empty where there is none.
+/// Names a secret: `env:AFFIANT_SOURCE_SLUG_…` or `file:NAME` in the project's folder for secrets. Empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reference(pub String);
 
-/// Where an operator lets sources read from.
-#[derive(Clone, Debug)]
+/// Where an operator lets sources read from. Each project has folders, secrets and variables of its own, so that none can name
+/// another's.
+#[derive(Clone, Debug, Default)]
 pub struct Allowed {
-    /// Folders of sources lie below this one.
+    /// Folders of sources lie below the project's folder in this one.
     pub folders: PathBuf,
-    /// Secrets lie in this one.
+    /// Secrets lie in the project's folder in this one.
     pub secrets: PathBuf,
+    /// Addresses of compatible stores that may be named.
+    pub endpoints: Vec<String>,
+    /// Whether the machine's own credentials may be used where a source names none.
+    pub machine: bool,
 }
 
-/// Environment variables that sources may name begin so.
-const ENV: &str = "AFFIANT_SOURCE_";
+impl Allowed {
+    /// What a project may name.
+    #[must_use]
+    pub fn of(&self, slug: &str) -> Own {
+        let plain: String = slug
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_uppercase()
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        Own {
+            folders: self.folders.join(slug),
+            secrets: self.secrets.join(slug),
+            variables: format!("AFFIANT_SOURCE_{plain}_"),
+            endpoints: self.endpoints.clone(),
+            machine: self.machine,
+        }
+    }
+}
+
+/// What one project may name.
+#[derive(Clone, Debug)]
+pub struct Own {
+    folders: PathBuf,
+    secrets: PathBuf,
+    /// Beginning of its environment variables.
+    pub variables: String,
+    endpoints: Vec<String>,
+    /// Whether the machine's own credentials may be used.
+    pub(super) machine: bool,
+}
 
 impl Settings {
     /// Reads and checks settings.
     ///
     /// # Errors
     /// [`FlowError::Invalid`] with the key that is wrong.
-    pub fn parse(text: &str) -> Result<Self, FlowError> {
+    pub fn parse(text: &str, own: &Own) -> Result<Self, FlowError> {
         let settings: Self = serde_json::from_str(text).map_err(|error| invalid("settings", error.to_string()))?;
-        settings.check()?;
+        settings.check(own)?;
         Ok(settings)
     }
 
-    fn check(&self) -> Result<(), FlowError> {
+    fn check(&self, own: &Own) -> Result<(), FlowError> {
         let references: Vec<(&str, &Reference)> = match self {
             Self::Push {} => Vec::new(),
             Self::Folder { path } => return plain_path(path).map(|_| ()),
@@ -119,11 +157,9 @@ impl Settings {
                 endpoint,
                 ..
             } => {
-                if !endpoint.is_empty() && !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
-                    return Err(invalid(
-                        "settings/endpoint",
-                        "an address begins with https:// or http://",
-                    ));
+                if !endpoint.is_empty() && !own.endpoints.contains(endpoint) {
+                    let what = "the operator names the addresses that may be reached: --source-endpoint";
+                    return Err(invalid("settings/endpoint", what));
                 }
                 if access_key.0.is_empty() != secret_key.0.is_empty() {
                     return Err(invalid("settings/access_key", "access_key and secret_key go together"));
@@ -142,8 +178,13 @@ impl Settings {
                 vec![("url", url)]
             }
         };
+        let named = references.iter().any(|(_, reference)| !reference.0.is_empty());
+        if !named && !own.machine && !references.is_empty() {
+            let what = "name the credentials; those of the machine are for sources only where the operator says so";
+            return Err(invalid("settings", what));
+        }
         for (name, reference) in references {
-            reference.check(&format!("settings/{name}"))?;
+            reference.check(&format!("settings/{name}"), own)?;
         }
         Ok(())
     }
@@ -202,7 +243,7 @@ fn plain_path(path: &str) -> Result<&Path, FlowError> {
     }
 }
 
-impl Allowed {
+impl Own {
     /// A folder that a source names.
     ///
     /// # Errors
@@ -224,16 +265,20 @@ impl Allowed {
 }
 
 impl Reference {
-    fn check(&self, at: &str) -> Result<(), FlowError> {
+    fn check(&self, at: &str, own: &Own) -> Result<(), FlowError> {
+        let variables = &own.variables;
         match self.0.split_once(':') {
             None if self.0.is_empty() => Ok(()),
-            Some(("env", name)) if name.starts_with(ENV) => Ok(()),
-            Some(("env", _)) => Err(invalid(at, format!("variables that sources name begin with {ENV}"))),
+            Some(("env", name)) if name.starts_with(variables.as_str()) => Ok(()),
+            Some(("env", _)) => Err(invalid(
+                at,
+                format!("variables that sources name begin with {variables}"),
+            )),
             Some(("file", name)) if Path::new(name).components().count() == 1 && !name.starts_with('.') => Ok(()),
             Some(("file", _)) => Err(invalid(at, "the name of a file in the folder for secrets")),
             _ => Err(invalid(
                 at,
-                format!("a secret is named, not written: env:{ENV}NAME or file:NAME"),
+                format!("a secret is named, not written: env:{variables}NAME or file:NAME"),
             )),
         }
     }
@@ -242,8 +287,8 @@ impl Reference {
     ///
     /// # Errors
     /// [`FlowError::Invalid`] where it is not there.
-    pub fn resolve(&self, at: &str, allowed: &Allowed) -> Result<Option<String>, FlowError> {
-        self.check(at)?;
+    pub fn resolve(&self, at: &str, allowed: &Own) -> Result<Option<String>, FlowError> {
+        self.check(at, allowed)?;
         match self.0.split_once(':') {
             Some(("env", name)) => std::env::var(name)
                 .map(Some)
@@ -266,28 +311,36 @@ mod tests {
 
     #[test]
     fn secrets_are_named_and_paths_lead_down() {
+        let own = Allowed {
+            endpoints: vec!["https://store.example".to_owned()],
+            ..Allowed::default()
+        }
+        .of("shop");
         let wrong = [
             r#"{"kind":"s3","bucket":"b","access_key":"AKIA","secret_key":"x"}"#,
             r#"{"kind":"s3","bucket":"b","access_key":"env:PATH","secret_key":"env:PATH"}"#,
             r#"{"kind":"s3","bucket":"b","access_key":"file:../etc/passwd","secret_key":"file:x"}"#,
-            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_A"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP_A"}"#,
             r#"{"kind":"folder","path":"../../etc"}"#,
             r#"{"kind":"folder","path":"/etc"}"#,
             r#"{"kind":"postgres","url":"postgres://u:p@h/d","query":"select 1","cursor":"id"}"#,
-            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_DB","query":"select 1; drop table x","cursor":"id"}"#,
-            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_DB","query":"select 1","cursor":"id\" desc"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select 1; drop table x","cursor":"id"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select 1","cursor":"id\" desc"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_OTHER_A","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b","endpoint":"https://evil.example","access_key":"file:a","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b"}"#,
             r#"{"kind":"ftp"}"#,
             r#"{"kind":"folder","path":"a","more":1}"#,
         ];
         for text in wrong {
-            assert!(Settings::parse(text).is_err(), "{text}");
+            assert!(Settings::parse(text, &own).is_err(), "{text}");
         }
         for text in [
-            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_A","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP_A","secret_key":"file:b"}"#,
             r#"{"kind":"folder","path":"cloudtrail/prod"}"#,
-            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_DB","query":"select id, at from audit","cursor":"id"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select id, at from audit","cursor":"id"}"#,
         ] {
-            Settings::parse(text).unwrap();
+            Settings::parse(text, &own).unwrap();
         }
     }
 }

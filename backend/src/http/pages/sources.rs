@@ -21,6 +21,8 @@ struct Sources {
     error: String,
     done: Option<(String, Pulled)>,
     may_write: bool,
+    /// Beginning of the environment variables that this project may name.
+    variables: String,
     rows: Vec<Row>,
     covered: String,
     recorded: u64,
@@ -77,6 +79,7 @@ async fn render<P: crate::auth::Permission>(
         error,
         done,
         may_write: may::<WriteSources>(&at.principal),
+        variables: at.app.sources.of(&at.project.slug).variables,
         rows: rows.into_iter().map(row).collect(),
         covered: told
             .event_coverage

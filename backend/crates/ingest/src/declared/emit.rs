@@ -16,9 +16,12 @@ pub(crate) struct Emit<'e> {
     pub(crate) format: &'e Declared,
     pub(crate) limits: &'e Limits,
     pub(crate) sink: &'e mut dyn Sink,
-    pub(crate) checks: HashMap<Check, Arc<Check>>,
+    /// Checks that were told before, by a hash of what was told.
+    pub(crate) checks: HashMap<u64, Arc<Check>>,
     pub(crate) tools: BTreeSet<String>,
     pub(crate) run: RunInfo,
+    /// Categories of checks that the scan ran, found or not.
+    exercises: Vec<String>,
     begun: bool,
     records: u64,
     rejected: u64,
@@ -33,6 +36,7 @@ impl<'e> Emit<'e> {
             checks: HashMap::new(),
             tools: BTreeSet::new(),
             run: RunInfo::default(),
+            exercises: Vec::new(),
             begun: false,
             records: 0,
             rejected: 0,
@@ -79,6 +83,8 @@ impl<'e> Emit<'e> {
                 .as_ref()
                 .and_then(|expr| super::expr::time_at(expr, &scope)),
         };
+        let ran = self.format.exercises.iter().filter(|(_, when)| when.holds(&scope));
+        self.exercises = ran.map(|(category, _)| category.clone()).collect();
         if self.format.kind == crate::Kind::Findings {
             let tool = self.run.tool.clone();
             self.announce(&tool);
@@ -96,7 +102,7 @@ impl<'e> Emit<'e> {
             tool: tool.to_owned(),
             ..self.run.clone()
         });
-        for category in &self.format.exercises {
+        for category in &self.exercises {
             let cve = (category == "vulnerability").then(|| "any".to_owned());
             let rule = format!("({category})");
             let check = Check {

@@ -460,7 +460,17 @@ impl Condition {
 
     /// Hands each path in it to the closure.
     pub(crate) fn paths(&self, give: &mut dyn FnMut(&Path)) {
-        self.0.iter().for_each(|test| test.expr.paths(give));
+        for test in &self.0 {
+            match (&test.is, &test.expr) {
+                // What is only asked to be there is not held.
+                (Is::There | Is::Known | Is::Absent, Expr::Path(path)) => {
+                    let mut path = path.clone();
+                    path.steps.push(super::path::Step::Present);
+                    give(&path);
+                }
+                (_, expr) => expr.paths(give),
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use affiant_domain::Severity;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, cwe_number, rule_id, tool_name};
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>, place: Place) -> Read1 {
@@ -31,12 +32,12 @@ pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>
     }
     let location = or_empty(rule.location.as_ref(), scope);
     let package = or_empty(rule.package.as_ref(), scope);
-    let title = check.title.clone();
+    let shared = check.clone();
     let message = rule
         .message
         .as_ref()
         .and_then(|expr| expr.text(scope))
-        .unwrap_or_else(|| Cow::Owned(title.clone()));
+        .unwrap_or(Cow::Borrowed(&shared.title));
     for secret in &rule.secret {
         let sink = &mut *emit.sink;
         secret.each(scope, &mut |text| sink.secret(&text));
@@ -66,7 +67,7 @@ pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>
         },
         outcome,
         resource,
-        title: Cow::Owned(title),
+        title: Cow::Borrowed(&shared.title),
         message: Cow::Borrowed(cut(&message, 4000)),
         location: Cow::Borrowed(cut(&location, 1000)),
         line: rule
@@ -102,8 +103,50 @@ fn outcome(rule: &FindingRule, scope: &Scope<'_>) -> Option<Outcome> {
     })
 }
 
+/// A check as a record tells it, borrowed: most records tell one that is known already.
+#[derive(Hash)]
+struct Told<'s> {
+    tool: &'s str,
+    rule: &'s str,
+    title: &'s str,
+    cwe: Vec<u32>,
+    cve: Option<&'s str>,
+    tags: Vec<&'s str>,
+    category: &'s str,
+    remediation: &'s str,
+    help_url: &'s str,
+}
+
+impl Told<'_> {
+    fn is(&self, check: &Check) -> bool {
+        self.tool == check.tool
+            && self.rule == check.rule
+            && self.title == check.title
+            && self.cwe == check.cwe
+            && self.cve == check.cve.as_deref()
+            && self.tags == check.tags
+            && self.category == check.category
+            && self.remediation == check.remediation
+            && self.help_url == check.help_url
+    }
+
+    fn check(&self) -> Arc<Check> {
+        Arc::new(Check {
+            tool: self.tool.to_owned(),
+            rule: self.rule.to_owned(),
+            title: self.title.to_owned(),
+            cwe: self.cwe.clone(),
+            cve: self.cve.map(str::to_owned),
+            tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            category: self.category.to_owned(),
+            ocsf_class: None,
+            remediation: self.remediation.to_owned(),
+            help_url: self.help_url.to_owned(),
+        })
+    }
+}
+
 fn check(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>, tool: &str, id: &str) -> Arc<Check> {
-    let text = |expr: &Option<Expr>, most: usize| cut(&or_empty(expr.as_ref(), scope), most).to_owned();
     let mut cwe = Vec::new();
     if let Some(expr) = &rule.cwe {
         expr.each(scope, &mut |value| cwe.extend(cwe_number(&value)));
@@ -112,36 +155,45 @@ fn check(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>, tool: &str,
     }
     let mut tags = Vec::new();
     for expr in &rule.tags {
-        expr.each(scope, &mut |value| tags.push(cut(&value, 200).to_owned()));
+        expr.each(scope, &mut |value| tags.push(value));
     }
-    tags.retain(|tag| !tag.is_empty());
-    tags.sort();
+    let mut tags: Vec<&str> = tags
+        .iter()
+        .map(|tag| cut(tag, 200))
+        .filter(|tag| !tag.is_empty())
+        .collect();
+    tags.sort_unstable();
     tags.dedup();
     tags.truncate(400);
-    let check = Check {
-        rule: cut(&rule_id(tool, id), 300).to_owned(),
-        title: cut(&rule.title.text(scope).unwrap_or(Cow::Borrowed(id)), 300).to_owned(),
+    let text = |expr: &Option<Expr>| or_empty(expr.as_ref(), scope);
+    let (category, remediation, help_url) = (text(&rule.category), text(&rule.remediation), text(&rule.help_url));
+    let (title, cve) = (
+        rule.title.text(scope),
+        rule.cve.as_ref().and_then(|expr| expr.text(scope)),
+    );
+    let id_of_rule = rule_id(tool, id);
+    let told = Told {
+        tool,
+        rule: cut(&id_of_rule, 300),
+        title: cut(title.as_deref().unwrap_or(id), 300),
         cwe,
-        cve: rule
-            .cve
-            .as_ref()
-            .and_then(|expr| expr.text(scope))
-            .map(|id| cut(&id, 100).to_owned()),
+        cve: cve.as_deref().map(|id| cut(id, 100)),
         tags,
-        category: text(&rule.category, 60),
-        ocsf_class: None,
-        remediation: text(&rule.remediation, 2000),
-        help_url: text(&rule.help_url, 500),
-        tool: tool.to_owned(),
+        category: cut(&category, 60),
+        remediation: cut(&remediation, 2000),
+        help_url: cut(&help_url, 500),
     };
-    if let Some(known) = emit.checks.get(&check) {
+    let mut hasher = DefaultHasher::new();
+    told.hash(&mut hasher);
+    let key = hasher.finish();
+    if let Some(known) = emit.checks.get(&key).filter(|known| told.is(known)) {
         return known.clone();
     }
-    let shared = Arc::new(check.clone());
+    let check = told.check();
     if emit.checks.len() < 100_000 {
-        emit.checks.insert(check, shared.clone());
+        emit.checks.insert(key, check.clone());
     }
-    shared
+    check
 }
 
 fn severity(rules: &[SeverityRule], scope: &Scope<'_>) -> Severity {

@@ -4,7 +4,7 @@ use super::expr::{Condition, Expr};
 use super::loops::{Levels, Loops};
 use super::node::Node;
 use super::path::{Path, Start, Step, Wanted};
-use super::spec::{FileSpec, LookupSpec, OutcomeSpec, RecordSpec, SeveritySpec, Spec, Words};
+use super::spec::{ExerciseSpec, FileSpec, LookupSpec, OutcomeSpec, RecordSpec, SeveritySpec, Spec, Words};
 use crate::formats::Kind;
 use affiant_domain::Severity;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub struct Declared {
     pub(crate) tool: Expr,
     pub(crate) recognise: Vec<Condition>,
     pub(crate) empty: bool,
-    pub(crate) exercises: Vec<String>,
+    pub(crate) exercises: Vec<(String, Condition)>,
     pub(crate) lists_checks: bool,
     pub(crate) version: Option<Expr>,
     pub(crate) tool_version: Option<Expr>,
@@ -207,13 +207,29 @@ impl Declared {
             ))
         });
         let tool = spec.tool.unwrap_or_else(|| Words::One(format!("={}", spec.name)));
+        let records: Vec<RecordRule> = spec
+            .records
+            .iter()
+            .enumerate()
+            .map(|(n, record)| self::record(&format!("records[{n}]"), record, kind))
+            .collect::<Result<_, _>>()?;
+        if let Some((n, _)) = records
+            .iter()
+            .enumerate()
+            .find(|(_, one)| records.iter().any(|other| one.holds(other)))
+        {
+            return Err(wrong(
+                &format!("records[{n}]"),
+                "records stand inside these; name them by each",
+            ));
+        }
         Ok(Self {
             kind,
             container,
             tool: words("tool", &tool)?,
             recognise: recognise.collect::<Result<_, _>>()?,
             empty: spec.empty,
-            exercises: spec.exercises,
+            exercises: spec.exercises.iter().map(exercise).collect::<Result<_, _>>()?,
             lists_checks: spec.lists_checks,
             version: maybe("file.version", version.as_ref())?,
             tool_version: maybe("file.tool_version", tool_version.as_ref())?,
@@ -224,12 +240,7 @@ impl Declared {
                 .iter()
                 .map(|(name, rule)| lookup(name, rule))
                 .collect::<Result<_, _>>()?,
-            records: spec
-                .records
-                .iter()
-                .enumerate()
-                .map(|(n, record)| self::record(&format!("records[{n}]"), record, kind))
-                .collect::<Result<_, _>>()?,
+            records,
             name: spec.name,
             title: spec.title,
         })
@@ -254,7 +265,7 @@ impl Declared {
             for lookup in &self.lookups {
                 lookup
                     .by
-                    .paths(&mut |path| self.ask(path, at, &Levels::default(), &mut wanted, &mut loops.head));
+                    .paths(&mut |path| self.ask(path, at, &record.each, &mut wanted, &mut loops.head));
             }
             loops.root.add(&at.0, n, &wanted);
         }
@@ -269,6 +280,7 @@ impl Declared {
         let mut file = |path: &Path| loops.head.add(&path.steps);
         exprs.into_iter().flatten().for_each(|expr| expr.paths(&mut file));
         self.tool.paths(&mut file);
+        self.exercises.iter().for_each(|(_, when)| when.paths(&mut file));
         for (when, why) in &self.refuse {
             when.paths(&mut file);
             why.paths(&mut file);
@@ -281,6 +293,9 @@ impl Declared {
     /// Notes whom a path asks: the record, the elements around it, or a row of a lookup.
     fn ask(&self, path: &Path, at: &Levels, each: &Levels, record: &mut Wanted, head: &mut Wanted) {
         let steps = without_key(&path.steps);
+        if steps.is_empty() && !path.steps.is_empty() {
+            return;
+        }
         match &path.start {
             Start::File => head.add(&steps),
             Start::Row(name) => {
@@ -310,6 +325,14 @@ fn without_key(steps: &[Step]) -> Vec<Step> {
 }
 
 impl RecordRule {
+    /// Whether another kind of record stands inside this one.
+    fn holds(&self, other: &Self) -> bool {
+        let inside = |outer: &Levels, inner: &Levels| outer.0.len() < inner.0.len() && inner.0.starts_with(&outer.0);
+        self.at
+            .iter()
+            .any(|outer| !outer.0.is_empty() && other.at.iter().any(|inner| inside(outer, inner)))
+    }
+
     fn paths(&self, give: &mut dyn FnMut(&Path)) {
         self.when.paths(give);
         self.required.iter().for_each(|(_, expr)| expr.paths(give));
@@ -404,6 +427,13 @@ fn places(at: &str, given: &Words) -> Result<Vec<Levels>, SpecError> {
     match given {
         Words::One(text) => Ok(vec![levels(at, text)?]),
         Words::Several(all) => all.iter().map(|text| levels(at, text)).collect(),
+    }
+}
+
+fn exercise(spec: &ExerciseSpec) -> Result<(String, Condition), SpecError> {
+    match spec {
+        ExerciseSpec::Always(category) => Ok((category.clone(), Condition::default())),
+        ExerciseSpec::When(rule) => Ok((rule.category.clone(), condition("exercises", &rule.when)?)),
     }
 }
 

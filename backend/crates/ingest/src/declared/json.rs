@@ -3,7 +3,7 @@
 use super::emit::{Emit, lookups};
 use super::format::Declared;
 use super::loops::{Loop, Loops};
-use super::node::Node;
+use super::node::{Index, Node};
 use super::path::Wanted;
 use super::scope::{File, Scope};
 use crate::json::{Shape, Walker};
@@ -21,7 +21,7 @@ pub(super) fn read(
     let loops = format.loops(&first);
     let mut emit = Emit::new(format, limits, sink);
     if is_lines(&prefix) {
-        return values(&mut emit, &loops, source, limits);
+        return values(&mut emit, &loops, &mut Walker::open(source, limits)?);
     }
     document(&mut emit, &loops, source, limits)
 }
@@ -32,7 +32,7 @@ fn document(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Li
         Node::Null
     } else {
         let mut walker = Walker::open(source, limits)?;
-        pick(&mut walker, &loops.head)?
+        pick(&mut walker, &loops.head, &mut 0)?
     };
     emit.begin(&head)?;
     let tables = lookups(emit.format, &head);
@@ -51,18 +51,36 @@ fn document(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Li
     if walker.shape()?.is_none() {
         return Err(walker.broken("the file is empty"));
     }
+    let is_object = walker.shape()? == Some(Shape::Object);
     go(&mut walker, &loops.root, &scope, &head, emit)?;
+    // Values one after the other, of which the first is pretty-printed or long.
+    if is_object && walker.shape()? == Some(Shape::Object) {
+        return values(emit, loops, &mut walker);
+    }
     walker.finish()
 }
 
 /// Builds what is asked of a value, without holding the rest.
-fn pick(walker: &mut Walker<'_>, wanted: &Wanted) -> Result<Node<'static>, ReadError> {
+fn pick(walker: &mut Walker<'_>, wanted: &Wanted, count: &mut u64) -> Result<Node<'static>, ReadError> {
+    *count += 1;
+    if *count > HEAD {
+        return Err(walker.broken(format!("more than {HEAD} values stand around the records")));
+    }
+    if wanted.only_presence() {
+        let node = match walker.shape()? {
+            Some(Shape::Object) => Node::Map(Vec::new()),
+            Some(Shape::Array) => Node::List(Vec::new()),
+            _ => return Ok(Node::from(&walker.parse::<serde_json::Value>("a value")?)),
+        };
+        walker.leap()?;
+        return Ok(node);
+    }
     match walker.shape()? {
         Some(Shape::Object) if !wanted.whole => {
             let mut map = Vec::new();
             walker.object(|w, key| match wanted.of(key) {
                 Some(inner) => {
-                    let value = pick(w, inner)?;
+                    let value = pick(w, inner, count)?;
                     map.push((std::borrow::Cow::Owned(key.to_owned()), value));
                     Ok(())
                 }
@@ -73,7 +91,7 @@ fn pick(walker: &mut Walker<'_>, wanted: &Wanted) -> Result<Node<'static>, ReadE
         Some(Shape::Array) if !wanted.whole => {
             let mut list = Vec::new();
             walker.array(|w, _| {
-                list.push(pick(w, wanted)?);
+                list.push(pick(w, wanted, count)?);
                 Ok(())
             })?;
             Ok(Node::List(list))
@@ -87,6 +105,9 @@ fn pick(walker: &mut Walker<'_>, wanted: &Wanted) -> Result<Node<'static>, ReadE
 }
 
 static NOTHING: Node<'static> = Node::Null;
+
+/// Values around the records that are held at most.
+const HEAD: u64 = 1_000_000;
 
 /// Walks towards the records. `around` is the element that was entered last, `head` what was asked of the file at this point.
 fn go(
@@ -114,8 +135,9 @@ fn go(
             if let Some(next) = at.elements.as_deref().filter(|_| at.names.is_empty()) {
                 return enter(walker, next, around, (head, ""), emit);
             }
+            let entries = Index::of(head);
             walker.object(|w, key| {
-                let head = head.get(key).unwrap_or(&NOTHING);
+                let head = entries.get(key).unwrap_or(&NOTHING);
                 match (at.by(key), &at.values) {
                     (Some(next), _) => go(w, next, around, head, emit),
                     (None, Some(next)) => enter(w, next, around, (head, key), emit),
@@ -166,9 +188,8 @@ fn record(walker: &mut Walker<'_>, at: &Loop, scope: &Scope<'_>, emit: &mut Emit
 }
 
 /// Values one after the other, usually one a line. One that is broken is rejected, and reading goes on at the next line.
-fn values(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Limits) -> Result<(), ReadError> {
+fn values(emit: &mut Emit<'_>, loops: &Loops, walker: &mut Walker<'_>) -> Result<(), ReadError> {
     let wanted = loops.whole();
-    let mut walker = Walker::open(source, limits)?;
     while walker.shape()?.is_some() {
         let read = walker.picked(&wanted, &mut |node, place| {
             if !node.is_container() {

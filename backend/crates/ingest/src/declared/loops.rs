@@ -70,6 +70,11 @@ impl Levels {
                 _ => 0,
             };
         }
+        if level.names.is_empty() && matches!(first, Node::Map(_)) {
+            // An object in the place of the list: what the elements hold must be in it.
+            let next = self.0.get(1).and_then(|level| level.names.first());
+            return usize::from(next.is_none_or(|name| first.get(name).is_some()));
+        }
         if level.names.is_empty() {
             return 1 + usize::from(matches!(first, Node::List(_)));
         }

@@ -1,6 +1,7 @@
 //! One record of any container (JSON, CSV, XML) as a small tree of what a format asks for, borrowed where it can be.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// A value of a record. XML attributes have keys that begin with `@`, the text of an element with attributes is `#text`.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +55,32 @@ impl<'a> Node<'a> {
     /// Whether it is an element of its own: not nothing and not a single value.
     pub(crate) fn is_container(&self) -> bool {
         matches!(self, Self::List(_) | Self::Map(_))
+    }
+}
+
+/// The entries of an object by key, so that a large one is not searched over and over. XML repeats keys.
+pub(crate) struct Index<'n>(HashMap<&'n str, Vec<&'n Node<'n>>>);
+
+impl<'n> Index<'n> {
+    /// The entries of a node; none where it is no object.
+    pub(crate) fn of(node: &'n Node<'n>) -> Self {
+        let mut all: HashMap<&str, Vec<&Node<'_>>> = HashMap::new();
+        if let Node::Map(entries) = node {
+            for (key, value) in entries {
+                all.entry(key).or_default().push(value);
+            }
+        }
+        Self(all)
+    }
+
+    /// The first value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&'n Node<'n>> {
+        self.nth(key, 0)
+    }
+
+    /// The n-th value of a key.
+    pub(crate) fn nth(&self, key: &str, n: usize) -> Option<&'n Node<'n>> {
+        self.0.get(key)?.get(n).copied()
     }
 }
 

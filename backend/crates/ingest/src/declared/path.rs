@@ -14,8 +14,12 @@ pub(crate) enum Step {
     Any,
     /// One element of a list; negative from its end.
     At(i64),
-    /// The elements whose key has one of these texts.
-    Where(String, Vec<String>),
+    /// The elements from this one on.
+    From(usize),
+    /// The elements where the value at these keys is one of these texts.
+    Where(Vec<String>, Vec<String>),
+    /// Not a step: only whether something is there is asked.
+    Present,
 }
 
 /// Where a path begins.
@@ -121,7 +125,16 @@ fn bracket(inside: &str) -> Result<Option<Step>, String> {
     }
     if let Some((key, values)) = inside.split_once('=') {
         let values = values.split('|').map(|value| value.trim().to_owned()).collect();
-        return Ok(Some(Step::Where(key.trim().to_owned(), values)));
+        return Ok(Some(Step::Where(
+            key.split('.').map(|key| key.trim().to_owned()).collect(),
+            values,
+        )));
+    }
+    if let Some(from) = inside.strip_suffix(':') {
+        let from = from
+            .parse()
+            .map_err(|_| format!("[{inside}] does not begin with a number"))?;
+        return Ok(Some(Step::From(from)));
     }
     inside
         .parse()
@@ -146,6 +159,8 @@ fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Nod
             }
         }
         (Step::At(0 | -1), one) => walk(rest, one, give),
+        (Step::From(from), Node::List(all)) => all.iter().skip(*from).for_each(|one| walk(rest, one, give)),
+        (Step::Present, _) => walk(rest, node, give),
         (_, Node::List(all)) => all.iter().for_each(|one| walk(steps, one, give)),
         (Step::Name(name), Node::Map(entries)) => entries
             .iter()
@@ -154,8 +169,9 @@ fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Nod
         // An XML element with text and no attributes is its text.
         (Step::Name(name), Node::Text(_)) if name == "#text" => walk(rest, node, give),
         (Step::Any, Node::Map(entries)) => entries.iter().for_each(|(_, value)| walk(rest, value, give)),
-        (Step::Where(key, values), Node::Map(_)) => {
-            let text = node.get(key).and_then(Node::text);
+        (Step::Where(keys, values), Node::Map(_)) => {
+            let found = keys.iter().try_fold(node, |node, key| node.get(key));
+            let text = found.and_then(Node::text);
             if text.is_some_and(|text| values.iter().any(|value| value.eq_ignore_ascii_case(&text))) {
                 walk(rest, node, give);
             }
@@ -169,6 +185,8 @@ fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Nod
 pub(crate) struct Wanted {
     /// The whole value.
     pub(crate) whole: bool,
+    /// Whether there is one.
+    pub(crate) present: bool,
     /// Of an object, these keys.
     pub(crate) keys: Vec<(String, Wanted)>,
     /// Of an object, every key.
@@ -185,9 +203,11 @@ impl Wanted {
         match step {
             Step::Name(name) => self.key(name).add(rest),
             Step::Any => self.any.get_or_insert_default().add(rest),
-            Step::At(_) => self.add(rest),
-            Step::Where(key, _) => {
-                self.key(key).whole = true;
+            Step::At(_) | Step::From(_) => self.add(rest),
+            Step::Present => self.present = true,
+            Step::Where(keys, _) => {
+                let of_key = keys.iter().fold(&mut *self, |wanted, key| wanted.key(key));
+                of_key.whole = true;
                 self.add(rest);
             }
         }
@@ -228,6 +248,7 @@ impl Wanted {
     /// Asks for all that another asks for.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.whole |= other.whole;
+        self.present |= other.present;
         for (key, wanted) in &other.keys {
             self.key(key).merge(wanted);
         }
@@ -238,12 +259,18 @@ impl Wanted {
 
     /// Whether nothing is asked.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.whole && self.keys.is_empty() && self.any.is_none()
+        !self.whole && !self.present && self.keys.is_empty() && self.any.is_none()
+    }
+
+    /// Whether only is asked if there is a value.
+    pub(crate) fn only_presence(&self) -> bool {
+        self.present && !self.whole && self.keys.is_empty() && self.any.is_none()
     }
 }
 
 static WHOLE: Wanted = Wanted {
     whole: true,
+    present: false,
     keys: Vec::new(),
     any: None,
 };

@@ -63,6 +63,10 @@ impl<'de> Visitor<'de> for Pick<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Node<'de>, A::Error> {
         let mut list = Vec::new();
+        if self.0.only_presence() {
+            while all.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Node::List(list));
+        }
         while let Some(one) = all.next_element_seed(self)? {
             list.push(one);
         }

@@ -125,8 +125,14 @@ fn leaf_paths(node: &Node<'_>, path: &str, depth: usize, found: &mut Vec<(String
         }
         leaf => {
             if !found.iter().any(|(known, _)| known == path) {
-                let sample: String = leaf.text().unwrap_or_default().chars().take(40).collect();
-                found.push((path.to_owned(), sample.replace(['\n', '\r'], " ")));
+                // What kind of value, not the value: the file may hold secrets, and a format is for sharing.
+                let kind = match leaf {
+                    Node::Bool(_) => "true or false",
+                    Node::Int(_) | Node::Float(_) => "a number",
+                    Node::Null => "nothing",
+                    _ => "text",
+                };
+                found.push((path.to_owned(), kind.to_owned()));
             }
         }
     }
@@ -195,8 +201,8 @@ fn write(name: &str, container: &str, at: &str, recognise: &str, leaves: &[(Stri
     }
     out.push_str("category = \"=misconfiguration\"\n# fingerprint = [\"what tells two findings of one rule apart, and stays when lines move\"]\n");
     out.push_str("# What a record holds:\n");
-    for (path, sample) in leaves {
-        let _ = writeln!(out, "#   {path} = {sample}");
+    for (path, kind) in leaves {
+        let _ = writeln!(out, "#   {path}: {kind}");
     }
     out
 }

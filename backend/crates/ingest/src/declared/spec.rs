@@ -31,7 +31,7 @@ pub(super) struct Spec {
     pub(super) empty: bool,
     /// Categories of checks that a scan runs whether or not it finds anything.
     #[serde(default)]
-    pub(super) exercises: Vec<String>,
+    pub(super) exercises: Vec<ExerciseSpec>,
     /// Whether the records list the checks that ran: passes are among them.
     #[serde(default)]
     pub(super) lists_checks: bool,
@@ -40,6 +40,21 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) lookup: BTreeMap<String, LookupSpec>,
     pub(super) records: Vec<RecordSpec>,
+}
+
+/// A category, always or where a condition on the file holds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ExerciseSpec {
+    Always(String),
+    When(ExerciseWhen),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExerciseWhen {
+    pub(super) category: String,
+    pub(super) when: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@
 use super::emit::{Emit, lookups};
 use super::format::Declared;
 use super::loops::{Loop, Loops};
-use super::node::Node;
+use super::node::{Index, Node};
 use super::path::Wanted;
 use super::scope::{File, Scope};
 use crate::source::{inflated, io_error};
@@ -68,8 +68,13 @@ struct Document<'d> {
     reader: Reader<Lines<BufReader<Box<dyn Read + Send + 'd>>>>,
     buffer: Vec<u8>,
     depth: usize,
+    /// Elements that are held.
+    held: u64,
     limits: Limits,
 }
+
+/// Elements that are held at most: around the records, or in one of them.
+const HELD: u64 = 1_000_000;
 
 /// What comes next.
 enum Next {
@@ -93,6 +98,7 @@ impl<'d> Document<'d> {
             reader: Reader::from_reader(lines),
             buffer: Vec::new(),
             depth: 0,
+            held: 0,
             limits: *limits,
         }
     }
@@ -165,7 +171,13 @@ impl<'d> Document<'d> {
                     let Some(next) = at.by(&name) else {
                         return Err(self.broken(format!("the root element is {name}, which is not of this format")));
                     };
-                    return self.step((&start, empty), next, file, nth(file.node, &name, 0), emit);
+                    return self.step(
+                        (&start, empty),
+                        next,
+                        file,
+                        file.node.get(&name).unwrap_or(&NOTHING),
+                        emit,
+                    );
                 }
                 Next::Text(text) if text.trim().is_empty() => {}
                 _ => return Err(self.broken("the file holds no element")),
@@ -227,6 +239,14 @@ impl<'d> Document<'d> {
         wanted: &Wanted,
         entries: &mut Vec<(Cow<'static, str>, Node<'static>)>,
     ) -> Result<(), ReadError> {
+        self.held += 1;
+        if self.held > HELD {
+            return Err(self.broken(format!("more than {HELD} elements are asked for at once")));
+        }
+        if wanted.only_presence() {
+            entries.push((Cow::Owned(name(start)), Node::Map(Vec::new())));
+            return if empty { Ok(()) } else { self.pass() };
+        }
         let mut inner = self.attributes(start, wanted)?;
         if !wanted.whole && wanted.of("#all").is_some() && !empty {
             let text = Node::Text(Cow::Owned(self.all_text()?));
@@ -308,12 +328,13 @@ impl<'d> Document<'d> {
         emit: &mut Emit<'_>,
     ) -> Result<(), ReadError> {
         let mut seen: HashMap<String, usize> = HashMap::new();
+        let entries = Index::of(head);
         loop {
             match self.next()? {
                 Next::Start(start, empty) => {
                     let name = name(&start);
                     let n = seen.entry(name.clone()).or_default();
-                    let head = nth(head, &name, *n);
+                    let head = entries.nth(&name, *n).unwrap_or(&NOTHING);
                     *n += 1;
                     match at.by(&name) {
                         Some(next) => self.step((&start, empty), next, around, head, emit)?,
@@ -359,6 +380,7 @@ impl<'d> Document<'d> {
         let mut place = self.place();
         place.offset = place.offset.saturating_sub(start.len() as u64 + 2);
         let mut entries = Vec::new();
+        self.held = 0;
         self.element(start, empty, &next.wanted, &mut entries)?;
         place.length = u32::try_from(self.place().offset.saturating_sub(place.offset)).unwrap_or(u32::MAX);
         let node = entries.pop().map_or(Node::Null, |(_, node)| node);
@@ -367,17 +389,6 @@ impl<'d> Document<'d> {
 }
 
 static NOTHING: Node<'static> = Node::Null;
-
-/// The n-th child of a name, of what was asked of the file.
-fn nth<'s>(node: &'s Node<'s>, name: &str, n: usize) -> &'s Node<'s> {
-    match node {
-        Node::Map(entries) => {
-            let mut named = entries.iter().filter(|(key, _)| key == name);
-            named.nth(n).map_or(&NOTHING, |(_, node)| node)
-        }
-        _ => &NOTHING,
-    }
-}
 
 fn name(start: &BytesStart<'_>) -> String {
     local(start.name().as_ref()).to_owned()

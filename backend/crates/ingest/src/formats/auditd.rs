@@ -11,7 +11,7 @@ use affiant_domain::audit::{AuditEvent, EventOutcome};
 use affiant_domain::observation::Place;
 use chrono::{TimeZone, Utc};
 use serde_json::json;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Events that may be open at once; the oldest is given away past this.
 const OPEN: usize = 1024;
@@ -33,10 +33,19 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         }
     })?;
     while groups.give_oldest(sink)? {}
-    groups.gaps().into_iter().for_each(|gap| sink.gap(gap));
-    if !groups.missing.is_empty() {
-        let first = groups.missing.first().copied().unwrap_or_default();
-        let count = groups.missing.len();
+    groups
+        .serials
+        .values()
+        .flat_map(Serials::gaps)
+        .for_each(|gap| sink.gap(gap));
+    let missing: Vec<u64> = groups
+        .serials
+        .values()
+        .flat_map(|serials| serials.missing.iter().copied())
+        .collect();
+    if !missing.is_empty() {
+        let first = missing.first().copied().unwrap_or_default();
+        let count = missing.len();
         sink.remark(format!("{count} serial numbers are missing, the first is {first}: the kernel lost these events, or they were cut out"));
     }
     Ok(())
@@ -84,7 +93,7 @@ impl<'l> Record<'l> {
     }
 
     /// Hands each field to the closure: `key=value`, quoted, and those inside `msg='…'`.
-    fn fields(&self, give: &mut dyn FnMut(&str, &str)) {
+    fn fields(&self, give: &mut dyn FnMut(&str, String)) {
         let mut rest = self.rest;
         while let Some(eq) = rest.find('=') {
             let key = rest[..eq].rsplit([' ', '\u{1d}', '\'', ',']).next().unwrap_or_default();
@@ -93,14 +102,23 @@ impl<'l> Record<'l> {
                 rest = &after[1..];
                 continue;
             }
-            let (value, next) = match after.strip_prefix('"') {
-                Some(inner) => inner.split_once('"').unwrap_or((inner, "")),
-                None => {
-                    let end = after.find([' ', '\u{1d}', '\'']).unwrap_or(after.len());
-                    (&after[..end], &after[end..])
-                }
-            };
-            give(key, value);
+            if let Some(inner) = after.strip_prefix('"') {
+                let (value, next) = inner.split_once('"').unwrap_or((inner, ""));
+                give(key, value.to_owned());
+                rest = next;
+                continue;
+            }
+            let end = after.find([' ', '\u{1d}', '\'']).unwrap_or(after.len());
+            let (value, next) = (&after[..end], &after[end..]);
+            // What the kernel writes without quotes may be in hexadecimal.
+            give(
+                key,
+                if ENCODED.contains(&key) {
+                    decode(value)
+                } else {
+                    value.to_owned()
+                },
+            );
             rest = next;
         }
     }
@@ -122,6 +140,12 @@ struct Group {
 struct Groups {
     open: HashMap<(String, i64, u64), Group>,
     order: VecDeque<(String, i64, u64)>,
+    serials: BTreeMap<String, Serials>,
+}
+
+/// The serials of one machine.
+#[derive(Default)]
+struct Serials {
     last: Option<u64>,
     /// When the event with the highest serial so far was written.
     last_at: i64,
@@ -130,30 +154,7 @@ struct Groups {
     spans: Vec<(i64, i64, u64, u64)>,
 }
 
-impl Groups {
-    fn take(&mut self, record: &Record<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
-        let key = (record.node.to_owned(), record.at, record.serial);
-        if !self.open.contains_key(&key) {
-            self.count(record.serial, record.at);
-            self.order.push_back(key.clone());
-            let group = Group {
-                place,
-                at: record.at,
-                serial: record.serial,
-                node: record.node.to_owned(),
-                ..Group::default()
-            };
-            self.open.insert(key.clone(), group);
-        }
-        if let Some(group) = self.open.get_mut(&key) {
-            group.add(record);
-        }
-        if self.order.len() > OPEN {
-            self.give_oldest(sink)?;
-        }
-        Ok(())
-    }
-
+impl Serials {
     /// Notes the serials that were passed over. They wrap at 2^32, and begin anew when the machine does.
     fn count(&mut self, serial: u64, at: i64) {
         self.missing.remove(&serial);
@@ -185,6 +186,32 @@ impl Groups {
         };
         self.spans.iter().filter_map(gap).collect()
     }
+}
+
+impl Groups {
+    fn take(&mut self, record: &Record<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let key = (record.node.to_owned(), record.at, record.serial);
+        if !self.open.contains_key(&key) {
+            let serials = self.serials.entry(record.node.to_owned()).or_default();
+            serials.count(record.serial, record.at);
+            self.order.push_back(key.clone());
+            let group = Group {
+                place,
+                at: record.at,
+                serial: record.serial,
+                node: record.node.to_owned(),
+                ..Group::default()
+            };
+            self.open.insert(key.clone(), group);
+        }
+        if let Some(group) = self.open.get_mut(&key) {
+            group.add(record);
+        }
+        if self.order.len() > OPEN {
+            self.give_oldest(sink)?;
+        }
+        Ok(())
+    }
 
     fn give_oldest(&mut self, sink: &mut dyn Sink) -> Result<bool, ReadError> {
         let Some(key) = self.order.pop_front() else {
@@ -208,11 +235,6 @@ impl Group {
         }
         let is_path = record.kind == "PATH";
         record.fields(&mut |key, value| {
-            let value = if ENCODED.contains(&key) {
-                decode(value)
-            } else {
-                value.to_owned()
-            };
             if is_path && key == "name" {
                 self.paths.push(value);
             } else if self.fields.len() < 200 && !value.is_empty() {
@@ -322,16 +344,16 @@ mod tests {
             ("a", "PATH", 1_500_661_699_656, 1_208_725)
         );
         let mut fields = Vec::new();
-        record.fields(&mut |key, value| fields.push((key.to_owned(), value.to_owned())));
+        record.fields(&mut |key, value| fields.push((key.to_owned(), value)));
         assert_eq!(fields[1].0, "name");
-        assert_eq!(decode(&fields[1].1), "/tmp/a b c");
+        assert_eq!(fields[1].1, "/tmp/a b c");
         assert_eq!(fields[3], ("res".to_owned(), "success".to_owned()));
         assert!(Record::parse("type=X msg=audit(1337845201): a").is_err());
     }
 
     #[test]
     fn a_serial_that_is_passed_over_is_missing_until_it_comes() {
-        let mut groups = Groups::default();
+        let mut groups = Serials::default();
         for serial in [10, 12, 13, 11, 16, 0xffff_ffff, 1] {
             groups.count(serial, 0);
         }

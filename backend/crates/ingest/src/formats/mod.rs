@@ -90,10 +90,21 @@ impl Format {
     #[must_use]
     pub fn secret_marks(&self) -> Option<&'static [&'static str]> {
         match &self.reader {
-            // Snippets of tools that look for secrets; names without their first letter, as they are written with either case.
-            Reader::Code(code) if code.name == "sarif" => {
-                Some(&["itleaks", "rufflehog", "ruffleHog", "etect-secrets", "gshield"])
-            }
+            // Snippets of tools and rules that look for secrets; names without their first letter, as they are written with either case.
+            Reader::Code(code) if code.name == "sarif" => Some(&[
+                "itleaks",
+                "rufflehog",
+                "ruffleHog",
+                "ecret",
+                "redential",
+                "gshield",
+                "osey",
+                "ingfisher",
+                "redscan",
+                "redScan",
+                "alisman",
+                "hispers",
+            ]),
             Reader::Code(_) => None,
             Reader::Declared(declared) => declared.names_secrets().then_some(&[]),
         }

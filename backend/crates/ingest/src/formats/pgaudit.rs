@@ -53,7 +53,9 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 }
 
 fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
-    let fields = fields(after);
+    // A csvlog doubles every quote of its message.
+    let undoubled = is_csvlog(before).then(|| after.replace("\"\"", "\""));
+    let fields = fields(undoubled.as_deref().unwrap_or(after));
     let field = |n: usize| fields.get(n).map_or("", String::as_str);
     if fields.len() < 5 || !matches!(field(0), "SESSION" | "OBJECT") {
         return Err("AUDIT: is not followed by SESSION or OBJECT, ids, a class and a command");

@@ -329,8 +329,8 @@ impl Head {
                 title: cut(title, 300).to_owned(),
                 cwe,
                 cve: vulnerability_id(&rule.id),
+                category: category(&self.info.tool, &rule.id, &tags).to_owned(),
                 tags,
-                category: category(&self.info.tool, &rule.id).to_owned(),
                 ocsf_class: None,
                 remediation: cut(&rule.help.text, 4000).to_owned(),
                 help_url: cut(&rule.help_uri, 500).to_owned(),
@@ -471,7 +471,7 @@ impl Head {
             },
             rule: rule_id(&self.info.tool, cut(id, 300)),
             cve: vulnerability_id(id),
-            category: category(&self.info.tool, id).to_owned(),
+            category: category(&self.info.tool, id, &[]).to_owned(),
             ..Check::default()
         }
     }
@@ -527,12 +527,32 @@ fn first_line(text: &str) -> &str {
     text.trim().lines().next().unwrap_or_default()
 }
 
-fn category(tool: &str, rule: &str) -> &'static str {
+/// Tools that look for secrets, by a part of their names.
+const SECRET_TOOLS: [&str; 10] = [
+    "gitleaks",
+    "trufflehog",
+    "detect-secrets",
+    "ggshield",
+    "noseyparker",
+    "kingfisher",
+    "credscan",
+    "talisman",
+    "whispers",
+    "secret",
+];
+
+fn category(tool: &str, rule: &str, tags: &[String]) -> &'static str {
     if vulnerability_id(rule).is_some() {
         return "vulnerability";
     }
+    let secret_tag = |tag: &String| {
+        let tag = tag.to_ascii_lowercase();
+        tag.contains("secret") || tag.contains("credential")
+    };
+    if SECRET_TOOLS.iter().any(|name| tool.contains(name)) || tags.iter().any(secret_tag) {
+        return "secret";
+    }
     match tool {
-        "gitleaks" | "trufflehog" | "detect-secrets" | "ggshield" => "secret",
         "trivy" | "checkov" | "kics" | "tfsec" | "terrascan" | "dockle" | "kubescape" => "misconfiguration",
         _ => "code",
     }
