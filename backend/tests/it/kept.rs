@@ -81,6 +81,33 @@ on_both! {
         panic!("the job did not end");
     }
 
+    async fn a_secret_in_a_record_that_cannot_be_read_is_not_kept(server: Server) {
+        let whole = json!({"DetectorName": "AWS", "SourceMetadata": {"Data": {"Git": {"file": "a"}}}, "Raw": "first-not-real-1"}).to_string();
+        let cut = json!({"DetectorName": "AWS", "SourceMetadata": {}, "Raw": SECRET, "Verified": true}).to_string();
+        let (status, result) = server.push(REPO, format!("{whole}\n{}", &cut[..cut.len() - 8])).await;
+        assert_eq!((status, result["rejected"].as_u64()), (201, Some(1)), "{result}");
+        assert!(result["remarks"].to_string().contains("not kept"), "{result}");
+        let import = result["import"].as_str().unwrap();
+        let original = server.send("GET", &format!("/api/v1/projects/payments/scans/{import}/original"), None).await;
+        assert_eq!(original.status(), 404);
+    }
+
+    async fn what_stands_under_its_fingerprint_is_left_alone(server: Server) {
+        let bom = |refs: &[&str]| {
+            let affects: Vec<Value> = refs.iter().map(|name| json!({"ref": name})).collect();
+            json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "vulnerabilities": [{"id": "CVE-2024-0001", "affects": affects}]}).to_string()
+        };
+        server.push(REPO, bom(&["a"])).await;
+        server.push(REPO, bom(&["a", "b"])).await;
+        let mut command = std::process::Command::new(binary());
+        command.args(["reread", "--project", "payments", "--json", "--data"]).arg(server.data.path());
+        if let Some(url) = &server.database {
+            command.args(["--database-url", url]);
+        }
+        let told: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        assert_eq!((told["findings"].as_u64(), told["linked"].as_u64(), told["not_found"].as_u64()), (Some(2), Some(0), Some(0)), "{told}");
+    }
+
     async fn one_issue_of_two_tools_is_one_group(server: Server) {
         server.push("asset=image:web", grype(&["CVE-2024-0001", "CVE-2024-0002"])).await;
         let (status, result) = server.push("asset=image:web", trivy(&["CVE-2024-0001"])).await;
@@ -104,7 +131,7 @@ on_both! {
         assert_eq!((result["rejected"].as_u64(), result["closed"].as_u64()), (Some(1), Some(0)), "{result}");
         assert!(result["remarks"][0].as_str().unwrap().contains("stay open"), "{result}");
         assert_eq!(server.open_findings().await, 2);
-        let (_, result) = server.push("asset=image:web&confirm=true", broken + " ").await;
+        let (_, result) = server.push("asset=image:web&confirm=true", broken).await;
         assert_eq!(result["closed"].as_u64(), Some(1), "{result}");
     }
 
