@@ -103,5 +103,71 @@ fn reading(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading);
+/// A report of a declarative format, as its tool writes it.
+fn grype() -> String {
+    let mut text = String::from(r#"{"matches":["#);
+    for n in 0..RESULTS {
+        let comma = if n == 0 { "" } else { "," };
+        write!(text, r#"{comma}{{"vulnerability":{{"id":"CVE-2024-{i:04}","dataSource":"https://nvd.nist.gov/vuln/detail/CVE-2024-{i:04}","namespace":"nvd","severity":"High","urls":["http://a.example/1","http://b.example/2"],"description":"The proxy creates files and directories with permissions that let a local user read what others wrote.","cvss":[{{"version":"3.1","vector":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H","metrics":{{"baseScore":9.8}}}}],"fix":{{"versions":["1.2.3"],"state":"fixed"}},"advisories":[]}},"relatedVulnerabilities":[],"matchDetails":[{{"matcher":"m","searchedBy":{{"cpes":["cpe:2.3:a:*:delegate:3.2.0:*:*:*:*:*:*:*"]}}}}],"artifact":{{"name":"pkg{p}","version":"3.2.0","type":"npm","locations":[{{"path":"components/{p}/yarn.lock"}}],"purl":"pkg:npm/pkg{p}@3.2.0"}}}}"#, i = n % 4000, p = n % 700).unwrap();
+    }
+    text.push_str(r#"],"descriptor":{"name":"grype","version":"0.80.0"}}"#);
+    text
+}
+
+#[derive(Deserialize)]
+struct Matches<'a> {
+    #[serde(borrow)]
+    matches: Vec<Match<'a>>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Match<'a> {
+    #[serde(borrow)]
+    vulnerability: Vulnerability<'a>,
+    #[serde(borrow)]
+    artifact: Package<'a>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Vulnerability<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    severity: Cow<'a, str>,
+    #[serde(borrow)]
+    description: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Package<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+}
+
+fn declared(c: &mut Criterion) {
+    let text = grype();
+    let mut group = c.benchmark_group("grype, declared in TOML");
+    group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(20);
+    group.bench_function("affiant reader", |b| {
+        b.iter(|| {
+            let mut counter = Counter::new();
+            read(&Bytes(text.as_bytes()), None, &Limits::default(), &mut counter).unwrap();
+            assert_eq!(counter.findings, RESULTS as u64);
+        });
+    });
+    group.bench_function("limit: serde_json, borrowed types", |b| {
+        b.iter(|| {
+            let report: Matches<'_> = serde_json::from_slice(black_box(text.as_bytes())).unwrap();
+            assert_eq!(report.matches.len(), RESULTS);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, reading, declared);
 criterion_main!(benches);

@@ -408,6 +408,14 @@ pub(crate) enum Direct {
     Unlike,
 }
 
+/// Whether an error stands at the end of the bytes, where what follows may mend it: a number that is cut off is told as a wrong one.
+fn is_at_end(error: &serde_json::Error, bytes: &[u8]) -> bool {
+    let before = memchr::memchr_iter(b'\n', bytes)
+        .take(error.line().saturating_sub(1))
+        .last();
+    before.map_or(0, |newline| newline + 1) + error.column() + 2 >= bytes.len()
+}
+
 /// Takes a value at the beginning of bytes that may go on behind it.
 pub(crate) type TakeDirect<'t> = &'t mut dyn FnMut(&[u8], Place) -> Result<Direct, ReadError>;
 
@@ -416,7 +424,7 @@ pub(crate) fn parse_direct<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> Re
     let mut json = serde_json::Deserializer::from_slice(bytes);
     match T::deserialize(&mut json) {
         Ok(value) => Ok((value, json.into_iter::<IgnoredAny>().byte_offset())),
-        Err(error) if error.is_eof() => Err(Direct::More),
+        Err(error) if error.is_eof() || is_at_end(&error, bytes) => Err(Direct::More),
         Err(_) => Err(Direct::Unlike),
     }
 }
@@ -484,7 +492,7 @@ impl Walker<'_> {
                     return Ok(Ok(()));
                 }
                 Ok(_) => {}
-                Err(error) if error.is_eof() && !self.ended => {}
+                Err(error) if !self.ended && (error.is_eof() || is_at_end(&error, &self.buffer[start..])) => {}
                 Err(error) if error.is_eof() => return Ok(Err("the file ends inside a value".to_owned())),
                 Err(error) => return Ok(Err(error.to_string())),
             }
