@@ -64,7 +64,11 @@ impl Levels {
         let Some(level) = self.0.first() else { return 1 };
         if level.names.is_empty() && level.over == Over::Values {
             let next = self.0.get(1).and_then(|level| level.names.first());
-            let found = |node: &Node<'_>| next.is_some_and(|name| node.get(name).is_some());
+            let found = |node: &Node<'_>| match (next, node) {
+                (Some(name), node) => node.get(name).is_some(),
+                (None, Node::List(all)) => matches!(all.first(), Some(Node::Map(_))),
+                _ => false,
+            };
             return match first {
                 Node::Map(entries) if entries.iter().any(|(_, node)| found(node)) => 2,
                 _ => 0,
