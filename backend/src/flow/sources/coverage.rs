@@ -83,7 +83,9 @@ pub async fn coverage(
                 if numbered.any(|gap| gap.from < until && gap.until > from) {
                     continue;
                 }
-                let missing = ((until - from) / rhythm).unsigned_abs();
+                // Between two events as many are missing as fit without the second, which came.
+                let between = from != period.0 && until != period.1;
+                let missing = ((until - from) / rhythm - i64::from(between)).max(1).unsigned_abs();
                 told.missing += missing;
                 told.lost.push(Lost {
                     source: source.name.clone(),
