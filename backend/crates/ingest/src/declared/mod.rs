@@ -25,7 +25,7 @@ pub(crate) use node::Node;
 pub(crate) use path::Wanted;
 pub(crate) use pick::Pick;
 pub use skeleton::skeleton;
-pub(crate) use table::{column, separator};
+pub(crate) use table::{broken as broken_table, column, separator};
 pub(crate) use xml::sniff as sniff_xml;
 
 use crate::sniff::Sniff;

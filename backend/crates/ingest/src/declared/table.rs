@@ -99,7 +99,8 @@ fn place(record: &csv::ByteRecord) -> Place {
     }
 }
 
-fn broken(error: &csv::Error) -> ReadError {
+/// A table that cannot be read on.
+pub(crate) fn broken(error: &csv::Error) -> ReadError {
     if let csv::ErrorKind::Io(inner) = error.kind() {
         return io_error(inner);
     }

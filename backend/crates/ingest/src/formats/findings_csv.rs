@@ -1,8 +1,9 @@
 //! Our own findings as a table: a head line with at least Title, Severity and Description; comma or semicolon.
 
 use super::findings_json::{Given, observe};
+use crate::declared::broken_table as broken;
 use crate::sniff::Sniff;
-use crate::source::{inflated, io_error};
+use crate::source::inflated;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::{Place, RunInfo};
 
@@ -32,18 +33,6 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
             return Ok(());
         }
         row(&columns, &record, sink)?;
-    }
-}
-
-fn broken(error: &csv::Error) -> ReadError {
-    if let csv::ErrorKind::Io(inner) = error.kind() {
-        return io_error(inner);
-    }
-    let (line, offset) = error.position().map_or((0, 0), |p| (p.line(), p.byte()));
-    ReadError::Broken {
-        line,
-        offset,
-        what: error.to_string(),
     }
 }
 
