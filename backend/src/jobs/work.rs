@@ -101,21 +101,10 @@ async fn import(
     wanted: flow::ingest::JobPayload,
     progress: Arc<Progress>,
 ) -> Result<flow::ingest::ImportResult, FlowError> {
-    use tokio::io::AsyncWriteExt;
-    let scoped = app.store.project(project);
-    let head = scoped
-        .original(wanted.original)
+    let gone = || FlowError::NotFound("the original is gone".to_owned());
+    let file = flow::ingest::fetch(app, project, wanted.original)
         .await?
-        .ok_or_else(|| FlowError::NotFound("the original is gone".to_owned()))?;
-    let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
-    let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
-    let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
-    let mut n = 0;
-    while let Some(piece) = scoped.original_piece(&head, n).await? {
-        out.write_all(&piece).await.map_err(failed)?;
-        n += 1;
-    }
-    out.flush().await.map_err(failed)?;
+        .ok_or_else(gone)?;
     let upload = flow::ingest::Upload {
         path: file.path().to_owned(),
         digest: wanted.digest,

@@ -302,6 +302,32 @@ pub async fn keep(app: &Context, project: ProjectId, upload: &Upload) -> Result<
     Ok(writer.finish(&upload.digest, app.clock.now()).await?)
 }
 
+/// A kept original as a file; none where it is not there.
+///
+/// # Errors
+/// [`FlowError`] where disk or database fail.
+pub async fn fetch(
+    app: &Context,
+    project: ProjectId,
+    original: Uuid,
+) -> Result<Option<tempfile::NamedTempFile>, FlowError> {
+    use tokio::io::AsyncWriteExt;
+    let scoped = app.store.project(project);
+    let Some(head) = scoped.original(original).await? else {
+        return Ok(None);
+    };
+    let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
+    let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
+    let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
+    let mut n = 0;
+    while let Some(piece) = scoped.original_piece(&head, n).await? {
+        out.write_all(&piece).await.map_err(failed)?;
+        n += 1;
+    }
+    out.flush().await.map_err(failed)?;
+    Ok(Some(file))
+}
+
 /// The import itself; also whether it names the original.
 async fn run(
     app: &Context,

@@ -1,6 +1,7 @@
 //! Reads stored originals again, with the readers of this version: where one gives a finding another fingerprint than the reader that first
 //! brought it, the finding takes the new one and keeps the old as a link. Nothing opens or closes.
 
+use super::fetch;
 use crate::app::Context;
 use crate::flow::FlowError;
 use affiant_domain::audit::AuditEvent;
@@ -11,7 +12,6 @@ use affiant_ingest::{FileSource, Rejection, Sink, Stop};
 use affiant_store::{Refingerprint, Reread as Stored};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use tokio::io::AsyncWriteExt;
 
 /// What came of it.
 #[derive(Debug, Default, Serialize)]
@@ -62,18 +62,9 @@ pub async fn reread(app: &Context, project: ProjectId) -> Result<Reread, FlowErr
         let Some(format) = app.formats.by_name(&import.format).filter(|_| !findings.is_empty()) else {
             continue;
         };
-        let Some(head) = scoped.original(import.original).await? else {
+        let Some(file) = fetch(app, project, import.original).await? else {
             continue;
         };
-        let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
-        let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
-        let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
-        let mut n = 0;
-        while let Some(piece) = scoped.original_piece(&head, n).await? {
-            out.write_all(&piece).await.map_err(failed)?;
-            n += 1;
-        }
-        out.flush().await.map_err(failed)?;
         let (format, limits) = (format.clone(), app.limits);
         let read = tokio::task::spawn_blocking(move || {
             let mut found = Fingerprints::default();
