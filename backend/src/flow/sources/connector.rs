@@ -250,8 +250,8 @@ impl Connector for Objects {
             ) => return Ok(Next::Problem(format!("{key}: {}", away(&error)))),
             Err(error) => return Err(away(&error)),
         };
-        // It may have changed since it was listed: what was got counts.
-        let (version, size) = (version(&got.meta), got.meta.size);
+        // The version is that of the listing, which some stores write without a tag: an object that has changed since is read again.
+        let (version, size) = (version(&object), got.meta.size);
         if size > LARGEST {
             return Ok(Next::Problem(format!("{key}: an object has at most {LARGEST} bytes")));
         }
