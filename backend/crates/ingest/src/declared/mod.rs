@@ -3,6 +3,7 @@
 //! JSON, CSV and XML are streamed into [`Node`]s that hold only what the format asks for, in two passes where it asks for something
 //! around the records: once for that, once for the records. `docs/FORMATS.md` is the reference of the TOML file.
 
+mod compile;
 mod emit;
 mod event;
 mod expr;
