@@ -48,6 +48,7 @@ on_both! {
     async fn a_secret_is_nowhere_in_clear(server: Server) {
         let (status, result) = server.push(REPO, gitleaks(SECRET)).await;
         assert_eq!((status, result["created"].as_u64()), (201, Some(2)), "{result}");
+        assert!(result["remarks"][0].as_str().unwrap().contains("stand-in"), "{result}");
         let found = finding(&server, "api-key").await;
         let kept = found["secret"].as_str().unwrap();
         assert!(kept.starts_with("zz9-…") && kept.contains("21 characters") && kept.contains("keyed hash"), "{kept}");
@@ -122,6 +123,13 @@ on_both! {
         server.push(REPO, sarif("semgrep", &[("sql", "one")])).await;
         server.push(REPO, sarif("codeql", &[("sql", "other words")])).await;
         assert_eq!(finding(&server, "words").await["same_issue"][0]["tool"], "semgrep");
+        server.push("asset=repo:other", sarif("codeql", &[("sql", "elsewhere")])).await;
+        assert_eq!(finding(&server, "elsewhere").await["same_issue"], json!([]), "a path of another repository is another place");
+        // Two secrets in one file, of which no line is known.
+        let leak = |rule: &str| json!({"rule": rule, "offender": format!("{rule}-not-real"), "file": ".bashrc", "commit": "c", "line": "x"});
+        let (status, result) = server.push("asset=repo:dotfiles", json!([leak("github"), leak("mailchimp")]).to_string()).await;
+        assert_eq!((status, result["created"].as_u64()), (201, Some(2)), "{result}");
+        assert_eq!(finding(&server, "mailchimp").await["same_issue"], json!([]));
     }
 
     async fn what_could_not_be_read_closes_nothing(server: Server) {

@@ -129,7 +129,7 @@ pub fn issue(check: &Check, package: &str, location: &str, line: u32) -> Option<
             let place = location.trim_start_matches("./");
             let line = line.to_string();
             let what = match check.cwe.first() {
-                _ if check.category == "secret" => "secret".to_owned(),
+                _ if check.category == "secret" && line != "0" => "secret".to_owned(),
                 Some(cwe) if line != "0" => format!("cwe {cwe}"),
                 _ => format!("rule {}", check.rule),
             };

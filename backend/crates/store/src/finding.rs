@@ -238,10 +238,15 @@ impl Scoped<'_> {
         let Some(group) = &of.group_key else {
             return Ok(Vec::new());
         };
-        let found = finding::Entity::find()
+        let mut same = finding::Entity::find()
             .filter(finding::Column::ProjectId.eq(self.project.0))
             .filter(finding::Column::GroupKey.eq(group.clone()))
-            .filter(finding::Column::Id.ne(of.id))
+            .filter(finding::Column::Id.ne(of.id));
+        // A place is one within its asset; a vulnerable package is the same wherever it is installed.
+        if of.package.is_empty() {
+            same = same.filter(finding::Column::AssetId.eq(of.asset_id));
+        }
+        let found = same
             .order_by_asc(finding::Column::State)
             .order_by_asc(finding::Column::Id)
             .limit(SAME)

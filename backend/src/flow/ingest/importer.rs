@@ -399,6 +399,12 @@ impl<'a> Importer<'a> {
                 .remarks
                 .push("the original is not kept: its secrets could not be masked for certain".to_owned());
         }
+        if upload.masked {
+            self.result.remarks.push(
+                "the original is kept with a stand-in of the same length in the place of each secret; the digest is that of the file as it came"
+                    .to_owned(),
+            );
+        }
         self.store_import(upload, original, at).await?;
         for (tool, state) in std::mem::take(&mut self.tools) {
             self.store_scan(&tool, state).await?;

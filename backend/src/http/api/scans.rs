@@ -184,7 +184,7 @@ pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpRespons
 
 /// Download an import's original
 ///
-/// The bytes as they came. Needs the permission `originals:read`.
+/// The bytes as they came, but for secrets: stand-ins of the same length are in their place, and a remark of the import says so. Needs the permission `originals:read`.
 #[utoipa::path(tag = "scans", params(("project" = String, Path, description = "Slug"), ("import" = String, Path, description = "Id of the import")), responses((status = 200, description = "The file", content_type = "application/octet-stream"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/scans/{import}/original")]
 pub async fn original(at: In<ReadOriginals>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
