@@ -12,8 +12,6 @@ use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use affiant_domain::period::parse_instant;
 use affiant_ingest::{FileSource, Formats, Kind, Limits};
-use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `ingest`.
@@ -152,7 +150,7 @@ impl Local {
             confirm: args.confirm,
             actor: "cli".to_owned(),
         };
-        let upload = upload(file).map_err(Failure::input)?;
+        let upload = Upload::of(file).map_err(Failure::input)?;
         let result = flow::ingest::import(&self.app, self.project, &upload, &options).await?;
         tell(file, &result, args.json);
         Ok(())
@@ -228,34 +226,6 @@ impl Remote {
 fn asset(args: &Args) -> Result<&str, Failure> {
     args.asset.as_deref().ok_or_else(|| {
         Failure::Input("say what was scanned with --asset kind:name, such as --asset repo:payments".to_owned())
-    })
-}
-
-/// A file on disk with its digest.
-pub(super) fn upload(path: &Path) -> std::io::Result<Upload> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let (mut size, mut gzip) = (0, false);
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        if size == 0 {
-            gzip = buffer.starts_with(&[0x1f, 0x8b]);
-        }
-        hash.update(&buffer[..n]);
-        size += n as u64;
-    }
-    Ok(Upload {
-        path: path.to_owned(),
-        digest: hex::encode(hash.finalize()),
-        size,
-        gzip,
-        masked: false,
-        keeps: true,
-        progress: std::sync::Arc::default(),
     })
 }
 

@@ -27,7 +27,7 @@ fn gz(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-async fn set(server: &Server, name: &str, settings: Value, more: Value) {
+pub async fn set(server: &Server, name: &str, settings: Value, more: Value) {
     let mut wanted = json!({"name": name, "settings": settings});
     wanted
         .as_object_mut()
@@ -40,7 +40,7 @@ async fn set(server: &Server, name: &str, settings: Value, more: Value) {
     assert!(status.is_success(), "{status} {}", answer.text().await.unwrap());
 }
 
-async fn pull(server: &Server, name: &str) -> Value {
+pub async fn pull(server: &Server, name: &str) -> Value {
     server
         .post(&format!("/api/v1/projects/payments/sources/{name}/pull"), json!({}))
         .await
@@ -181,7 +181,7 @@ on_both! {
 }
 
 /// The address of an S3 server, where the test script started one.
-fn s3() -> Option<String> {
+pub fn s3() -> Option<String> {
     match std::env::var("AFFIANT_TEST_S3") {
         Ok(url) => Some(url),
         Err(_) if std::env::var("CI").is_ok() => panic!("AFFIANT_TEST_S3 is not set; run the tests by ./test.sh"),

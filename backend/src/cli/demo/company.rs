@@ -2,11 +2,10 @@
 
 use super::files::{self, Dice, STEPS};
 use crate::app::Context;
-use crate::cli::ingest::upload;
 use crate::cli::output::Failure;
 use crate::clock::Clock;
 use crate::flow::assess::{Request, assess};
-use crate::flow::ingest::{Options, import};
+use crate::flow::ingest::{Options, Upload, import};
 use crate::flow::{decide, events, project};
 use affiant_domain::id::ProjectId;
 use affiant_domain::schedule::DEFAULT_CRON;
@@ -157,7 +156,7 @@ async fn push(
     let mut file = tempfile::NamedTempFile::new_in(&app.spool).map_err(Failure::fault)?;
     let pretty = serde_json::to_vec_pretty(report).map_err(Failure::fault)?;
     file.write_all(&pretty).map_err(Failure::fault)?;
-    let upload = upload(file.path()).map_err(Failure::fault)?;
+    let upload = Upload::of(file.path()).map_err(Failure::fault)?;
     let options = Options {
         asset: asset.to_owned(),
         part: String::new(),

@@ -18,7 +18,9 @@ use mask::Masked;
 use reader::start_reader;
 pub use reread::{Reread, reread};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use utoipa::ToSchema;
@@ -44,6 +46,39 @@ pub struct Upload {
     pub keeps: bool,
     /// How far the reading is, where somebody asks.
     pub progress: Arc<Progress>,
+}
+
+impl Upload {
+    /// A file on disk, with its digest.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        let mut file = std::fs::File::open(path)?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let (mut size, mut gzip) = (0, false);
+        loop {
+            let n = file.read(&mut buffer)?;
+            if n == 0 {
+                break;
+            }
+            if size == 0 {
+                gzip = buffer.starts_with(&[0x1f, 0x8b]);
+            }
+            hash.update(&buffer[..n]);
+            size += n as u64;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            digest: hex::encode(hash.finalize()),
+            size,
+            gzip,
+            masked: false,
+            keeps: true,
+            progress: Arc::default(),
+        })
+    }
 }
 
 /// How far an import is.

@@ -2,6 +2,7 @@
 
 use super::settings::{Own, Settings};
 use crate::flow::{FlowError, invalid};
+use affiant_domain::Instant;
 use affiant_store::{Behind, Checkpoint, ForeignQuery, foreign_rows};
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
@@ -39,7 +40,6 @@ pub(super) struct Piece {
     pub(super) skip: u64,
 }
 
-/// What reads an audit store.
 /// What comes next.
 pub(super) enum Next {
     /// Something to read.
@@ -50,6 +50,7 @@ pub(super) enum Next {
     End,
 }
 
+/// What reads an audit store.
 #[async_trait::async_trait]
 pub(super) trait Connector: Send {
     /// What is to be read next.
@@ -61,7 +62,11 @@ pub(super) async fn open(
     settings: &Settings,
     allowed: &Own,
     known: HashMap<String, Checkpoint>,
+    now: Instant,
 ) -> Result<Box<dyn Connector>, FlowError> {
+    if let (Settings::CloudtrailApi { .. }, Some(aws)) = (settings, settings.aws()) {
+        return Ok(Box::new(super::aws::Lookup::new(&aws, allowed, &known, now)?));
+    }
     if let Settings::Postgres {
         url,
         query,
@@ -192,12 +197,15 @@ pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn Obj
             }
             (Arc::new(builder.build().map_err(wrong)?), prefix.clone())
         }
-        Settings::Push {} | Settings::Postgres { .. } => return Err(invalid("settings/kind", "it holds no objects")),
+        Settings::Push {}
+        | Settings::Postgres { .. }
+        | Settings::CloudtrailApi { .. }
+        | Settings::SecurityHub { .. } => return Err(invalid("settings/kind", "it holds no objects")),
     })
 }
 
 /// The store cannot be reached or refuses; no address or key is told.
-fn away(error: &object_store::Error) -> FlowError {
+pub(super) fn away(error: &object_store::Error) -> FlowError {
     let what = match error {
         object_store::Error::NotFound { .. } => "there is no such bucket or object",
         object_store::Error::PermissionDenied { .. } => "the store refuses the credentials",
@@ -278,7 +286,7 @@ impl Connector for Objects {
 }
 
 /// The name under which a cursor is kept.
-const CURSOR: &str = "cursor";
+pub(super) const CURSOR: &str = "cursor";
 
 /// Rows behind a cursor.
 struct Rows {

@@ -1,8 +1,10 @@
 //! Audit stores that are pulled. What is read of one is stored in the same transaction as how far it was read, so that each event goes in
 //! exactly once, however often a pull is cut off.
 
+mod aws;
 mod connector;
 mod coverage;
+mod hub;
 mod layout;
 mod settings;
 
@@ -66,9 +68,9 @@ fn hourly() -> i64 {
 pub struct Pulled {
     /// Objects, or pages of rows, that were read.
     pub objects: u64,
-    /// Events in them.
+    /// Events in them, or findings.
     pub events: u64,
-    /// Events that were new.
+    /// Those that were new.
     pub created: u64,
     /// Records that could not be read.
     pub rejected: u64,
@@ -96,7 +98,12 @@ pub async fn set(app: &Context, project: ProjectId, wanted: &Wanted, actor: &str
             .filter(|format| format.kind == Kind::Events);
         known.ok_or_else(|| invalid("format", format!("\"{}\" is no format of audit events", wanted.format)))?;
     }
-    asset_of(&wanted.asset)?;
+    if asset_of(&wanted.asset)?.is_none() && settings.holds_findings() {
+        return Err(invalid(
+            "asset",
+            "findings are about something: name it, such as account:123456789012",
+        ));
+    }
     if let Some(tag) = wanted.tags.iter().find(|tag| !COMPLIANCE_TAGS.contains(&tag.as_str())) {
         return Err(invalid(
             "tags",
@@ -158,8 +165,11 @@ async fn pull_all(app: &Context, source: &entity::source::Model) -> Result<Pulle
     if matches!(settings, Settings::Push {}) {
         return Ok(told);
     }
+    if settings.holds_findings() {
+        return hub::pull(app, source, &settings, &own).await;
+    }
     let known = scoped.checkpoints(source.id).await?;
-    let mut connector = connector::open(&settings, &own, known).await?;
+    let mut connector = connector::open(&settings, &own, known, app.clock.now()).await?;
     loop {
         match connector.next(&app.spool).await? {
             Next::Piece(piece) => {

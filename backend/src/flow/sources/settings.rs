@@ -59,6 +59,36 @@ pub enum Settings {
         #[serde(default)]
         access_key: Reference,
     },
+    /// CloudTrail's lookup: the management events of the last ninety days.
+    CloudtrailApi {
+        /// Region.
+        #[serde(default = "region")]
+        region: String,
+        /// Address, where it is not Amazon's.
+        #[serde(default)]
+        endpoint: String,
+        /// Access key; that of the machine, where none is named.
+        #[serde(default)]
+        access_key: Reference,
+        /// Its secret.
+        #[serde(default)]
+        secret_key: Reference,
+    },
+    /// Findings of AWS Security Hub.
+    SecurityHub {
+        /// Region.
+        #[serde(default = "region")]
+        region: String,
+        /// Address, where it is not Amazon's.
+        #[serde(default)]
+        endpoint: String,
+        /// Access key; that of the machine, where none is named.
+        #[serde(default)]
+        access_key: Reference,
+        /// Its secret.
+        #[serde(default)]
+        secret_key: Reference,
+    },
     /// A query over PostgreSQL, whose columns are named as the fields of our event.
     Postgres {
         /// Address with user and password.
@@ -85,6 +115,14 @@ fn bigint() -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reference(pub String);
+
+/// How AWS is reached.
+pub(super) struct Aws<'s> {
+    pub(super) region: &'s str,
+    pub(super) endpoint: &'s str,
+    pub(super) access_key: &'s Reference,
+    pub(super) secret_key: &'s Reference,
+}
 
 /// Where an operator lets sources read from. Each project has folders, secrets and variables of its own, so that none can name
 /// another's.
@@ -151,20 +189,21 @@ impl Settings {
         let references: Vec<(&str, &Reference)> = match self {
             Self::Push {} => Vec::new(),
             Self::Folder { path } => return plain_path(path).map(|_| ()),
-            Self::S3 {
-                access_key,
-                secret_key,
-                endpoint,
-                ..
-            } => {
-                if !endpoint.is_empty() && !own.endpoints.contains(endpoint) {
+            Self::S3 { .. } | Self::CloudtrailApi { .. } | Self::SecurityHub { .. } => {
+                let Some(aws) = self.aws() else { return Ok(()) };
+                if !aws.endpoint.is_empty() && !own.endpoints.iter().any(|allowed| allowed == aws.endpoint) {
                     let what = "the operator names the addresses that may be reached: --source-endpoint";
                     return Err(invalid("settings/endpoint", what));
                 }
-                if access_key.0.is_empty() != secret_key.0.is_empty() {
+                // It becomes part of an address.
+                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                if aws.region.is_empty() || !aws.region.chars().all(plain) {
+                    return Err(invalid("settings/region", "lower-case letters, digits and '-'"));
+                }
+                if aws.access_key.0.is_empty() != aws.secret_key.0.is_empty() {
                     return Err(invalid("settings/access_key", "access_key and secret_key go together"));
                 }
-                vec![("access_key", access_key), ("secret_key", secret_key)]
+                vec![("access_key", aws.access_key), ("secret_key", aws.secret_key)]
             }
             Self::Gcs { service_account, .. } => vec![("service_account", service_account)],
             Self::Azure { access_key, .. } => vec![("access_key", access_key)],
@@ -189,6 +228,42 @@ impl Settings {
         Ok(())
     }
 
+    /// How AWS is reached, where it is.
+    pub(super) fn aws(&self) -> Option<Aws<'_>> {
+        match self {
+            Self::S3 {
+                region,
+                endpoint,
+                access_key,
+                secret_key,
+                ..
+            }
+            | Self::CloudtrailApi {
+                region,
+                endpoint,
+                access_key,
+                secret_key,
+            }
+            | Self::SecurityHub {
+                region,
+                endpoint,
+                access_key,
+                secret_key,
+            } => Some(Aws {
+                region,
+                endpoint,
+                access_key,
+                secret_key,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it holds findings in the place of events.
+    pub(super) const fn holds_findings(&self) -> bool {
+        matches!(self, Self::SecurityHub { .. })
+    }
+
     /// The kind's name.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -198,6 +273,8 @@ impl Settings {
             Self::S3 { .. } => "s3",
             Self::Gcs { .. } => "gcs",
             Self::Azure { .. } => "azure",
+            Self::CloudtrailApi { .. } => "cloudtrail-api",
+            Self::SecurityHub { .. } => "security-hub",
             Self::Postgres { .. } => "postgres",
         }
     }
@@ -329,6 +406,9 @@ mod tests {
             r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_OTHER_A","secret_key":"file:b"}"#,
             r#"{"kind":"s3","bucket":"b","endpoint":"https://evil.example","access_key":"file:a","secret_key":"file:b"}"#,
             r#"{"kind":"s3","bucket":"b"}"#,
+            r#"{"kind":"security-hub","region":"evil.example/","access_key":"file:a","secret_key":"file:b"}"#,
+            r#"{"kind":"cloudtrail-api","endpoint":"http://169.254.169.254","access_key":"file:a","secret_key":"file:b"}"#,
+            r#"{"kind":"cloudtrail-api","access_key":"file:a"}"#,
             r#"{"kind":"ftp"}"#,
             r#"{"kind":"folder","path":"a","more":1}"#,
         ];
@@ -338,6 +418,7 @@ mod tests {
         for text in [
             r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP_A","secret_key":"file:b"}"#,
             r#"{"kind":"folder","path":"cloudtrail/prod"}"#,
+            r#"{"kind":"cloudtrail-api","region":"eu-central-1","access_key":"file:a","secret_key":"file:b"}"#,
             r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select id, at from audit","cursor":"id"}"#,
         ] {
             Settings::parse(text, &own).unwrap();

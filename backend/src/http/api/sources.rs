@@ -17,7 +17,7 @@ pub struct Source {
     /// Its name, which its events bear.
     #[schema(example = "cloudtrail-prod")]
     pub name: String,
-    /// `push`, `folder`, `s3`, `gcs`, `azure` or `postgres`.
+    /// `push`, `folder`, `s3`, `gcs`, `azure`, `postgres`, `cloudtrail-api` or `security-hub`.
     pub kind: String,
     /// How it is reached. Secrets are named, never shown.
     #[schema(value_type = Object)]
