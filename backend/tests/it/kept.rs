@@ -82,6 +82,24 @@ on_both! {
         panic!("the job did not end");
     }
 
+    async fn a_secret_that_a_tool_for_code_or_the_web_quotes_is_masked(server: Server) {
+        let semgrep = |rule: &str| json!({"version": "1", "errors": [], "paths": {"scanned": []}, "results": [
+            {"check_id": rule, "path": "a.py", "start": {"line": 4}, "extra": {"message": "Quoted", "severity": "ERROR", "metadata": {},
+                "lines": format!("key = \"{SECRET}\""), "metavars": {"$X": {"abstract_content": format!("\"{SECRET}\"")}}}}]}).to_string();
+        let nuclei = |tags: &str| json!({"template-id": "leak", "info": {"name": "Leak", "severity": "high", "tags": tags}, "type": "http",
+            "host": "https://a.example", "extracted-results": [SECRET], "response": format!("HTTP/1.1 200\r\n\r\n{SECRET}")}).to_string();
+        for (file, clear) in [
+            (semgrep("generic.secrets.detected-key"), false), (semgrep("python.lang.eval"), true),
+            (nuclei("exposure,tokens"), false), (nuclei("tech"), true),
+        ] {
+            let (status, result) = server.push(REPO, file).await;
+            assert_eq!(status, 201, "{result}");
+            let path = format!("/api/v1/projects/payments/scans/{}/original", result["import"].as_str().unwrap());
+            let kept = server.send("GET", &path, None).await.text().await.unwrap();
+            assert_eq!((kept.contains(SECRET), kept.is_empty()), (clear, false), "{kept}");
+        }
+    }
+
     async fn a_secret_in_a_record_that_cannot_be_read_is_not_kept(server: Server) {
         let whole = json!({"DetectorName": "AWS", "SourceMetadata": {"Data": {"Git": {"file": "a"}}}, "Raw": "first-not-real-1"}).to_string();
         let cut = json!({"DetectorName": "AWS", "SourceMetadata": {}, "Raw": SECRET, "Verified": true}).to_string();

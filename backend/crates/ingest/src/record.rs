@@ -66,6 +66,12 @@ pub(crate) fn time_of(value: &serde_json::Value) -> Option<Instant> {
     }
 }
 
+/// A score between 0 and 10 from a JSON value, number or text.
+pub(crate) fn score(value: &serde_json::Value) -> Option<f64> {
+    let score = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    (0.0..=10.0).contains(&score).then_some(score)
+}
+
 /// Cuts a text to so many bytes, at a character.
 pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {

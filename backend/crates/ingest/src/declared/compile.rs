@@ -263,6 +263,7 @@ fn finding(at: &str, spec: &RecordSpec) -> Result<FindingRule, SpecError> {
         observed_at: opt("observed_at", &spec.observed_at)?,
         fingerprint: list(at, "fingerprint", &spec.fingerprint)?,
         secret: list(at, "secret", &spec.secret)?,
+        secret_when: maybe_condition(&format!("{at}.secret_when"), spec.secret_when.as_ref())?,
         counted: one_of(
             &format!("{at}.counted"),
             spec.counted.as_deref(),

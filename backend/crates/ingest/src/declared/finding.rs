@@ -38,7 +38,8 @@ pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>
         .as_ref()
         .and_then(|expr| expr.text(scope))
         .unwrap_or(Cow::Borrowed(&shared.title));
-    for secret in &rule.secret {
+    let secrets = rule.secret.iter().filter(|_| rule.secret_when.holds(scope));
+    for secret in secrets {
         let sink = &mut *emit.sink;
         secret.each(scope, &mut |text| sink.secret(&text));
     }

@@ -109,6 +109,8 @@ pub(crate) struct FindingRule {
     pub(crate) observed_at: Option<Expr>,
     pub(crate) fingerprint: Vec<Expr>,
     pub(crate) secret: Vec<Expr>,
+    /// When those are secrets.
+    pub(crate) secret_when: Condition,
     pub(crate) counted: Counted,
 }
 
@@ -269,6 +271,7 @@ impl FindingRule {
             rule.when.paths(give);
             rule.from.iter().for_each(|expr| expr.paths(give));
         }
+        self.secret_when.paths(give);
         self.outcome.iter().for_each(|rule| rule.paths(give));
     }
 }

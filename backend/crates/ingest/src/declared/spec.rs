@@ -125,6 +125,7 @@ pub(super) struct RecordSpec {
     pub(super) observed_at: Option<Words>,
     pub(super) fingerprint: Vec<String>,
     pub(super) secret: Vec<String>,
+    pub(super) secret_when: Option<String>,
 
     pub(super) time: Option<Words>,
     pub(super) id: Option<Words>,

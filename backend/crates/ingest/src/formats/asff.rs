@@ -1,6 +1,6 @@
 //! AWS Security Finding Format: an array, `{"Findings": […]}`, or one object a line.
 
-use crate::record::{Records, cut, or_default, time, vulnerability_id};
+use crate::record::{Records, cut, or_default, score, time, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -129,6 +129,7 @@ struct Entity {
     r#type: String,
     #[serde(deserialize_with = "or_default")]
     id: String,
+    details: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -154,6 +155,45 @@ struct Workflow {
 struct Vulnerability {
     #[serde(deserialize_with = "or_default")]
     id: String,
+    #[serde(deserialize_with = "or_default")]
+    vulnerable_packages: Vec<Package>,
+    #[serde(deserialize_with = "or_default")]
+    cvss: Vec<Cvss>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Package {
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Cvss {
+    base_score: Value,
+}
+
+impl Finding {
+    /// The package that is vulnerable: as Security Hub lists it, or as Trivy's template writes it.
+    fn package(&self) -> &str {
+        let listed = self.vulnerabilities.iter().flat_map(|v| &v.vulnerable_packages);
+        let mut named = listed
+            .map(|package| package.name.as_str())
+            .filter(|name| !name.is_empty());
+        named.next().unwrap_or_else(|| {
+            let details = self.resources.first().map(|entity| &entity.details);
+            let name = details.and_then(|details| details.pointer("/Other/PkgName"));
+            name.and_then(Value::as_str).unwrap_or_default()
+        })
+    }
+
+    /// The highest score that is told of the vulnerability.
+    fn cvss(&self) -> Option<f64> {
+        let all = self.vulnerabilities.iter().flat_map(|v| &v.cvss);
+        let scores = all.filter_map(|cvss| score(&cvss.base_score));
+        scores.reduce(f64::max)
+    }
 }
 
 impl Reader {
@@ -196,8 +236,8 @@ impl Reader {
             fingerprint,
             place,
             observed_at,
-            package: Cow::Borrowed(""),
-            cvss: None,
+            package: Cow::Borrowed(cut(finding.package(), 200)),
+            cvss: finding.cvss(),
             check,
         })?;
         Ok(Ok(()))

@@ -1,6 +1,6 @@
 //! OCSF findings (classes 2001 to 2008), as Prowler 4 and later writes them: an array, a single object, or one a line.
 
-use crate::record::{Records, cut, or_default, time_of};
+use crate::record::{Records, cut, or_default, score, time_of};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -152,16 +152,73 @@ struct Compliance {
 #[serde(default)]
 struct Vulnerability {
     #[serde(deserialize_with = "or_default")]
-    cve: Named,
+    cve: Cve,
     #[serde(deserialize_with = "or_default")]
     title: String,
+    #[serde(deserialize_with = "or_default")]
+    affected_packages: Vec<Package>,
+    /// The name of its packages before version 1.1.
+    #[serde(deserialize_with = "or_default")]
+    packages: Vec<Package>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Named {
+struct Cve {
     #[serde(deserialize_with = "or_default")]
     uid: String,
+    #[serde(deserialize_with = "or_default")]
+    cvss: Scores,
+}
+
+/// A list since version 1.0, one before.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scores {
+    Many(Vec<Cvss>),
+    One(Cvss),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Default for Scores {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Cvss {
+    base_score: Value,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Package {
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+}
+
+impl Finding {
+    /// The package that is vulnerable.
+    fn package(&self) -> &str {
+        let all = self.vulnerabilities.iter();
+        let mut names = all
+            .flat_map(|v| v.affected_packages.iter().chain(&v.packages))
+            .map(|package| package.name.as_str());
+        names.find(|name| !name.is_empty()).unwrap_or_default()
+    }
+
+    /// The highest score that is told of the vulnerability.
+    fn cvss(&self) -> Option<f64> {
+        let scores = self.vulnerabilities.iter().flat_map(|v| match &v.cve.cvss {
+            Scores::Many(all) => all.as_slice(),
+            Scores::One(one) => std::slice::from_ref(one),
+            Scores::Other(_) => &[],
+        });
+        let scores = scores.filter_map(|cvss| score(&cvss.base_score));
+        scores.reduce(f64::max)
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -223,8 +280,8 @@ impl Reader {
             fingerprint,
             place,
             observed_at,
-            package: Cow::Borrowed(""),
-            cvss: None,
+            package: Cow::Borrowed(cut(finding.package(), 200)),
+            cvss: finding.cvss(),
             check,
         })?;
         Ok(Ok(()))
