@@ -9,6 +9,7 @@ mod m20261120_000006_audit_events;
 mod m20261120_000007_access;
 mod m20261120_000008_facets;
 mod m20261120_000009_sources;
+mod m20261120_000010_expected_operations;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000007_access::Migration),
             Box::new(m20261120_000008_facets::Migration),
             Box::new(m20261120_000009_sources::Migration),
+            Box::new(m20261120_000010_expected_operations::Migration),
         ]
     }
 }

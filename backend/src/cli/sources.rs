@@ -5,8 +5,8 @@ use super::output::{Failure, say, say_json};
 use crate::app::Context;
 use crate::clock::Clock;
 use crate::config::Storage;
-use crate::flow::sources::{Wanted, coverage, export, pull, set};
-use crate::http::api::sources::Source;
+use crate::flow::sources::{Operation, Wanted, coverage, expect, export, pull, set};
+use crate::http::api::sources::{ExpectedOperation, Source};
 use affiant_domain::id::ProjectId;
 use affiant_domain::period::Period;
 
@@ -55,6 +55,17 @@ enum Command {
     Remove {
         /// Its name
         name: String,
+    },
+    /// Expect an operation of an agent, from wherever its events come; list what is expected, where none is named
+    Expect {
+        /// The agent, as its events name it
+        #[arg(requires = "action")]
+        agent: Option<String>,
+        /// The operation, as its events name it
+        action: Option<String>,
+        /// It is expected within so many seconds; 0 expects it no longer
+        #[arg(long, default_value_t = 86_400)]
+        within: i64,
     },
     /// Show what was recorded of what was expected
     Coverage {
@@ -117,6 +128,18 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
             }
             say(format_args!("{name} is removed; its events stay"));
         }
+        Command::Expect { agent, action, within } => {
+            if let (Some(agent), Some(action)) = (agent, action) {
+                let wanted = Operation {
+                    agent,
+                    action,
+                    within_seconds: within,
+                };
+                expect_or_forget(&app, project, &wanted).await?;
+            }
+            let rows = scoped.expected_operations().await.map_err(Failure::fault)?;
+            say_json(&rows.into_iter().map(ExpectedOperation::from).collect::<Vec<_>>());
+        }
         Command::Coverage { period } => {
             let period = Period::parse(&period).map_err(Failure::input)?;
             say_json(&coverage(&app, project, (period.start(), period.end())).await?);
@@ -126,6 +149,22 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
             say_json(&export(&app, project, &name, (period.start(), period.end())).await?);
         }
     }
+    Ok(())
+}
+
+async fn expect_or_forget(app: &Context, project: ProjectId, wanted: &Operation) -> Result<(), Failure> {
+    if wanted.within_seconds != 0 {
+        expect(app, project, wanted, "cli").await?;
+        return Ok(());
+    }
+    let scoped = app.store.project(project);
+    let rows = scoped.expected_operations().await.map_err(Failure::fault)?;
+    let is_it = |row: &&affiant_store::entity::expected_operation::Model| {
+        row.agent == wanted.agent && row.action == wanted.action
+    };
+    let row = rows.iter().find(is_it);
+    let row = row.ok_or_else(|| Failure::Input(format!("{} of {} is not expected", wanted.action, wanted.agent)))?;
+    scoped.forget_operation(row.id).await.map_err(Failure::fault)?;
     Ok(())
 }
 

@@ -126,6 +126,32 @@ on_both! {
         assert_eq!(count("SELECT events AS n FROM source_object").await, i64::from(ALL));
     }
 
+    async fn what_the_register_expects_of_an_agent_is_missed(server: Server) {
+        let expect = |agent: &str, action: &str, within: i64| json!({"agent": agent, "action": action, "within_seconds": within});
+        let path = "/api/v1/projects/payments/expected-operations";
+        let bad = server.send("PUT", path, Some(expect("bot", "post", 5))).await;
+        assert_eq!(bad.status(), 400);
+        for within in [60, 86_400] {
+            assert_eq!(server.send("PUT", path, Some(expect("bot", "post", within))).await.status(), 200);
+        }
+        let none = server.get("/api/v1/projects/payments/event-coverage?period=2026-10").await;
+        assert_eq!(none["event_coverage"], Value::Null, "nothing was expected before the register said so: {none}");
+        // Daily from the first to the tenth, but for three days; another operation on each day.
+        let days = (1..=10).filter(|day| !(4..7).contains(day));
+        let mut all: Vec<Value> = days.map(|day| json!({"timestamp": format!("2026-10-{day:02}T06:00:00Z"), "agent_id": "bot", "action": "post"})).collect();
+        all.extend((1..=10).map(|day| json!({"timestamp": format!("2026-10-{day:02}T07:00:00Z"), "agent_id": "bot", "action": "read"})));
+        server.post("/api/v1/projects/payments/audit-events?source=any", json!(all)).await;
+        let told = server.get("/api/v1/projects/payments/event-coverage?period=2026-10-01..2026-10-11").await;
+        assert_eq!((told["recorded"].as_u64(), told["missing"].as_u64()), (Some(7), Some(3)), "{told}");
+        assert_eq!((told["lost"][0]["source"].as_str(), told["event_coverage"].as_f64()), (Some("bot: post"), Some(0.7)), "{told}");
+        let list = server.get(path).await;
+        let id = list["items"][0]["id"].as_str().unwrap();
+        assert_eq!((list["items"].as_array().unwrap().len(), list["items"][0]["within_seconds"].as_i64()), (1, Some(86_400)), "{list}");
+        for status in [204, 404] {
+            assert_eq!(server.send("DELETE", &format!("{path}/{id}"), None).await.status(), status);
+        }
+    }
+
     async fn silence_and_missing_numbers_are_seen(server: Server) {
         set(&server, "agents", json!({"kind": "push"}), json!({"expected_seconds": 3600})).await;
         let url = server.database.clone().unwrap_or_else(|| format!("sqlite:{}", server.data.path().join("affiant.sqlite").display()));

@@ -183,6 +183,11 @@ entities! {
         #[sea_orm(primary_key)] id: i64,
         project_id: Uuid, source: String, reason: String, from_at: i64, until_at: i64, missing: i64, recorded_at: i64,
     }
+    /// Operations that agents are expected to record.
+    expected_operation = "expected_operation" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, agent: String, action: String, actor: String, within_seconds: i64, created_at: i64,
+    }
     /// Persons in audit events.
     audit_event_person = "audit_event_person" {
         #[sea_orm(primary_key, auto_increment = false)] event_id: Uuid,

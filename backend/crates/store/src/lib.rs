@@ -8,6 +8,7 @@ mod assess;
 mod assessment;
 mod asset;
 mod connect;
+mod coverage;
 mod decision;
 pub mod entity;
 mod event;
@@ -29,6 +30,7 @@ pub use assess::{Aggregates, EvidenceFinding, FindingGroup, LatestResult, Latest
 pub use assessment::NewAssessment;
 pub use asset::AssetRow;
 pub use connect::{Store, StoreError};
+pub use coverage::Stream;
 pub use decision::{NewAttestation, NewWaiver};
 pub use event::{EventRow, EventSummary, NewEvent};
 pub use finding::{FindingDetail, FindingFilter, FindingRow};

@@ -6,10 +6,12 @@ mod connector;
 mod coverage;
 mod hub;
 mod layout;
+mod register;
 mod settings;
 
 pub use coverage::{Coverage, Lost, coverage, share};
 pub use layout::{Exported, export};
+pub use register::{Operation, expect};
 pub use settings::{Allowed, Own, Reference, Settings};
 
 use super::events::{Numbered, prepare};

@@ -2,14 +2,16 @@
 
 use super::List;
 use crate::auth::{In, Read, WriteSources};
-use crate::flow::sources::{Coverage, Pulled, Wanted, coverage as covered, pull, set as set_up};
+use crate::flow::sources::{Coverage, Operation, Pulled, Wanted, coverage as covered, expect, pull, set as set_up};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
+use affiant_domain::Instant;
 use affiant_domain::period::Period;
 use affiant_store::{entity, instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 /// A source.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -126,4 +128,72 @@ pub async fn coverage(at: In<Read>, query: web::Query<CoverageQuery>) -> Result<
     let period = Period::parse(&query.period).map_err(|error| Problem::invalid("period", error.to_string()))?;
     let told = covered(&at.app, at.id(), (period.start(), period.end())).await?;
     Ok(HttpResponse::Ok().json(told))
+}
+
+/// An operation that an agent is expected to record.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExpectedOperation {
+    /// Identifier.
+    pub id: Uuid,
+    /// What is expected.
+    #[serde(flatten)]
+    pub operation: Operation,
+    /// Who said so.
+    pub actor: String,
+    /// Since when.
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    pub created_at: Instant,
+}
+
+impl From<entity::expected_operation::Model> for ExpectedOperation {
+    fn from(row: entity::expected_operation::Model) -> Self {
+        Self {
+            id: row.id,
+            operation: Operation {
+                agent: row.agent,
+                action: row.action,
+                within_seconds: row.within_seconds,
+            },
+            actor: row.actor,
+            created_at: instant(row.created_at),
+        }
+    }
+}
+
+/// List the operations that agents are expected to record
+///
+/// Needs the permission `read`.
+#[utoipa::path(tag = "sources", params(("project" = String, Path, description = "Slug")), responses((status = 200, body = List<ExpectedOperation>), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[get("/api/v1/projects/{project}/expected-operations")]
+pub async fn expected(at: In<Read>) -> Result<HttpResponse, Problem> {
+    let rows = at.scoped().expected_operations().await?;
+    let items = rows.into_iter().map(ExpectedOperation::from).collect();
+    Ok(HttpResponse::Ok().json(List::<ExpectedOperation> { items, next: None }))
+}
+
+/// Expect an operation of an agent
+///
+/// One that is expected already is changed. Its absence lowers `event_coverage`. Needs the permission `sources:write`.
+#[utoipa::path(tag = "sources", params(("project" = String, Path, description = "Slug")), request_body = Operation, responses((status = 200, body = ExpectedOperation), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
+#[put("/api/v1/projects/{project}/expected-operations")]
+pub async fn set_expected(at: In<WriteSources>, wanted: web::Json<Operation>) -> Result<HttpResponse, Problem> {
+    let id = expect(&at.app, at.id(), &wanted, &at.principal.name).await?;
+    let rows = at.scoped().expected_operations().await?;
+    let row = rows.into_iter().find(|row| row.id == id).ok_or_else(missing)?;
+    Ok(HttpResponse::Ok().json(ExpectedOperation::from(row)))
+}
+
+/// Expect an operation no longer
+///
+/// Needs the permission `sources:write`.
+#[utoipa::path(tag = "sources", params(("project" = String, Path, description = "Slug"), ("operation" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
+#[delete("/api/v1/projects/{project}/expected-operations/{operation}")]
+pub async fn forget_expected(at: In<WriteSources>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    let missing = || Problem::not_found("there is no such expected operation");
+    let id = path.1.parse().map_err(|_| missing())?;
+    if at.scoped().forget_operation(id).await? {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(missing())
+    }
 }

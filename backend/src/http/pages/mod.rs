@@ -70,6 +70,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(sources::show)
             .service(sources::set)
             .service(sources::act)
+            .service(sources::expect)
+            .service(sources::forget)
             .service(reports::show)
             .service(reports::make)
             .service(reports::download)

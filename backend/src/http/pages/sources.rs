@@ -3,7 +3,9 @@
 use super::{Chrome, check_csrf, may, minute, page, redirect};
 use crate::auth::{In, Read, WriteSources};
 use crate::flow::FlowError;
-use crate::flow::sources::{Coverage, Pulled, Wanted, coverage, pull as pull_now, set as set_up};
+use crate::flow::sources::{
+    Coverage, Operation, Pulled, Wanted, coverage, expect as expect_it, pull as pull_now, set as set_up,
+};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_store::instant;
@@ -29,6 +31,16 @@ struct Sources {
     missing: u64,
     lost: Vec<Lost>,
     formats: Vec<(String, String)>,
+    expected: Vec<Expected>,
+}
+
+/// An operation that an agent is expected to record.
+struct Expected {
+    id: String,
+    agent: String,
+    action: String,
+    within: String,
+    since: String,
 }
 
 struct Row {
@@ -69,6 +81,7 @@ async fn render<P: crate::auth::Permission>(
     let start = now - Duration::days(DAYS);
     let told = coverage(&at.app, at.id(), (start, now)).await?;
     let rows = at.scoped().sources().await?;
+    let expected = at.scoped().expected_operations().await?;
     let events = at
         .app
         .formats
@@ -87,6 +100,16 @@ async fn render<P: crate::auth::Permission>(
         recorded: told.recorded,
         missing: told.missing,
         lost: lost(&told, start.timestamp(), now.timestamp()),
+        expected: expected
+            .into_iter()
+            .map(|row| Expected {
+                id: row.id.to_string(),
+                within: span(row.within_seconds),
+                since: minute(instant(row.created_at)),
+                agent: row.agent,
+                action: row.action,
+            })
+            .collect(),
         formats: events
             .map(|format| (format.name.clone(), format.title.clone()))
             .collect(),
@@ -233,5 +256,53 @@ pub async fn act(
         Ok(pulled) => render(&at, Some((source.name, pulled)), String::new()).await,
         Err(error @ (FlowError::Invalid { .. } | FlowError::Away(_))) => render(&at, None, error.to_string()).await,
         Err(error) => Err(error.into()),
+    }
+}
+
+/// An operation as the form sends it.
+#[derive(Deserialize)]
+pub struct ExpectForm {
+    csrf: String,
+    agent: String,
+    action: String,
+    within_hours: i64,
+}
+
+/// Expects an operation of an agent.
+#[post("/p/{project}/expected-operations")]
+pub async fn expect(at: In<WriteSources>, form: web::Form<ExpectForm>) -> Result<HttpResponse, Problem> {
+    check_csrf(&at.principal, &form.csrf)?;
+    let wanted = Operation {
+        agent: form.agent.clone(),
+        action: form.action.clone(),
+        within_seconds: form.within_hours.saturating_mul(3600),
+    };
+    match expect_it(&at.app, at.id(), &wanted, &at.principal.name).await {
+        Ok(_) => Ok(redirect(&format!("/p/{}/sources", at.project.slug))),
+        Err(FlowError::Invalid { at: key, what }) => render(&at, None, format!("{key}: {what}")).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Which operation is expected no longer.
+#[derive(Deserialize)]
+pub struct ForgetForm {
+    csrf: String,
+}
+
+/// Expects an operation no longer.
+#[post("/p/{project}/expected-operations/{operation}")]
+pub async fn forget(
+    at: In<WriteSources>,
+    path: web::Path<(String, String)>,
+    form: web::Form<ForgetForm>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&at.principal, &form.csrf)?;
+    let missing = || Problem::not_found("there is no such expected operation");
+    let id = path.1.parse().map_err(|_| missing())?;
+    if at.scoped().forget_operation(id).await? {
+        Ok(redirect(&format!("/p/{}/sources", at.project.slug)))
+    } else {
+        Err(missing())
     }
 }
