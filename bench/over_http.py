@@ -2,8 +2,8 @@
 """Imports, assesses, pages and events over HTTP on SQLite and, where it is given, PostgreSQL, each beside its limit in the same run.
 
 Usage: over_http.py [--n 100000] [--postgres postgres://postgres@127.0.0.1:5432/bench] [--binary target/release/affiant]
-The limit for imports is the bare load of as many rows of the same size with a unique fingerprint, durable, by the database's own means:
-SQLite through Python's driver, PostgreSQL by COPY into a staging table and an upsert. Python 3.9 or later, nothing else; psql for the latter.
+The limit for imports is the bare load of the very rows that the import stored, staged and upserted, durable, into tables of the same columns and
+indexes by the database's own means: SQLite through Python's driver, PostgreSQL by COPY. Python 3.9 or later, nothing else; psql for the latter.
 """
 import argparse, concurrent.futures, hashlib, http.client, json, os, re, sqlite3, subprocess, tempfile, time, urllib.parse
 
@@ -45,32 +45,42 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
     def stop(self): self.process.terminate(); self.process.wait()
 
-def rows(n):
-    for i in range(n):
-        yield (hashlib.sha256(str(i).encode()).digest()[:16], os.urandom(16), i % 97, f"Rule {i % 80}", f"Input reaches a query in module {i}, which lets an attacker change what it asks.", f"src/module{i}/order.py", i)
-
 def bare_sqlite(folder, n):
+    """Seconds to load the rows of the large tables once more, into a file of their own."""
     db = sqlite3.connect(os.path.join(folder, 'bare.sqlite')); db.execute('PRAGMA journal_mode=WAL'); db.execute('PRAGMA synchronous=FULL')
-    db.execute('CREATE TABLE f(fp BLOB, id BLOB, c INT, title TEXT, message TEXT, location TEXT, line INT, UNIQUE(fp))'); data = list(rows(n)); t = time.time()
-    with db: db.executemany('INSERT INTO f VALUES(?,?,?,?,?,?,?) ON CONFLICT DO NOTHING', data)
-    return n / (time.time() - t)
+    db.execute("ATTACH ? AS was", (os.path.join(folder, 'affiant.sqlite'),)); took = 0
+    names = [name for (name,) in db.execute("SELECT name FROM was.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+    for name in names:
+        data = db.execute(f'SELECT * FROM was."{name}"').fetchall()
+        if len(data) < n / 2: continue
+        for (sql,) in db.execute("SELECT sql FROM was.sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type DESC", (name,)).fetchall(): db.execute(sql)
+        marks = ','.join('?' * len(data[0])); t = time.time()
+        with db:
+            db.execute(f'CREATE TEMP TABLE s AS SELECT * FROM "{name}"'); db.executemany(f'INSERT INTO s VALUES({marks})', data)
+            db.execute(f'INSERT INTO "{name}" SELECT * FROM s WHERE true ON CONFLICT DO NOTHING'); db.execute('DROP TABLE s')
+        took += time.time() - t
+        assert db.execute(f'SELECT count(*) FROM main."{name}"').fetchone()[0] == len(data)
+    return took
 
 def bare_postgres(url, n):
-    text = ''.join(f"\\\\x{a.hex()}\t\\\\x{b.hex()}\t{c}\t{d}\t{e}\t{f}\t{g}\n" for a, b, c, d, e, f, g in rows(n))
-    sql = 'DROP TABLE IF EXISTS bare; CREATE TABLE bare(fp bytea UNIQUE, id bytea, c int, title text, message text, location text, line int);'
-    subprocess.run(['psql', '-q', url, '-c', sql], check=True, capture_output=True); t = time.time()
-    script = 'BEGIN; CREATE TEMP TABLE s(LIKE bare); COPY s FROM STDIN;\n' + text + '\\.\nINSERT INTO bare SELECT * FROM s ON CONFLICT (fp) DO NOTHING; COMMIT; DROP TABLE bare;\n'
-    subprocess.run(['psql', '-q', url, '-v', 'ON_ERROR_STOP=1'], input=script, text=True, check=True, capture_output=True)
-    return n / (time.time() - t)
+    def psql(sql, **more): return subprocess.run(['psql', '-qAt', url, '-v', 'ON_ERROR_STOP=1'], input=sql, text=True, check=True, capture_output=True, **more).stdout
+    names = psql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").split(); took = 0
+    for name in names:
+        if int(psql(f'SELECT count(*) FROM "{name}"')) < n / 2: continue
+        data = psql(f'COPY "{name}" TO STDOUT'); psql(f'CREATE TABLE bare (LIKE "{name}" INCLUDING ALL)'); t = time.time()
+        psql('BEGIN; CREATE TEMP TABLE s (LIKE bare); COPY s FROM STDIN;\n' + data + '\\.\nINSERT INTO bare OVERRIDING SYSTEM VALUE SELECT * FROM s ON CONFLICT DO NOTHING; COMMIT;')
+        took += time.time() - t; psql('DROP TABLE bare')
+    return took
 
 def event(i): return {"timestamp": "2026-05-01T10:00:00Z", "event_id": f"e{i}", "agent_id": f"agent-{hash(i) % 12}", "action": "data_read", "resource": "orders", "outcome": "success"}
 
-def measure(name, server, first, second, n, limit):
+def measure(name, server, first, second, n, bare):
     def timed(path, body):
         t, c = time.time(), server.cpu(); answer = server.call('POST', path, body); return time.time() - t, server.cpu() - c, answer
     push = '/api/v1/projects/bench/scans?asset=repo:bench&confirm=true'
     wall, cpu, _ = timed(push, open(first, 'rb').read())
-    print(f"{name}: import of {n}: {n / wall:,.0f}/s ({n / cpu:,.0f} per CPU second of the server); bare load {limit:,.0f}/s; ratio of times {limit / (n / wall):.2f}")
+    limit = bare()
+    print(f"{name}: import of {n}: {n / wall:,.0f}/s ({n / cpu:,.0f} per CPU second of the server); its rows bare {n / limit:,.0f}/s; ratio of times {wall / limit:.2f}")
     wall, _, answer = timed(push, open(second, 'rb').read())
     print(f"{name}: again with 5 % changed: {n / wall:,.0f}/s ({answer['created']} new, {answer['closed']} closed)")
     wall, _, answer = timed(push, open(second, 'rb').read())
@@ -103,7 +113,7 @@ def main():
         for name, url in (('SQLite', None), ('PostgreSQL', a.postgres)):
             if name == 'PostgreSQL' and not url: continue
             data = tempfile.mkdtemp(dir=folder); server = Server(a.binary, data, url)
-            try: measure(name, server, first, second, a.n, bare_postgres(url, a.n) if url else bare_sqlite(data, a.n))
+            try: measure(name, server, first, second, a.n, (lambda: bare_postgres(url, a.n)) if url else (lambda: bare_sqlite(data, a.n)))
             finally: server.stop()
 
 main()

@@ -225,7 +225,7 @@ fn template(text: &str) -> Result<Vec<Part>, String> {
 }
 
 fn fill(parts: &[Part], scope: &Scope<'_>) -> Option<String> {
-    let mut out = String::new();
+    let mut out = String::with_capacity(96);
     let mut found = false;
     for part in parts {
         match part {
@@ -239,7 +239,12 @@ fn fill(parts: &[Part], scope: &Scope<'_>) -> Option<String> {
         }
     }
     // What stood between a value and one that is not there.
-    found.then(|| out.trim_matches([' ', ':', ';', ',']).to_owned())
+    found.then(|| {
+        let between = [' ', ':', ';', ','];
+        out.truncate(out.trim_end_matches(between).len());
+        out.drain(..out.len() - out.trim_start_matches(between).len());
+        out
+    })
 }
 
 fn filter(text: &str) -> Result<Filter, String> {

@@ -74,7 +74,8 @@ impl<'de> Visitor<'de> for Pick<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node<'de>, A::Error> {
-        let mut map = Vec::new();
+        // No more than is asked for, where single keys are: one allocation.
+        let mut map = Vec::with_capacity(self.0.keys.len());
         while let Some(key) = entries.next_key_seed(Key)? {
             match self.0.of(&key) {
                 Some(wanted) => map.push((key, entries.next_value_seed(Pick(wanted))?)),
