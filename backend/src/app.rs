@@ -1,5 +1,6 @@
 //! What everything else is given: wires, decides nothing.
 
+use crate::auth::session::SignIn;
 use crate::clock::Clock;
 use crate::flow::ingest::Progress;
 use crate::flow::sources::Allowed;
@@ -27,6 +28,8 @@ pub struct Context {
     pub key: Key,
     /// Where sources may read from.
     pub sources: Allowed,
+    /// How people get in.
+    pub sign_in: Arc<SignIn>,
     /// Bounds on files.
     pub limits: Limits,
     /// Folder for uploads under way.
@@ -78,6 +81,7 @@ impl Context {
             formats,
             key,
             sources: places.sources,
+            sign_in: Arc::default(),
             limits: Limits::default(),
             spool,
             events,

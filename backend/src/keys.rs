@@ -2,10 +2,17 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::Aead;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::io::Write;
 use std::path::Path;
+
+/// What was sealed cannot be opened.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("what was sealed cannot be opened")]
+pub struct Unsealed;
 
 /// A key of 32 bytes. It is never printed.
 #[derive(Clone)]
@@ -67,6 +74,34 @@ impl Key {
         mac.update(&[0]);
         mac.update(text);
         mac.finalize().into_bytes().into()
+    }
+
+    /// Seals bytes for a purpose, so that nobody without the key can read or change them.
+    ///
+    /// # Errors
+    /// [`Unsealed`] where there are more bytes than the cipher takes.
+    pub fn seal(&self, purpose: &str, bytes: &[u8]) -> Result<Vec<u8>, Unsealed> {
+        let nonce: [u8; 24] = rand::random();
+        let sealed = self
+            .cipher(purpose)
+            .encrypt(&nonce.into(), bytes)
+            .map_err(|_| Unsealed)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what was sealed for a purpose.
+    ///
+    /// # Errors
+    /// [`Unsealed`] where it was sealed under another key or for another purpose, or was changed.
+    pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Vec<u8>, Unsealed> {
+        let (nonce, rest) = sealed.split_first_chunk::<24>().ok_or(Unsealed)?;
+        self.cipher(purpose)
+            .decrypt(&(*nonce).into(), rest)
+            .map_err(|_| Unsealed)
+    }
+
+    fn cipher(&self, purpose: &str) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&self.hash("seal", purpose.as_bytes()).into())
     }
 
     /// A text of the same length that stands for a secret: its beginning where that gives little away, then characters of its keyed hash.

@@ -10,6 +10,7 @@ mod m20261120_000007_access;
 mod m20261120_000008_facets;
 mod m20261120_000009_sources;
 mod m20261120_000010_expected_operations;
+mod m20261120_000011_people;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000008_facets::Migration),
             Box::new(m20261120_000009_sources::Migration),
             Box::new(m20261120_000010_expected_operations::Migration),
+            Box::new(m20261120_000011_people::Migration),
         ]
     }
 }

@@ -1,6 +1,6 @@
 //! Extractors that hold a permission: [`Allowed`] for the installation, [`In`] for the project in the path.
 
-use super::{Permission, Principal, Role, Way, hash};
+use super::{Grant, Permission, Principal, Role, Way, hash, session};
 use crate::app::Context;
 use crate::http::problem::Problem;
 use actix_web::body::MessageBody;
@@ -14,7 +14,7 @@ use std::future::{Ready, ready};
 use std::marker::PhantomData;
 
 /// Name of the session's cookie.
-pub const SESSION_COOKIE: &str = "affiant_session";
+pub const SESSION_COOKIE: &str = "__Host-affiant_session";
 
 /// Somebody who has permission `P`.
 pub struct Allowed<P: Permission> {
@@ -39,6 +39,12 @@ impl<P: Permission> In<P> {
     #[must_use]
     pub const fn id(&self) -> ProjectId {
         ProjectId(self.project.id)
+    }
+
+    /// Whether they have another permission in the project too.
+    #[must_use]
+    pub fn may<Q: Permission>(&self) -> bool {
+        self.principal.reach::<Q>().covers(self.project.id)
     }
 
     /// The project's view of the store.
@@ -87,7 +93,7 @@ async fn principal_of(app: &Context, request: &ServiceRequest) -> Result<Option<
             None => Ok(None),
         },
         None => match request.cookie(SESSION_COOKIE) {
-            Some(cookie) => by_session(app, cookie.value()).await,
+            Some(cookie) => Ok(session::principal(app, cookie.value()).await?),
             None => Ok(None),
         },
     }
@@ -110,7 +116,7 @@ async fn asked_project(
         .store
         .project_by_slug(slug)
         .await?
-        .filter(|project| principal.sees(project.id)))
+        .filter(|project| principal.known().covers(project.id)))
 }
 
 async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Problem> {
@@ -129,25 +135,12 @@ async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Prob
     let role = Role::parse(&row.role);
     Ok(role.map(|role| Principal {
         name: format!("token:{}", row.name),
-        role,
-        project: row.project_id,
+        grants: vec![Grant {
+            role,
+            project: row.project_id,
+        }],
+        person: None,
         way: Way::Token(row.id),
-    }))
-}
-
-async fn by_session(app: &Context, secret: &str) -> Result<Option<Principal>, Problem> {
-    let Some(row) = app.store.session(&hash(secret), app.clock.now()).await? else {
-        return Ok(None);
-    };
-    let role = Role::parse(&row.role);
-    Ok(role.map(|role| Principal {
-        name: row.name,
-        role,
-        project: None,
-        way: Way::Session {
-            hash: row.hash,
-            csrf: row.csrf,
-        },
     }))
 }
 
@@ -162,10 +155,8 @@ fn principal(request: &HttpRequest) -> Result<Principal, Problem> {
     })
 }
 
-fn allowed<P: Permission>(request: &HttpRequest, principal: Principal) -> Result<Principal, Problem> {
-    if !principal.may::<P>() {
-        return Err(Problem::forbidden(P::NAME));
-    }
+/// Refuses what another site made the browser send.
+fn meant(request: &HttpRequest, principal: Principal) -> Result<Principal, Problem> {
     // A session is sent by the browser whether its owner means it or not: what changes something through the API must show that it
     // does not come from another site. Forms of pages carry a secret of their own.
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -187,16 +178,25 @@ fn same_origin(request: &HttpRequest) -> bool {
         .is_some_and(|site| site == "same-origin" || site == "none")
 }
 
+impl<P: Permission> Allowed<P> {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let principal = principal(request)?;
+        if !principal.may::<P>() {
+            return Err(Problem::forbidden(P::NAME));
+        }
+        Ok(Self {
+            principal: meant(request, principal)?,
+            marker: PhantomData,
+        })
+    }
+}
+
 impl<P: Permission> FromRequest for Allowed<P> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let found = principal(request).and_then(|principal| allowed::<P>(request, principal));
-        ready(found.map(|principal| Self {
-            principal,
-            marker: PhantomData,
-        }))
+        ready(Self::of(request))
     }
 }
 
@@ -212,9 +212,11 @@ impl<P: Permission> In<P> {
             .get::<AskedProject>()
             .and_then(|asked| asked.0.clone());
         let project = asked.ok_or_else(|| Problem::not_found("there is no such project"))?;
-        let principal = allowed::<P>(request, principal)?;
+        if !principal.reach::<P>().covers(project.id) {
+            return Err(Problem::forbidden(P::NAME));
+        }
         Ok(Self {
-            principal,
+            principal: meant(request, principal)?,
             project,
             app,
             marker: PhantomData,

@@ -1,7 +1,9 @@
 //! Who is asking, and what they may do. A handler says in its signature which permission it needs; without one it cannot be called.
 
 mod extract;
+pub mod oidc;
 mod secret;
+pub mod session;
 
 pub use extract::{Allowed, In, SESSION_COOKIE, identify};
 pub use secret::{hash, random, token};
@@ -117,32 +119,116 @@ pub enum Way {
     },
     /// A token.
     Token(Uuid),
+    /// The command line, on the machine itself.
+    Machine,
+}
+
+/// A role, for a project or for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// What may be done.
+    pub role: Role,
+    /// The project; all, where none is named.
+    pub project: Option<Uuid>,
+}
+
+/// The projects in which something may be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All, those to come too.
+    All,
+    /// These.
+    Only(Vec<Uuid>),
+}
+
+impl Reach {
+    /// Whether a project is among them.
+    #[must_use]
+    pub fn covers(&self, project: Uuid) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(all) => all.contains(&project),
+        }
+    }
+
+    /// Whether it is all of them.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+
+    /// The projects; none where it is all.
+    #[must_use]
+    pub fn only(&self) -> Option<&[Uuid]> {
+        match self {
+            Self::All => None,
+            Self::Only(all) => Some(all),
+        }
+    }
 }
 
 /// Who is asking.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// Name in records.
+    /// Name in records: one name is one person, or one token of theirs.
     pub name: String,
-    /// What they may do.
-    pub role: Role,
-    /// The one project they may see, or all.
-    pub project: Option<Uuid>,
+    /// What they may do, and where.
+    pub grants: Vec<Grant>,
+    /// The person, where it is known.
+    pub person: Option<Uuid>,
     /// How they showed who they are.
     pub way: Way,
 }
 
 impl Principal {
-    /// Whether they have a permission.
+    /// Who has the machine has everything.
     #[must_use]
-    pub fn may<P: Permission>(&self) -> bool {
-        P::ROLES.contains(&self.role)
+    pub fn operator(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            grants: vec![Grant {
+                role: Role::Admin,
+                project: None,
+            }],
+            person: None,
+            way: Way::Machine,
+        }
     }
 
-    /// Whether they may see a project.
+    /// Whether they have a permission anywhere.
     #[must_use]
-    pub fn sees(&self, project: Uuid) -> bool {
-        self.project.is_none_or(|own| own == project)
+    pub fn may<P: Permission>(&self) -> bool {
+        self.grants.iter().any(|grant| P::ROLES.contains(&grant.role))
+    }
+
+    /// Where they have a permission.
+    #[must_use]
+    pub fn reach<P: Permission>(&self) -> Reach {
+        self.reach_of(|role| P::ROLES.contains(&role))
+    }
+
+    /// The projects of which they know at all.
+    #[must_use]
+    pub fn known(&self) -> Reach {
+        self.reach_of(|_| true)
+    }
+
+    fn reach_of(&self, wanted: impl Fn(Role) -> bool) -> Reach {
+        let held = self.grants.iter().filter(|grant| wanted(grant.role));
+        let projects: Option<Vec<Uuid>> = held.map(|grant| grant.project).collect();
+        projects.map_or(Reach::All, Reach::Only)
+    }
+
+    /// Their roles, in words.
+    #[must_use]
+    pub fn roles(&self) -> String {
+        let held = |role: &Role| self.grants.iter().any(|grant| grant.role == *role);
+        let words: Vec<&str> = Role::ALL
+            .iter()
+            .filter(|role| held(role))
+            .map(|role| role.as_str())
+            .collect();
+        words.join(", ")
     }
 
     /// The secret that forms carry; empty for tokens.
@@ -150,7 +236,42 @@ impl Principal {
     pub fn csrf(&self) -> &str {
         match &self.way {
             Way::Session { csrf, .. } => csrf,
-            Way::Token(_) => "",
+            Way::Token(_) | Way::Machine => "",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(grants: &[(Role, Option<u128>)]) -> Principal {
+        let grant = |(role, project): &(Role, Option<u128>)| Grant {
+            role: *role,
+            project: project.map(Uuid::from_u128),
+        };
+        Principal {
+            name: String::new(),
+            grants: grants.iter().map(grant).collect(),
+            person: None,
+            way: Way::Token(Uuid::nil()),
+        }
+    }
+
+    #[test]
+    fn a_permission_reaches_as_far_as_its_role() {
+        let ann = who(&[(Role::Auditor, None), (Role::Admin, Some(1)), (Role::Ingest, Some(2))]);
+        assert_eq!(ann.reach::<Read>(), Reach::All);
+        assert_eq!(ann.reach::<WriteTokens>(), Reach::Only(vec![Uuid::from_u128(1)]));
+        assert!(!ann.reach::<PushScans>().covers(Uuid::from_u128(3)));
+        assert_eq!(who(&[]).known(), Reach::Only(vec![]));
+        assert!(!who(&[]).may::<Read>());
+        assert_eq!(
+            who(&[(Role::Member, Some(1)), (Role::Ingest, Some(2))])
+                .known()
+                .only()
+                .map(<[_]>::len),
+            Some(2)
+        );
     }
 }

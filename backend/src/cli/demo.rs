@@ -7,7 +7,7 @@ use super::context;
 use super::output::{Failure, say};
 use super::serve::serve;
 use crate::clock::Clock;
-use crate::config::{Listen, Storage};
+use crate::config::{Config, Listen, Storage};
 
 /// Arguments of `demo`.
 #[derive(clap::Args)]
@@ -38,5 +38,5 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     let app = context(&storage, system).await?;
-    serve(app, &args.listen).await
+    serve(app, &args.listen, &Config::default()).await
 }

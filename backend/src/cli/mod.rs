@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 the answer is no, 2 bad use or input, 3 fault.
 
 mod assess;
+mod config;
 mod demo;
 mod formats;
 mod frameworks;
@@ -56,6 +57,8 @@ enum Command {
     Reread(reread::Args),
     /// Make an API token
     Token(token::Args),
+    /// Check a configuration, or print an example
+    Config(config::Args),
     /// Bring the database's schema up to date
     Migrate,
     /// Print the description of the API
@@ -116,6 +119,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Formats(args) => formats::run(storage, &args),
         Command::Reread(args) => reread::run(storage, &args).await,
         Command::Token(args) => token::run(storage, args).await,
+        Command::Config(args) => config::run(&args),
         Command::Migrate => {
             context(storage, Clock::system()).await?;
             say("the schema is up to date");

@@ -36,6 +36,12 @@ impl Failure {
         Self::Input(error.to_string())
     }
 
+    /// A configuration that is wrong, with every mistake.
+    pub(super) fn mistakes(all: &[crate::config::Mistake]) -> Self {
+        let lines: Vec<String> = all.iter().map(|mistake| format!("  {mistake}")).collect();
+        Self::Input(format!("the configuration is wrong:\n{}", lines.join("\n")))
+    }
+
     pub(super) fn fault(error: impl std::fmt::Display) -> Self {
         Self::Fault(error.to_string())
     }

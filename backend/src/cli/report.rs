@@ -40,7 +40,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     })?;
     let period = Period::parse(&args.period).map_err(Failure::input)?;
     let app = context(storage, Clock::system()).await?;
-    let mut projects = app.store.projects().await.map_err(Failure::fault)?;
+    let mut projects = app.store.projects(None).await.map_err(Failure::fault)?;
     if let Some(slug) = &args.project {
         projects.retain(|project| project.slug == *slug);
         if projects.is_empty() {

@@ -3,10 +3,12 @@
 use super::context;
 use super::output::{Failure, say};
 use crate::app::Context;
+use crate::auth::session::SignIn;
 use crate::clock::Clock;
-use crate::config::{Listen, Storage};
+use crate::config::{Config, Listen, Storage};
 use chrono::Duration;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 /// Arguments of `serve`.
 #[derive(clap::Args)]
@@ -16,21 +18,32 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
+    let config = Config::load(args.listen.config.as_deref()).map_err(|mistakes| Failure::mistakes(&mistakes))?;
     let app = context(storage, Clock::system()).await?;
-    serve(app, &args.listen).await
+    serve(app, &args.listen, &config).await
 }
 
-/// Serves until it is asked to stop; prints a link to sign in with.
-pub(super) async fn serve(app: Context, listen: &Listen) -> Result<(), Failure> {
+/// Serves until it is asked to stop; prints a link to sign in with, where no provider is set up.
+pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(&listen.listen)
         .map_err(|error| Failure::Input(format!("cannot listen on {}: {error}", listen.listen)))?;
     let address = listener.local_addr().map_err(Failure::fault)?;
-    let url = listen.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let link = link(&app, &url).await?;
+    let configured = (!config.server.public_url.is_empty()).then(|| config.server.public_url.clone());
+    let url = listen.public_url.clone().or(configured);
+    let url = url.unwrap_or_else(|| format!("http://{address}"));
+    app.sign_in = Arc::new(SignIn::new(config, &url).map_err(Failure::Input)?);
+    let link = if app.sign_in.providers.is_empty() {
+        Some(link(&app, &url).await?)
+    } else {
+        None
+    };
     let mut jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
     let server = crate::http::serve(app, listener).map_err(Failure::fault)?;
     say(format_args!("Affiant is at {url}"));
-    say(format_args!("Sign in, once and within the hour, at {link}"));
+    match link {
+        Some(link) => say(format_args!("Sign in, once and within the hour, at {link}")),
+        None => say("People sign in with the providers of the configuration"),
+    }
     let outcome = server.await.map_err(Failure::fault);
     let _ = jobs.shutdown().await;
     outcome

@@ -2,6 +2,7 @@
 
 use super::context;
 use super::output::{Failure, say};
+use crate::auth::Principal;
 use crate::clock::Clock;
 use crate::config::Storage;
 use crate::http::api::tokens::{TokenRequest, make};
@@ -46,7 +47,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         project,
         expires_at,
     };
-    let (_, secret) = make(&app, &wanted, None, "cli")
+    let (_, secret) = make(&app, &wanted, &Principal::operator("cli"))
         .await
         .map_err(|problem| Failure::Input(problem.detail))?;
     say(secret);

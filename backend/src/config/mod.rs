@@ -1,5 +1,12 @@
 //! What an operator can set, by flag or environment.
 
+mod check;
+mod file;
+mod secret;
+
+pub use file::{Config, Mistake, Provider, Session};
+pub use secret::Secret;
+
 use crate::app::Places;
 use crate::flow::sources::Allowed;
 use affiant_ingest::{Formats, FormatsError};
@@ -87,6 +94,9 @@ impl Storage {
 /// How the server listens.
 #[derive(Args, Clone, Debug)]
 pub struct Listen {
+    /// Configuration file, TOML: `affiant config example` prints one
+    #[arg(long, env = "AFFIANT_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Address to listen on
     #[arg(long, env = "AFFIANT_LISTEN", default_value = "127.0.0.1:8400")]
     pub listen: String,

@@ -1,5 +1,6 @@
 //! The one place where an error becomes an answer: RFC 9457 `application/problem+json`.
 
+use crate::auth::oidc::OidcError;
 use crate::flow::FlowError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
@@ -9,12 +10,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Types of problem: name, title, status, and what to do. The table in `docs/API.md` is this one.
-pub const TYPES: [(&str, &str, u16, &str); 12] = [
+pub const TYPES: [(&str, &str, u16, &str); 13] = [
     (
         "unauthenticated",
         "Nobody is signed in",
         401,
         "Sign in, or send a token as Authorization: Bearer.",
+    ),
+    (
+        "sign-in-refused",
+        "The sign-in is refused",
+        403,
+        "Begin again; where it happens again, the log of actions says why.",
     ),
     (
         "forbidden",
@@ -123,7 +130,7 @@ impl Problem {
             .iter()
             .find(|(known, ..)| *known == name)
             .copied()
-            .unwrap_or(TYPES[11]);
+            .unwrap_or(TYPES[TYPES.len() - 1]);
         Self {
             kind: format!("urn:affiant:problem:{name}"),
             title: title.to_owned(),
@@ -197,6 +204,16 @@ impl ResponseError for Problem {
         }
         let body = serde_json::to_string(self).unwrap_or_default();
         response.content_type("application/problem+json").body(body)
+    }
+}
+
+impl From<OidcError> for Problem {
+    fn from(error: OidcError) -> Self {
+        let name = match error {
+            OidcError::Away(_) => "unavailable",
+            OidcError::Refused(_) => "sign-in-refused",
+        };
+        Self::new(name, error.to_string())
     }
 }
 

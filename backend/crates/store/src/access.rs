@@ -147,14 +147,14 @@ impl Store {
         Ok(())
     }
 
-    /// Tokens, latest first; of one project, or all.
+    /// Tokens, latest first; of these projects, or all.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn tokens(&self, project: Option<Uuid>) -> Result<Vec<token::Model>, StoreError> {
+    pub async fn tokens(&self, only: Option<&[Uuid]>) -> Result<Vec<token::Model>, StoreError> {
         let mut query = token::Entity::find();
-        if let Some(project) = project {
-            query = query.filter(token::Column::ProjectId.eq(project));
+        if let Some(only) = only {
+            query = query.filter(token::Column::ProjectId.is_in(only.iter().copied()));
         }
         Ok(query.order_by_desc(token::Column::Id).all(&self.read).await?)
     }
@@ -163,13 +163,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn revoke_token(&self, id: Uuid, project: Option<Uuid>, now: Instant) -> Result<bool, StoreError> {
+    pub async fn revoke_token(&self, id: Uuid, only: Option<&[Uuid]>, now: Instant) -> Result<bool, StoreError> {
         let mut update = token::Entity::update_many()
             .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
             .filter(token::Column::Id.eq(id))
             .filter(token::Column::RevokedAt.is_null());
-        if let Some(project) = project {
-            update = update.filter(token::Column::ProjectId.eq(project));
+        if let Some(only) = only {
+            update = update.filter(token::Column::ProjectId.is_in(only.iter().copied()));
         }
         Ok(update.exec(&self.write).await?.rows_affected == 1)
     }

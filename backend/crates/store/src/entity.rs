@@ -201,7 +201,25 @@ entities! {
     /// Sessions.
     session = "session" {
         #[sea_orm(primary_key, auto_increment = false)] hash: String,
-        name: String, role: String, csrf: String, created_at: i64, expires_at: i64,
+        name: String, role: String, csrf: String, created_at: i64, expires_at: i64, person_id: Option<Uuid>, provider: String,
+        sid: String, browser: String, refresh: Option<Vec<u8>>, seen_at: i64, refreshed_at: i64,
+    }
+    /// People, by the identity that their provider gives them.
+    person = "person" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        issuer: String, subject: String, name: String, email: String, member_of: String, created_at: i64, seen_at: i64,
+        left_at: Option<i64>,
+    }
+    /// What people and groups may do, for a project or for all.
+    membership = "membership" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Option<Uuid>, person_id: Option<Uuid>, role: String, member_of: String, frameworks: String, actor: String,
+        created_at: i64, from_at: Option<i64>, until_at: Option<i64>, ends_at: Option<i64>,
+    }
+    /// What was done and refused.
+    action = "action" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Option<Uuid>, actor: String, kind: String, detail: String, at: i64,
     }
     /// Tokens.
     token = "token" {

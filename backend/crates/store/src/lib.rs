@@ -18,6 +18,7 @@ mod import;
 mod job;
 mod original;
 mod page;
+mod people;
 mod project;
 mod report;
 mod reread;
@@ -39,6 +40,7 @@ pub use import::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, Sc
 pub use job::JobState;
 pub use original::OriginalWriter;
 pub use page::{Cursor, Page};
+pub use people::{Arrival, Member, NewMembership};
 pub use project::NewProject;
 pub use report::NewReport;
 pub use reread::{KeptImport, Refingerprint, Reread};

@@ -20,15 +20,16 @@ pub struct NewProject<'a> {
 }
 
 impl Store {
-    /// All projects, by slug.
+    /// Projects, by slug: these, or all.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn projects(&self) -> Result<Vec<project::Model>, StoreError> {
-        Ok(project::Entity::find()
-            .order_by_asc(project::Column::Slug)
-            .all(&self.read)
-            .await?)
+    pub async fn projects(&self, only: Option<&[Uuid]>) -> Result<Vec<project::Model>, StoreError> {
+        let mut query = project::Entity::find();
+        if let Some(only) = only {
+            query = query.filter(project::Column::Id.is_in(only.iter().copied()));
+        }
+        Ok(query.order_by_asc(project::Column::Slug).all(&self.read).await?)
     }
 
     /// The project of this slug.

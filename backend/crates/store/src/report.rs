@@ -4,7 +4,7 @@ use crate::assessment::{pack, unpack};
 use crate::entity::report;
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
 /// A report to store.
@@ -46,22 +46,16 @@ impl Store {
         Ok(row.insert(&self.write).await?)
     }
 
-    /// Reports of these projects, and those over all projects where that is allowed; latest first.
+    /// Reports of these projects; or all, with those over all projects. Latest first.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn reports(
-        &self,
-        projects: &[Uuid],
-        overall: bool,
-        limit: u64,
-    ) -> Result<Vec<report::Model>, StoreError> {
-        let mut visible = Condition::any().add(report::Column::ProjectId.is_in(projects.iter().copied()));
-        if overall {
-            visible = visible.add(report::Column::ProjectId.is_null());
+    pub async fn reports(&self, only: Option<&[Uuid]>, limit: u64) -> Result<Vec<report::Model>, StoreError> {
+        let mut query = report::Entity::find();
+        if let Some(only) = only {
+            query = query.filter(report::Column::ProjectId.is_in(only.iter().copied()));
         }
-        Ok(report::Entity::find()
-            .filter(visible)
+        Ok(query
             .order_by_desc(report::Column::Id)
             .limit(limit)
             .all(&self.read)

@@ -68,7 +68,7 @@ const COMPANY: [Project; 3] = [
 
 /// Whether the company was made before.
 pub(super) async fn is_there(app: &Context) -> Result<bool, Failure> {
-    Ok(!app.store.projects().await.map_err(Failure::fault)?.is_empty())
+    Ok(!app.store.projects(None).await.map_err(Failure::fault)?.is_empty())
 }
 
 /// Makes it, up to `now`.

@@ -74,12 +74,8 @@ fn etag(project: &Project) -> String {
 #[utoipa::path(tag = "projects", responses((status = 200, description = "Projects, by slug", body = [Project]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/projects")]
 pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
-    let all = app.store.projects().await?;
-    let seen = all
-        .iter()
-        .filter(|row| who.principal.sees(row.id))
-        .map(Project::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let all = app.store.projects(who.principal.reach::<Read>().only()).await?;
+    let seen = all.iter().map(Project::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(HttpResponse::Ok().json(seen))
 }
 
@@ -93,7 +89,7 @@ pub async fn create(
     app: web::Data<Context>,
     new: web::Json<NewProject>,
 ) -> Result<HttpResponse, Problem> {
-    if who.principal.project.is_some() {
+    if !who.principal.reach::<WriteProjects>().is_all() {
         return Err(Problem::forbidden("projects:write for all projects"));
     }
     let row = make(&app, &new.slug, &new.name, &new.profiles).await?;

@@ -87,15 +87,7 @@ pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpRes
 
 /// The reports that somebody may see.
 pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity::report::Model>, Problem> {
-    let projects: Vec<Uuid> = app
-        .store
-        .projects()
-        .await?
-        .into_iter()
-        .map(|p| p.id)
-        .filter(|id| who.sees(*id))
-        .collect();
-    Ok(app.store.reports(&projects, who.project.is_none(), 200).await?)
+    Ok(app.store.reports(who.reach::<Read>().only(), 200).await?)
 }
 
 /// Make a period report of a project
@@ -127,11 +119,11 @@ pub async fn make_overall(
     app: web::Data<Context>,
     wanted: web::Json<ReportRequest>,
 ) -> Result<HttpResponse, Problem> {
-    if who.principal.project.is_some() {
+    if !who.principal.reach::<MakeReports>().is_all() {
         return Err(Problem::forbidden("reports:write for all projects"));
     }
     let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
-    let projects = app.store.projects().await?;
+    let projects = app.store.projects(None).await?;
     let (row, _) = gather(&app, &wanted.framework, &projects, true, period, &who.principal.name).await?;
     Ok(HttpResponse::Created().json(StoredReport::from(row)))
 }
@@ -167,9 +159,8 @@ pub(crate) async fn render(
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such report");
     let (row, json) = app.store.report(uuid(id, "report")?).await?.ok_or_else(missing)?;
-    let seen = row
-        .project_id
-        .map_or(who.project.is_none(), |project| who.sees(project));
+    let reach = who.reach::<Read>();
+    let seen = row.project_id.map_or(reach.is_all(), |project| reach.covers(project));
     if !seen {
         return Err(missing());
     }

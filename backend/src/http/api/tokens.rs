@@ -2,7 +2,7 @@
 
 use super::{time, uuid};
 use crate::app::Context;
-use crate::auth::{Allowed, Role, WriteTokens, hash, token};
+use crate::auth::{Allowed, Principal, Role, WriteTokens, hash, token};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_store::{NewToken, entity, instant};
@@ -77,7 +77,7 @@ pub struct TokenRequest {
 pub async fn list(who: Allowed<WriteTokens>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let all: Vec<Token> = app
         .store
-        .tokens(who.principal.project)
+        .tokens(who.principal.reach::<WriteTokens>().only())
         .await?
         .into_iter()
         .map(Token::from)
@@ -95,19 +95,18 @@ pub async fn create(
     app: web::Data<Context>,
     new: web::Json<TokenRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (row, secret) = make(&app, &new, who.principal.project, &who.principal.name).await?;
+    let (row, secret) = make(&app, &new, &who.principal).await?;
     Ok(HttpResponse::Created().json(Token {
         token: Some(secret),
         ..row.into()
     }))
 }
 
-/// Makes a token. Somebody bound to a project makes tokens for that project only.
+/// Makes a token that can do no more than who makes it: for projects whose tokens they may make, and only of roles they have there.
 pub(crate) async fn make(
     app: &Context,
     new: &TokenRequest,
-    own: Option<Uuid>,
-    actor: &str,
+    who: &Principal,
 ) -> Result<(entity::token::Model, String), Problem> {
     let role = Role::parse(&new.role).ok_or_else(|| {
         Problem::invalid(
@@ -126,15 +125,14 @@ pub(crate) async fn make(
     if expires_at <= now || expires_at - now > Duration::days(LONGEST) {
         return Err(Problem::invalid("/expires_at", "a token ends within a year from now"));
     }
-    let project = match &new.project {
-        None => own,
-        Some(slug) => {
-            let found = app
-                .store
-                .project_by_slug(&slug.replace('\0', ""))
-                .await?
-                .map(|project| project.id);
-            let found = found.filter(|id| own.is_none_or(|own| own == *id));
+    let reach = who.reach::<WriteTokens>();
+    let project = match (&new.project, reach.only()) {
+        (None, None) => None,
+        (None, Some([own])) => Some(*own),
+        (None, Some(_)) => return Err(Problem::invalid("/project", "name the project that the token is for")),
+        (Some(slug), _) => {
+            let found = app.store.project_by_slug(&slug.replace('\0', "")).await?;
+            let found = found.map(|project| project.id).filter(|id| reach.covers(*id));
             Some(found.ok_or_else(|| Problem::invalid("/project", "there is no such project"))?)
         }
     };
@@ -145,7 +143,7 @@ pub(crate) async fn make(
         prefix: &secret[..10],
         hash: &hash(&secret),
         role: role.as_str(),
-        actor,
+        actor: &who.name,
         expires_at,
     };
     Ok((app.store.add_token(&row, now).await?, secret))
@@ -163,7 +161,11 @@ pub async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     if app
         .store
-        .revoke_token(uuid(&path, "token")?, who.principal.project, app.clock.now())
+        .revoke_token(
+            uuid(&path, "token")?,
+            who.principal.reach::<WriteTokens>().only(),
+            app.clock.now(),
+        )
         .await?
     {
         Ok(HttpResponse::NoContent().finish())

@@ -1,7 +1,7 @@
 //! Schedules, and the history of assessments.
 
 use super::sign_in::Bare;
-use super::{Chrome, check_csrf, filters, may, minute, page, redirect};
+use super::{Chrome, check_csrf, filters, minute, page, redirect};
 use crate::auth::{Assess, In, Read, WriteSchedules};
 use crate::flow::assess::{Request, assess};
 use crate::http::api::schedules::upcoming;
@@ -90,8 +90,8 @@ async fn render<P: crate::auth::Permission>(at: &In<P>, error: String) -> Result
     page(&Assessments {
         chrome: Chrome::new(&at.app, &at.principal, "Assessments", &at.project.slug, "Assessments").await?,
         error,
-        may_assess: may::<Assess>(&at.principal),
-        may_schedule: may::<WriteSchedules>(&at.principal),
+        may_assess: at.may::<Assess>(),
+        may_schedule: at.may::<WriteSchedules>(),
         schedules,
         rows: rows
             .into_iter()

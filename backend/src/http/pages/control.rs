@@ -1,6 +1,6 @@
 //! One control: how its score comes about, down to the findings.
 
-use super::{Chrome, check_csrf, day, filters, may, minute, page, redirect};
+use super::{Chrome, check_csrf, day, filters, minute, page, redirect};
 use crate::auth::{Attest, In, Read};
 use crate::flow::assess::Reading;
 use crate::flow::decide;
@@ -129,7 +129,7 @@ pub async fn show(
         assets,
         listed: cut.then_some(LISTED),
         statements: statements.into_iter().map(statement).collect(),
-        may_attest: may::<Attest>(&at.principal),
+        may_attest: at.may::<Attest>(),
         serves: serves(&at, row),
         mappings: at
             .app

@@ -1,6 +1,6 @@
 //! One finding: what the scanner said, down to the lines of its report, and what became of it.
 
-use super::{Chrome, check_csrf, day, may, minute, page, redirect};
+use super::{Chrome, check_csrf, day, minute, page, redirect};
 use crate::auth::{DecideWaivers, In, Read, RequestWaivers};
 use crate::flow::decide as flow;
 use crate::http::api::findings::state_word;
@@ -158,7 +158,7 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         received,
         digest,
         waivers: waivers.into_iter().map(|row| waiver(&at, row)).collect(),
-        may_request: may::<RequestWaivers>(&at.principal),
+        may_request: at.may::<RequestWaivers>(),
         title: found.row.finding.title,
         message: found.row.finding.message,
     })
@@ -257,7 +257,7 @@ fn history(found: &FindingDetail) -> Vec<(String, String)> {
 }
 
 fn waiver(at: &In<Read>, row: entity::waiver::Model) -> Waiver {
-    let decides = may::<DecideWaivers>(&at.principal);
+    let decides = at.may::<DecideWaivers>();
     Waiver {
         id: row.id,
         may_decide: decides && row.state == "requested" && row.requested_by != at.principal.name,

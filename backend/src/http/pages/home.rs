@@ -1,6 +1,6 @@
 //! All projects.
 
-use super::{Chrome, check_csrf, filters, may, page, redirect};
+use super::{Chrome, check_csrf, filters, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Read, WriteProjects};
 use crate::flow::project;
@@ -39,13 +39,7 @@ struct Cell {
 pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let mut rows = Vec::new();
-    for project in app
-        .store
-        .projects()
-        .await?
-        .into_iter()
-        .filter(|p| who.principal.sees(p.id))
-    {
+    for project in app.store.projects(who.principal.reach::<Read>().only()).await? {
         let scoped = app.store.project(ProjectId(project.id));
         let mut cells = Vec::new();
         for framework in app.catalogue.frameworks.keys() {
@@ -77,7 +71,7 @@ pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpRes
         chrome: Chrome::new(&app, &who.principal, "All projects", "", "").await?,
         frameworks: app.catalogue.frameworks.values().map(|f| f.row.name.clone()).collect(),
         rows,
-        may_create: may::<WriteProjects>(&who.principal) && who.principal.project.is_none(),
+        may_create: who.principal.reach::<WriteProjects>().is_all(),
     })
 }
 
@@ -97,7 +91,7 @@ pub async fn create(
     form: web::Form<Form>,
 ) -> Result<HttpResponse, Problem> {
     check_csrf(&who.principal, &form.csrf)?;
-    if who.principal.project.is_some() {
+    if !who.principal.reach::<WriteProjects>().is_all() {
         return Err(Problem::forbidden("projects:write for all projects"));
     }
     let made = project::create(&app, &form.slug, &form.name, &BTreeSet::new()).await?;

@@ -1,6 +1,6 @@
 //! Uploads, and what came of them.
 
-use super::{Chrome, check_csrf, may, minute, page};
+use super::{Chrome, check_csrf, minute, page};
 use crate::auth::{In, PushScans, Read};
 use crate::flow::events;
 use crate::flow::ingest::{ImportResult, Options, import};
@@ -53,7 +53,7 @@ async fn render<P: crate::auth::Permission>(
         chrome: Chrome::new(&at.app, &at.principal, "Imports", &at.project.slug, "Imports").await?,
         error,
         done,
-        may_push: may::<PushScans>(&at.principal),
+        may_push: at.may::<PushScans>(),
         formats: at
             .app
             .formats
@@ -82,7 +82,7 @@ async fn render<P: crate::auth::Permission>(
 /// Imports an uploaded file.
 #[post("/p/{project}/imports")]
 pub async fn upload(at: In<PushScans>, form: Multipart) -> Result<HttpResponse, Problem> {
-    if !may::<Read>(&at.principal) {
+    if !at.may::<Read>() {
         return Err(Problem::forbidden("read"));
     }
     let (fields, received) = parts(&at, form).await?;

@@ -14,13 +14,13 @@ mod sign_in;
 mod sources;
 
 use crate::app::Context;
-use crate::auth::{Permission, Principal};
+use crate::auth::Principal;
 use crate::http::problem::Problem;
 use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::ServiceResponse;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::middleware::{ErrorHandlerResponse, ErrorHandlers};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use affiant_domain::Instant;
 use askama::Template;
 use subtle::ConstantTimeEq;
@@ -52,6 +52,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .wrap(ErrorHandlers::new().default_handler(dress_error))
             .service(home::show)
             .service(home::create)
+            .service(sign_in::depart)
+            .service(sign_in::come_back)
+            .service(sign_in::put_out)
             .service(sign_in::arrive)
             .service(sign_in::leave)
             .service(overview::show)
@@ -119,17 +122,13 @@ impl Chrome {
         project: &str,
         active: &'static str,
     ) -> Result<Self, Problem> {
-        let all = app.store.projects().await?;
+        let all = app.store.projects(who.known().only()).await?;
         Ok(Self {
             title: title.to_owned(),
             project: project.to_owned(),
-            projects: all
-                .into_iter()
-                .filter(|p| who.sees(p.id))
-                .map(|p| (p.slug, p.name))
-                .collect(),
+            projects: all.into_iter().map(|p| (p.slug, p.name)).collect(),
             active,
-            user: format!("{} ({})", who.name, who.role.as_str()),
+            user: format!("{} ({})", who.name, who.roles()),
             csrf: who.csrf().to_owned(),
         })
     }
@@ -187,10 +186,6 @@ fn check_csrf(who: &Principal, given: &str) -> Result<(), Problem> {
     }
 }
 
-fn may<P: Permission>(who: &Principal) -> bool {
-    who.may::<P>()
-}
-
 fn day(at: Instant) -> String {
     at.format("%Y-%m-%d").to_string()
 }
@@ -206,6 +201,57 @@ struct Message {
     heading: String,
     text: String,
     show_home: bool,
+    /// Ways to sign in: address and name.
+    ways: Vec<(String, String)>,
+}
+
+/// What a page says in the place of what was asked for.
+fn explain(request: &HttpRequest, status: u16, error: Option<&actix_web::Error>) -> Message {
+    let who = request.extensions().get::<Principal>().cloned();
+    let lost = who.as_ref().is_some_and(|who| who.grants.is_empty());
+    let providers = request.app_data::<web::Data<Context>>().map(|app| app.sign_in.clone());
+    let back_to = match *request.method() {
+        Method::GET => request.uri().path_and_query().map_or("/", |path| path.as_str()),
+        _ => "/",
+    };
+    let back_to = serde_urlencoded::to_string([("return", back_to)]).unwrap_or_default();
+    let way = |provider: &std::sync::Arc<crate::auth::oidc::Provider>| {
+        let settings = &provider.settings;
+        (
+            format!("/sign-in/with/{}?{back_to}", settings.name),
+            settings.title_or_name().to_owned(),
+        )
+    };
+    let ways: Vec<(String, String)> = providers
+        .iter()
+        .flat_map(|known| known.providers.iter().map(way))
+        .collect();
+    let (heading, text) = match status {
+        401 if ways.is_empty() => (
+            "Sign in",
+            "Open the one-time link that the server printed when it started. A new one is printed at each start; there is no password."
+                .to_owned(),
+        ),
+        401 => ("Sign in", "Your organisation says who you are; there is no password here.".to_owned()),
+        403 if lost => (
+            "No role yet",
+            "You are signed in, and nobody has given you or your groups a role. Ask an administrator of Affiant.".to_owned(),
+        ),
+        404 => ("Not found", "There is nothing at this address, or nothing that you may see.".to_owned()),
+        _ => ("That did not work", error.map(ToString::to_string).unwrap_or_default()),
+    };
+    let mut chrome = Chrome::bare(heading);
+    if let Some(who) = who.filter(|_| lost) {
+        chrome.csrf = who.csrf().to_owned();
+        chrome.user = who.name;
+    }
+    Message {
+        chrome,
+        heading: heading.to_owned(),
+        text,
+        show_home: status != 401 && !lost,
+        ways: if status == 401 { ways } else { Vec::new() },
+    }
 }
 
 /// An error of a page becomes a page.
@@ -219,22 +265,7 @@ fn dress_error<B>(response: ServiceResponse<B>) -> actix_web::Result<ErrorHandle
     if !is_problem || response.request().path().starts_with("/api/") {
         return Ok(ErrorHandlerResponse::Response(response.map_into_left_body()));
     }
-    let detail = response.response().error().map(ToString::to_string).unwrap_or_default();
-    let (heading, text) = match status.as_u16() {
-        401 => (
-            "Sign in",
-            "Open the one-time link that the server printed when it started. A new one is printed at each start; there is no password."
-                .to_owned(),
-        ),
-        404 => ("Not found", "There is nothing at this address, or nothing that you may see.".to_owned()),
-        _ => ("That did not work", detail),
-    };
-    let message = Message {
-        chrome: Chrome::bare(heading),
-        heading: heading.to_owned(),
-        text,
-        show_home: status != 401,
-    };
+    let message = explain(response.request(), status.as_u16(), response.response().error());
     let body = message.render().unwrap_or_default();
     let (request, response) = response.into_parts();
     let mut dressed: HttpResponse<BoxBody> = response.set_body(BoxBody::new(body));

@@ -1,6 +1,6 @@
 //! Where a project stands.
 
-use super::{Chrome, day, filters, may, minute, page};
+use super::{Chrome, day, filters, minute, page};
 use crate::auth::{Assess, In, Read};
 use crate::flow::advise::recommend_over_all;
 use crate::flow::assess::Reading;
@@ -119,7 +119,7 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
     page(&Overview {
         chrome: Chrome::new(&at.app, &at.principal, &at.project.name, &at.project.slug, "Overview").await?,
         name: at.project.name.clone(),
-        may_assess: may::<Assess>(&at.principal),
+        may_assess: at.may::<Assess>(),
         cards,
         fixes,
         opened,

@@ -1,6 +1,6 @@
 //! Period reports.
 
-use super::{Chrome, check_csrf, day, may, minute, page, redirect};
+use super::{Chrome, check_csrf, day, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, In, MakeReports, Read};
 use crate::flow::report::make as gather;
@@ -71,8 +71,8 @@ async fn render<P: crate::auth::Permission>(
     page(&Reports {
         chrome: Chrome::new(&at.app, &at.principal, "Reports", &at.project.slug, "Reports").await?,
         error,
-        may_make: may::<MakeReports>(&at.principal),
-        may_overall: at.principal.project.is_none(),
+        may_make: at.may::<MakeReports>(),
+        may_overall: at.principal.reach::<MakeReports>().is_all(),
         frameworks: at
             .app
             .catalogue
@@ -118,9 +118,9 @@ pub async fn make(at: In<MakeReports>, form: web::Form<Form>) -> Result<HttpResp
         Ok(period) => period,
         Err(error) => return render(&at, form.framework.clone(), error.to_string()).await,
     };
-    let overall = form.over == "all" && at.principal.project.is_none();
+    let overall = form.over == "all" && at.principal.reach::<MakeReports>().is_all();
     let projects = if overall {
-        at.app.store.projects().await?
+        at.app.store.projects(None).await?
     } else {
         vec![at.project.clone()]
     };

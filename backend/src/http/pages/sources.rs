@@ -1,6 +1,6 @@
 //! Audit stores: what is pulled from where, how far, and where the record has gaps.
 
-use super::{Chrome, check_csrf, may, minute, page, redirect};
+use super::{Chrome, check_csrf, minute, page, redirect};
 use crate::auth::{In, Read, WriteSources};
 use crate::flow::FlowError;
 use crate::flow::sources::{
@@ -91,7 +91,7 @@ async fn render<P: crate::auth::Permission>(
         chrome: Chrome::new(&at.app, &at.principal, "Sources", &at.project.slug, "Sources").await?,
         error,
         done,
-        may_write: may::<WriteSources>(&at.principal),
+        may_write: at.may::<WriteSources>(),
         variables: at.app.sources.of(&at.project.slug).variables,
         rows: rows.into_iter().map(row).collect(),
         covered: told

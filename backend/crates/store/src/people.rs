@@ -1,0 +1,304 @@
+//! People by issuer and subject, what they and their groups may do, and the log of what was done and refused.
+
+use crate::entity::{action, membership, person, session};
+use crate::sql::clean;
+use crate::{Store, StoreError, micros};
+use affiant_domain::Instant;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+};
+use uuid::Uuid;
+
+/// What a provider says of who signed in.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// The provider, by its issuer.
+    pub issuer: &'a str,
+    /// The person, by the issuer's name for them.
+    pub subject: &'a str,
+    /// What they are called.
+    pub name: &'a str,
+    /// Where they are written to; shown, and never what they are known by.
+    pub email: &'a str,
+    /// Their groups.
+    pub groups: &'a [String],
+}
+
+/// A membership to make.
+#[derive(Debug)]
+pub struct NewMembership<'a> {
+    /// The project; all, where none is named.
+    pub project: Option<Uuid>,
+    /// Who.
+    pub member: Member<'a>,
+    /// As what.
+    pub role: &'a str,
+    /// Until when, where it ends.
+    pub ends_at: Option<Instant>,
+    /// Who made it.
+    pub actor: &'a str,
+}
+
+/// A person, or a group of a provider.
+#[derive(Clone, Copy, Debug)]
+pub enum Member<'a> {
+    /// A person.
+    Person(Uuid),
+    /// A group, as the provider names it.
+    Group(&'a str),
+}
+
+impl Store {
+    /// The person who arrives; made where they were never seen. Who had left is back.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn arrive(&self, who: &Arrival<'_>, now: Instant) -> Result<person::Model, StoreError> {
+        let groups = serde_json::to_string(who.groups).unwrap_or_default();
+        let tx = self.begin().await?;
+        let known = person::Entity::find()
+            .filter(person::Column::Issuer.eq(who.issuer))
+            .filter(person::Column::Subject.eq(who.subject))
+            .one(&tx)
+            .await?;
+        let row = if let Some(known) = known {
+            let mut row = known.into_active_model();
+            row.email = Set(clean(who.email));
+            row.member_of = Set(clean(&groups));
+            row.seen_at = Set(micros(now));
+            row.left_at = Set(None);
+            row.update(&tx).await?
+        } else {
+            let mut name = clean(who.name);
+            // One name is one person, in every record.
+            for n in 2.. {
+                let same = person::Entity::find().filter(person::Column::Name.eq(name.as_str()));
+                if same.one(&tx).await?.is_none() {
+                    break;
+                }
+                name = format!("{} ({n})", clean(who.name));
+            }
+            let row = person::ActiveModel {
+                id: Set(Uuid::now_v7()),
+                issuer: Set(who.issuer.to_owned()),
+                subject: Set(clean(who.subject)),
+                name: Set(name),
+                email: Set(clean(who.email)),
+                member_of: Set(clean(&groups)),
+                created_at: Set(micros(now)),
+                seen_at: Set(micros(now)),
+                left_at: Set(None),
+            };
+            row.insert(&tx).await?
+        };
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// A person.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn person(&self, id: Uuid) -> Result<Option<person::Model>, StoreError> {
+        Ok(person::Entity::find_by_id(id).one(&self.read).await?)
+    }
+
+    /// Everybody who was ever seen, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn people(&self) -> Result<Vec<person::Model>, StoreError> {
+        let query = person::Entity::find().order_by_asc(person::Column::Name);
+        Ok(query.limit(5000).all(&self.read).await?)
+    }
+
+    /// What somebody and their groups are members of, as far as it has not ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn memberships_of(
+        &self,
+        person: Uuid,
+        groups: &[String],
+        now: Instant,
+    ) -> Result<Vec<membership::Model>, StoreError> {
+        let mut who = Condition::any().add(membership::Column::PersonId.eq(person));
+        if !groups.is_empty() {
+            who = who.add(membership::Column::MemberOf.is_in(groups.iter().map(String::as_str)));
+        }
+        let holds = Condition::any()
+            .add(membership::Column::EndsAt.is_null())
+            .add(membership::Column::EndsAt.gt(micros(now)));
+        Ok(membership::Entity::find()
+            .filter(who)
+            .filter(holds)
+            .all(&self.read)
+            .await?)
+    }
+
+    /// Memberships of these projects; or all, with those for all projects.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn memberships(&self, only: Option<&[Uuid]>) -> Result<Vec<membership::Model>, StoreError> {
+        let mut query = membership::Entity::find();
+        if let Some(only) = only {
+            query = query.filter(membership::Column::ProjectId.is_in(only.iter().copied()));
+        }
+        Ok(query.order_by_asc(membership::Column::Id).all(&self.read).await?)
+    }
+
+    /// Makes somebody, or a group, a member.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn add_membership(&self, new: &NewMembership<'_>, now: Instant) -> Result<membership::Model, StoreError> {
+        let (person, group) = match new.member {
+            Member::Person(id) => (Some(id), String::new()),
+            Member::Group(name) => (None, clean(name)),
+        };
+        let row = membership::ActiveModel {
+            id: Set(Uuid::now_v7()),
+            project_id: Set(new.project),
+            person_id: Set(person),
+            role: Set(new.role.to_owned()),
+            member_of: Set(group),
+            frameworks: Set("[]".to_owned()),
+            actor: Set(clean(new.actor)),
+            created_at: Set(micros(now)),
+            from_at: Set(None),
+            until_at: Set(None),
+            ends_at: Set(new.ends_at.map(micros)),
+        };
+        Ok(row.insert(&self.write).await?)
+    }
+
+    /// Ends a membership; false where it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn remove_membership(&self, id: Uuid, only: Option<&[Uuid]>) -> Result<bool, StoreError> {
+        let mut gone = membership::Entity::delete_many().filter(membership::Column::Id.eq(id));
+        if let Some(only) = only {
+            gone = gone.filter(membership::Column::ProjectId.is_in(only.iter().copied()));
+        }
+        Ok(gone.exec(&self.write).await?.rows_affected > 0)
+    }
+
+    /// Notes that a session was used.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn touch_session(&self, hash: &str, now: Instant) -> Result<(), StoreError> {
+        let update = session::Entity::update_many().col_expr(session::Column::SeenAt, Expr::value(micros(now)));
+        update.filter(session::Column::Hash.eq(hash)).exec(&self.write).await?;
+        Ok(())
+    }
+
+    /// Takes on the renewal of a session's word from its provider; false where another server was quicker.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn claim_refresh(&self, was: &session::Model, now: Instant) -> Result<bool, StoreError> {
+        let update = session::Entity::update_many().col_expr(session::Column::RefreshedAt, Expr::value(micros(now)));
+        let done = update
+            .filter(session::Column::Hash.eq(was.hash.as_str()))
+            .filter(session::Column::RefreshedAt.eq(was.refreshed_at))
+            .exec(&self.write)
+            .await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Keeps what the next renewal needs, sealed.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn keep_refresh(&self, hash: &str, sealed: Vec<u8>) -> Result<(), StoreError> {
+        let update = session::Entity::update_many().col_expr(session::Column::Refresh, Expr::value(sealed));
+        update.filter(session::Column::Hash.eq(hash)).exec(&self.write).await?;
+        Ok(())
+    }
+
+    /// The sessions of a person that hold, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn sessions_of(&self, person: Uuid, now: Instant) -> Result<Vec<session::Model>, StoreError> {
+        Ok(session::Entity::find()
+            .filter(session::Column::PersonId.eq(person))
+            .filter(session::Column::ExpiresAt.gt(micros(now)))
+            .order_by_desc(session::Column::SeenAt)
+            .all(&self.read)
+            .await?)
+    }
+
+    /// Ends the sessions that a provider ends: one by its `sid`, or all of a person. Gives how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn end_sessions(
+        &self,
+        provider: &str,
+        sid: Option<&str>,
+        person: Option<Uuid>,
+    ) -> Result<u64, StoreError> {
+        let mut gone = session::Entity::delete_many().filter(session::Column::Provider.eq(provider));
+        gone = match (sid, person) {
+            (Some(sid), _) => gone.filter(session::Column::Sid.eq(sid)),
+            (None, Some(person)) => gone.filter(session::Column::PersonId.eq(person)),
+            (None, None) => return Ok(0),
+        };
+        Ok(gone.exec(&self.write).await?.rows_affected)
+    }
+
+    /// The person of this issuer and subject.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn person_of(&self, issuer: &str, subject: &str) -> Result<Option<person::Model>, StoreError> {
+        let query = person::Entity::find().filter(person::Column::Issuer.eq(issuer));
+        Ok(query
+            .filter(person::Column::Subject.eq(subject))
+            .one(&self.read)
+            .await?)
+    }
+
+    /// Writes down what was done or refused.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails; then it must not be done.
+    pub async fn record_action(
+        &self,
+        (actor, kind, project): (&str, &str, Option<Uuid>),
+        detail: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let row = action::ActiveModel {
+            id: Set(Uuid::now_v7()),
+            project_id: Set(project),
+            actor: Set(clean(actor)),
+            kind: Set(kind.to_owned()),
+            detail: Set(clean(detail)),
+            at: Set(micros(now)),
+        };
+        action::Entity::insert(row).exec_without_returning(&self.write).await?;
+        Ok(())
+    }
+
+    /// The latest actions, of these projects or all.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn actions(&self, only: Option<&[Uuid]>, limit: u64) -> Result<Vec<action::Model>, StoreError> {
+        let mut query = action::Entity::find();
+        if let Some(only) = only {
+            query = query.filter(action::Column::ProjectId.is_in(only.iter().copied()));
+        }
+        Ok(query
+            .order_by_desc(action::Column::Id)
+            .limit(limit)
+            .all(&self.read)
+            .await?)
+    }
+}

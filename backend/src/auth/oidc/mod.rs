@@ -1,0 +1,74 @@
+//! Single sign-on by OpenID Connect. The library checks what providers say; this says which providers there are, and what is kept of
+//! an answer. A person is known by issuer and subject, never by an address.
+
+mod identity;
+mod logout;
+mod provider;
+
+pub use identity::Identity;
+pub use provider::{Provider, Renewal};
+
+use crate::config::Config;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Why somebody is not signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcError {
+    /// The provider cannot be reached, or answers nothing that is understood.
+    #[error("{0} cannot be reached at the moment; try again, or ask whoever runs it")]
+    Away(String),
+    /// The answer is not to be trusted: why, in a word or two.
+    #[error("the provider's answer is refused: {0}")]
+    Refused(String),
+}
+
+/// A sign-in under way, kept sealed in the browser that began it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The provider's name.
+    pub provider: String,
+    /// What the provider must give back.
+    pub state: String,
+    nonce: String,
+    verifier: String,
+    /// Where the browser wanted to go.
+    pub back_to: String,
+    /// From when on it is worth nothing, microseconds.
+    pub expires_at: i64,
+}
+
+/// The providers of an installation.
+#[derive(Debug, Default)]
+pub struct Providers(Vec<Arc<Provider>>);
+
+impl Providers {
+    /// The providers of a configuration; browsers come back to this address.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub fn new(config: &Config, public_url: &str) -> Result<Self, String> {
+        let own = config
+            .providers
+            .iter()
+            .map(|settings| Provider::new(settings, public_url).map(Arc::new));
+        own.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Each, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.0.iter()
+    }
+
+    /// The one of a name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<Arc<Provider>> {
+        self.0.iter().find(|provider| provider.settings.name == name).cloned()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,242 @@
+//! Sessions in browsers. They are kept on the server, as hashes; the browser has a random secret in a cookie that only this host can set.
+
+use super::oidc::{Identity, Providers, Renewal};
+use super::{Grant, Principal, Role, Way, hash, random};
+use crate::app::Context;
+use crate::config::{self, Config};
+use affiant_store::{Arrival, StoreError, entity, micros};
+use chrono::Duration;
+
+/// How people get in.
+#[derive(Debug, Default)]
+pub struct SignIn {
+    /// How long sessions hold.
+    pub session: config::Session,
+    /// Providers of identities.
+    pub providers: Providers,
+    /// Whether browsers come by TLS.
+    pub tls: bool,
+}
+
+impl SignIn {
+    /// As a configuration says, for browsers that come to this address.
+    ///
+    /// # Errors
+    /// What is wrong with a provider.
+    pub fn new(config: &Config, public_url: &str) -> Result<Self, String> {
+        Ok(Self {
+            session: config.session.clone(),
+            providers: Providers::new(config, public_url)?,
+            tls: public_url.starts_with("https://"),
+        })
+    }
+}
+
+/// How often the use of a session is noted, microseconds.
+const NOTED: i64 = 30_000_000;
+/// What a refresh token is sealed for.
+const REFRESH: &str = "session.refresh";
+
+/// Begins a session of somebody whom a provider vouches for; gives the secret for the cookie.
+///
+/// # Errors
+/// [`StoreError`] where the database fails.
+pub async fn begin(
+    app: &Context,
+    provider: &str,
+    who: &Identity,
+    refresh: Option<String>,
+    browser: &str,
+) -> Result<String, StoreError> {
+    let person = app.store.arrive(&arrival(who), app.clock.now()).await?;
+    let secret = random();
+    let row = entity::session::Model {
+        name: person.name.clone(),
+        person_id: Some(person.id),
+        provider: provider.to_owned(),
+        sid: who.sid.clone(),
+        refresh: refresh.and_then(|token| app.key.seal(REFRESH, token.as_bytes()).ok()),
+        ..blank(app, &secret, browser)
+    };
+    app.store.add_session(row).await?;
+    let detail = serde_json::json!({ "provider": provider, "subject": who.subject }).to_string();
+    let of = (person.name.as_str(), "sign-in", None);
+    app.store.record_action(of, &detail, app.clock.now()).await?;
+    Ok(secret)
+}
+
+/// Begins a session of who came by a link of the operator.
+///
+/// # Errors
+/// [`StoreError`] where the database fails.
+pub async fn begin_by_link(
+    app: &Context,
+    link: &entity::sign_in_link::Model,
+    browser: &str,
+) -> Result<String, StoreError> {
+    let secret = random();
+    let row = entity::session::Model {
+        name: link.name.clone(),
+        role: link.role.clone(),
+        ..blank(app, &secret, browser)
+    };
+    app.store.add_session(row).await?;
+    let of = (link.name.as_str(), "sign-in", None);
+    app.store.record_action(of, r#"{"link":true}"#, app.clock.now()).await?;
+    Ok(secret)
+}
+
+fn blank(app: &Context, secret: &str, browser: &str) -> entity::session::Model {
+    let now = app.clock.now();
+    let longest = Duration::seconds(app.sign_in.session.longest_seconds.into());
+    entity::session::Model {
+        hash: hash(secret),
+        name: String::new(),
+        role: String::new(),
+        csrf: random(),
+        created_at: micros(now),
+        expires_at: micros(now + longest),
+        person_id: None,
+        provider: String::new(),
+        sid: String::new(),
+        browser: browser.chars().filter(|c| !c.is_control()).take(200).collect(),
+        refresh: None,
+        seen_at: micros(now),
+        refreshed_at: micros(now),
+    }
+}
+
+fn arrival(who: &Identity) -> Arrival<'_> {
+    Arrival {
+        issuer: &who.issuer,
+        subject: &who.subject,
+        name: &who.name,
+        email: &who.email,
+        groups: &who.groups,
+    }
+}
+
+/// Who a session's secret stands for, if it holds.
+///
+/// # Errors
+/// [`StoreError`] where the database fails.
+pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>, StoreError> {
+    let now = app.clock.now();
+    let Some(row) = app.store.session(&hash(secret), now).await? else {
+        return Ok(None);
+    };
+    let settings = &app.sign_in.session;
+    let idle = micros(now) - row.seen_at;
+    if idle > i64::from(settings.idle_seconds) * 1_000_000 {
+        app.store.end_session(&row.hash).await?;
+        return Ok(None);
+    }
+    if idle > NOTED.min(i64::from(settings.idle_seconds) * 250_000) {
+        app.store.touch_session(&row.hash, now).await?;
+    }
+    let Some(person) = row.person_id else {
+        let role = Role::parse(&row.role);
+        return Ok(role.map(|role| Principal {
+            name: row.name.clone(),
+            grants: vec![Grant { role, project: None }],
+            person: None,
+            way: way(&row),
+        }));
+    };
+    if micros(now) - row.refreshed_at > i64::from(settings.renew_seconds) * 1_000_000 && !renew(app, &row).await? {
+        return Ok(None);
+    }
+    let Some(person) = app
+        .store
+        .person(person)
+        .await?
+        .filter(|person| person.left_at.is_none())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Principal {
+        grants: grants(app, &row.provider, &person).await?,
+        name: person.name,
+        person: Some(person.id),
+        way: way(&row),
+    }))
+}
+
+fn way(row: &entity::session::Model) -> Way {
+    Way::Session {
+        hash: row.hash.clone(),
+        csrf: row.csrf.clone(),
+    }
+}
+
+/// What a person may do: by themselves, and by the groups that their provider last told. Groups count only for the provider's own.
+async fn grants(app: &Context, provider: &str, person: &entity::person::Model) -> Result<Vec<Grant>, StoreError> {
+    let groups: Vec<String> = serde_json::from_str(&person.member_of).unwrap_or_default();
+    let own = app.sign_in.providers.by_name(provider);
+    let administers = own.is_some_and(|provider| {
+        let admins = &provider.settings.admin_groups;
+        groups.iter().any(|group| admins.contains(group))
+    });
+    let rows = app.store.memberships_of(person.id, &groups, app.clock.now()).await?;
+    let held = rows.iter().filter_map(|row| {
+        Some(Grant {
+            role: Role::parse(&row.role)?,
+            project: row.project_id,
+        })
+    });
+    let admin = administers.then_some(Grant {
+        role: Role::Admin,
+        project: None,
+    });
+    Ok(admin.into_iter().chain(held).collect())
+}
+
+/// Asks the provider again; false where it ended the session. A provider that is away ends nothing before the session's own end.
+async fn renew(app: &Context, row: &entity::session::Model) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    let (Some(sealed), Some(provider)) = (&row.refresh, app.sign_in.providers.by_name(&row.provider)) else {
+        // A provider that is no longer set up vouches for nobody.
+        let known = app.sign_in.providers.by_name(&row.provider).is_some();
+        if !known {
+            end(app, row, "the provider is no longer set up").await?;
+        }
+        return Ok(known);
+    };
+    if !app.store.claim_refresh(row, now).await? {
+        return Ok(true);
+    }
+    let opened = app
+        .key
+        .open(REFRESH, sealed)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let person = match row.person_id {
+        Some(id) => app.store.person(id).await?,
+        None => None,
+    };
+    let (Some(refresh), Some(person)) = (opened, person) else {
+        end(app, row, "it cannot be renewed").await?;
+        return Ok(false);
+    };
+    match provider.renew(&refresh, &person.subject, now).await {
+        Renewal::Holds(who, next) => {
+            app.store.arrive(&arrival(&who), now).await?;
+            if let Some(sealed) = next.and_then(|token| app.key.seal(REFRESH, token.as_bytes()).ok()) {
+                app.store.keep_refresh(&row.hash, sealed).await?;
+            }
+            Ok(true)
+        }
+        Renewal::Ended(why) => {
+            end(app, row, &why).await?;
+            Ok(false)
+        }
+        Renewal::Away => Ok(true),
+    }
+}
+
+async fn end(app: &Context, row: &entity::session::Model, why: &str) -> Result<(), StoreError> {
+    app.store.end_session(&row.hash).await?;
+    let detail = serde_json::json!({ "provider": row.provider, "why": why }).to_string();
+    let of = (row.name.as_str(), "session.ended", None);
+    app.store.record_action(of, &detail, app.clock.now()).await
+}

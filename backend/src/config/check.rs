@@ -1,0 +1,76 @@
+//! What a configuration as a whole must hold to.
+
+use super::file::{Config, Mistake, Provider};
+use std::collections::BTreeSet;
+
+/// Names every mistake.
+pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
+    let mut wrong = |at: String, what: &str| {
+        mistakes.push(Mistake {
+            at,
+            what: what.to_owned(),
+        });
+    };
+    let url = &config.server.public_url;
+    if !url.is_empty() && !is_web(url) {
+        wrong(
+            "server.public_url".to_owned(),
+            "an address that begins with https:// (or http:// for trying out)",
+        );
+    }
+    let session = &config.session;
+    if session.idle_seconds == 0 || session.renew_seconds == 0 {
+        wrong("session".to_owned(), "idle_seconds and renew_seconds are at least 1");
+    }
+    if session.longest_seconds < session.idle_seconds || session.longest_seconds > 7 * 86_400 {
+        wrong(
+            "session.longest_seconds".to_owned(),
+            "at least idle_seconds and at most a week (604800)",
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (n, provider) in config.providers.iter().enumerate() {
+        let mut wrong = |key: &str, what: &str| wrong(format!("provider[{n}].{key}"), what);
+        check_provider(provider, config.server.development, &mut wrong);
+        if !names.insert(&provider.name) {
+            wrong("name", "two providers have this name");
+        }
+    }
+}
+
+fn check_provider(provider: &Provider, development: bool, wrong: &mut dyn FnMut(&str, &str)) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if provider.name.is_empty() || provider.name.len() > 40 || !provider.name.chars().all(plain) {
+        wrong("name", "at most 40 lower-case letters, digits and '-'");
+    }
+    if !is_web(&provider.issuer) {
+        wrong("issuer", "the provider's address, as it writes it itself");
+    } else if provider.issuer.starts_with("http://") && !development && !is_loopback(&provider.issuer) {
+        wrong(
+            "issuer",
+            "an address that begins with https://; http:// is for development = true",
+        );
+    }
+    if provider.client_id.is_empty() {
+        wrong("client_id", "the id that the provider knows this installation by");
+    }
+    if !provider.client_secret.is_empty() && !provider.client_secret.is_reference() && !development {
+        wrong(
+            "client_secret",
+            "say where the secret is, env:NAME or file:PATH; in clear it is only for development = true",
+        );
+    } else if let Err(what) = provider.client_secret.resolve() {
+        wrong("client_secret", &what);
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    host == "localhost" || host == "127.0.0.1"
+}

@@ -1,0 +1,335 @@
+//! The configuration file: TOML, with environment variables over it, checked as a whole so that every mistake is named at once.
+
+use super::secret::Secret;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Everything that a file may say. What it leaves out is as it is here.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The installation.
+    pub server: Server,
+    /// Sessions in browsers.
+    pub session: Session,
+    /// Single sign-on.
+    pub providers: Vec<Provider>,
+}
+
+/// The installation.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address under which browsers reach the server, such as https://affiant.example; that on which it listens, where none is given.
+    pub public_url: String,
+    /// For trying out: secrets may stand in the file in clear.
+    pub development: bool,
+}
+
+/// How long sessions hold, in seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    /// A session that is not used ends after so long.
+    pub idle_seconds: u32,
+    /// Any session ends after so long.
+    pub longest_seconds: u32,
+    /// The provider is asked again after so long, where it gave a refresh token: who was disabled is out, and groups are as they are.
+    pub renew_seconds: u32,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            idle_seconds: 1800,
+            longest_seconds: 43_200,
+            renew_seconds: 300,
+        }
+    }
+}
+
+/// A provider of identities, OpenID Connect.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// Its name in addresses: lower-case letters, digits and '-'.
+    pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// Its issuer, exactly as it writes it; discovery begins there.
+    pub issuer: String,
+    /// This installation's id there.
+    pub client_id: String,
+    /// Its secret: env:NAME or file:PATH.
+    pub client_secret: Secret,
+    /// Scopes beside openid. With offline_access the provider is asked again while a session holds.
+    pub scopes: Vec<String>,
+    /// The claim that lists a person's groups.
+    pub groups_claim: String,
+    /// Groups whose members administer the installation; other roles are given on the page People.
+    pub admin_groups: Vec<String>,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            title: String::new(),
+            issuer: String::new(),
+            client_id: String::new(),
+            client_secret: Secret::default(),
+            scopes: vec!["profile".to_owned(), "email".to_owned()],
+            groups_claim: "groups".to_owned(),
+            admin_groups: Vec::new(),
+        }
+    }
+}
+
+impl Provider {
+    /// What people read.
+    #[must_use]
+    pub fn title_or_name(&self) -> &str {
+        if self.title.is_empty() { &self.name } else { &self.title }
+    }
+}
+
+/// What is wrong with a configuration: where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The key, such as `session.idle_seconds`.
+    pub at: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.at, self.what)
+    }
+}
+
+impl Config {
+    /// Reads a file, where one is named, and the environment.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn load(path: Option<&Path>) -> Result<Self, Vec<Mistake>> {
+        let text = path
+            .map_or(Ok(String::new()), std::fs::read_to_string)
+            .map_err(|error| {
+                let at = path.map_or_else(String::new, |path| path.display().to_string());
+                let what = format!("cannot be read: {error}");
+                vec![Mistake { at, what }]
+            })?;
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&text, &variables.collect())
+    }
+
+    /// Reads a text and variables.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn parse(text: &str, variables: &BTreeMap<String, String>) -> Result<Self, Vec<Mistake>> {
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let what = error.to_string();
+            vec![Mistake {
+                at: "the file".to_owned(),
+                what,
+            }]
+        })?;
+        let mut mistakes = Vec::new();
+        let server = section::<Server>(&mut table, "server", variables, &mut mistakes);
+        let session = section::<Session>(&mut table, "session", variables, &mut mistakes);
+        let mut providers = Vec::new();
+        match table.remove("provider") {
+            None => {}
+            Some(Value::Array(all)) => {
+                for (n, one) in all.into_iter().enumerate() {
+                    let at = format!("provider[{n}]");
+                    let mut own = Table::from_iter([(at.clone(), one)]);
+                    providers.push(section::<Provider>(&mut own, &at, &BTreeMap::new(), &mut mistakes));
+                }
+            }
+            Some(_) => mistakes.push(Mistake {
+                at: "provider".to_owned(),
+                what: "a list: each begins with [[provider]]".to_owned(),
+            }),
+        }
+        mistakes.extend(table.keys().map(|key| Mistake {
+            at: key.clone(),
+            what: "unknown; sections are [server], [session] and [[provider]]".to_owned(),
+        }));
+        let config = Self {
+            server,
+            session,
+            providers,
+        };
+        super::check::check(&config, &mut mistakes);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// A file in which each key stands with its default.
+    #[must_use]
+    pub fn example() -> &'static str {
+        include_str!("example.toml")
+    }
+}
+
+/// Reads a section key by key, so that each mistake is told. A variable `AFFIANT_SECTION_KEY` stands over the file.
+fn section<T: DeserializeOwned + Serialize + Default>(
+    table: &mut Table,
+    name: &str,
+    variables: &BTreeMap<String, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> T {
+    let Ok(known) = Table::try_from(T::default()) else {
+        return T::default();
+    };
+    let mut given = match table.remove(name) {
+        None => Table::new(),
+        Some(Value::Table(given)) => given,
+        Some(_) => {
+            mistakes.push(Mistake {
+                at: name.to_owned(),
+                what: format!("a section: it begins with [{name}]"),
+            });
+            Table::new()
+        }
+    };
+    for (key, default) in &known {
+        let variable = format!("AFFIANT_{}_{}", name.to_uppercase(), key.to_uppercase());
+        if let Some(text) = variables.get(&variable) {
+            given.insert(key.clone(), like(default, text));
+        }
+    }
+    let mut good = known.clone();
+    for (key, value) in given {
+        let at = format!("{name}.{key}");
+        if !known.contains_key(&key) {
+            let all: Vec<&str> = known.keys().map(String::as_str).collect();
+            let what = format!("unknown; keys are {}", all.join(", "));
+            mistakes.push(Mistake { at, what });
+            continue;
+        }
+        let mut tried = known.clone();
+        tried.insert(key.clone(), value.clone());
+        match tried.try_into::<T>() {
+            Ok(_) => {
+                good.insert(key, value);
+            }
+            Err(error) => mistakes.push(Mistake {
+                at,
+                what: error.message().to_owned(),
+            }),
+        }
+    }
+    good.try_into().unwrap_or_default()
+}
+
+/// A variable's text as the kind of value that stands there by default.
+fn like(default: &Value, text: &str) -> Value {
+    let text_as_is = || Value::String(text.to_owned());
+    match default {
+        Value::Integer(_) => text.parse().map_or_else(|_| text_as_is(), Value::Integer),
+        Value::Boolean(_) => text.parse().map_or_else(|_| text_as_is(), Value::Boolean),
+        Value::Array(_) => Value::Array(
+            text.split(',')
+                .map(|part| Value::String(part.trim().to_owned()))
+                .collect(),
+        ),
+        _ => text_as_is(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<Mistake>> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::parse(text, &variables.iter().map(own).collect())
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let text = "
+            [server]
+            public_url = 'ftp://x'
+            [session]
+            idle_seconds = 'long'
+            ilde_seconds = 5
+            longest_seconds = 1
+            [[provider]]
+            name = 'Corp SSO'
+            issuer = 'https://sso.example'
+            client_secret = 'hunter2'
+            [limit]
+            a = 1";
+        let mistakes = parse(text, &[]).unwrap_err();
+        let places: Vec<&str> = mistakes.iter().map(|mistake| mistake.at.as_str()).collect();
+        for at in [
+            "session.idle_seconds",
+            "session.ilde_seconds",
+            "limit",
+            "server.public_url",
+            "session.longest_seconds",
+            "provider[0].name",
+            "provider[0].client_id",
+            "provider[0].client_secret",
+        ] {
+            assert!(places.contains(&at), "{at} is not among {places:?}");
+        }
+        assert!(
+            !mistakes.iter().any(|mistake| mistake.what.contains("hunter2")),
+            "no secret in an error"
+        );
+    }
+
+    #[test]
+    fn variables_stand_over_the_file() {
+        let config = parse(
+            "[session]\nidle_seconds = 600",
+            &[
+                ("AFFIANT_SESSION_IDLE_SECONDS", "900"),
+                ("AFFIANT_SERVER_DEVELOPMENT", "true"),
+            ],
+        )
+        .unwrap();
+        assert_eq!((config.session.idle_seconds, config.server.development), (900, true));
+        assert!(parse("", &[("AFFIANT_SESSION_IDLE_SECONDS", "soon")]).is_err());
+    }
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let example = Config::parse(Config::example(), &BTreeMap::new()).unwrap();
+        let default = Config::default();
+        let same = |a: &dyn erased::Say, b: &dyn erased::Say| assert_eq!(a.say(), b.say());
+        same(&example.server, &default.server);
+        same(&example.session, &default.session);
+        assert!(example.providers.is_empty());
+        let commented = Config::example().replace("\n# ", "\n").replace("\n#\n", "\n");
+        let provider = commented.find("[[provider]]").unwrap();
+        let known = Table::try_from(Provider::default()).unwrap();
+        for key in known.keys() {
+            assert!(
+                commented[provider..].contains(&format!("\n{key} = ")),
+                "the example does not say {key}"
+            );
+        }
+    }
+
+    mod erased {
+        pub(super) trait Say {
+            fn say(&self) -> String;
+        }
+        impl<T: serde::Serialize> Say for T {
+            fn say(&self) -> String {
+                toml::to_string(self).unwrap_or_default()
+            }
+        }
+    }
+}
