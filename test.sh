@@ -57,4 +57,10 @@ export AFFIANT_TEST_S3="http://127.0.0.1:$s3_port"
 cargo test --workspace --locked
 
 npm --prefix tests/browser ci --silent --no-audit --no-fund
-node tests/browser/run.mjs "${CARGO_TARGET_DIR:-target}/debug/affiant" "${CARGO_TARGET_DIR:-target}/shots"
+node=node
+if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+  npm --prefix "$target/node" install --silent --no-audit --no-fund node@22
+  node=$(find "$target/node/node_modules" -path '*/bin/node' -type f | head -1)
+fi
+"$node" tests/browser/run.mjs "$target/debug/affiant" "$target/shots"
+"$node" tests/browser/sign_in.mjs "$target/debug/affiant" "$target/shots"

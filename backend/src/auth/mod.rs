@@ -105,6 +105,10 @@ permissions! {
     WriteProjects = "projects:write" for Admin;
     /// Make and revoke tokens.
     WriteTokens = "tokens:write" for Admin;
+    /// Give and take roles.
+    WritePeople = "people:write" for Admin;
+    /// Read the log of actions.
+    ReadActions = "actions:read" for Admin, Compliance, Auditor;
 }
 
 /// How somebody showed who they are.

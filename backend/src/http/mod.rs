@@ -7,7 +7,7 @@ mod upload;
 
 use crate::app::Context;
 use actix_web::dev::Server;
-use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath, TrailingSlash, from_fn};
+use actix_web::middleware::{Compress, Condition, DefaultHeaders, NormalizePath, TrailingSlash, from_fn};
 use actix_web::{App, HttpServer, web};
 use problem::Problem;
 use std::net::TcpListener;
@@ -28,6 +28,7 @@ const DOCS_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'sel
 /// # Errors
 /// The system's, where the listener cannot be used.
 pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
+    let tls = app.sign_in.tls;
     let data = web::Data::new(app);
     let server = HttpServer::new(move || {
         let (app, api) = App::new()
@@ -74,6 +75,11 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
                     .add(("Cross-Origin-Opener-Policy", "same-origin"))
                     .add(("Cache-Control", "no-store")),
             )
+            // Browsers that came by TLS once come by nothing else.
+            .wrap(Condition::new(
+                tls,
+                DefaultHeaders::new().add(("Strict-Transport-Security", "max-age=31536000; includeSubDomains")),
+            ))
             .wrap(Compress::default())
     });
     Ok(server

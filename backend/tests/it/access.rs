@@ -26,6 +26,9 @@ async fn operations(server: &Server) -> Vec<(String, String)> {
                 "{report}",
                 "{job}",
                 "{token}",
+                "{person}",
+                "{membership}",
+                "{operation}",
                 "{import}",
             ]
             .iter()
@@ -122,4 +125,66 @@ on_both! {
         let link = server.client.get(server.at("/sign-in/guess")).send().await.unwrap();
         assert_eq!(link.status(), 401);
     }
+}
+
+/// Two servers on one database: what one ends is over on the other at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_replica_ends_is_over_on_the_other() {
+    let Some(url) = crate::server::postgres().await else {
+        return;
+    };
+    let first = Server::start(Some(url.clone())).await;
+    let key = first.data.path().join("installation.key").display().to_string();
+    let variables = [
+        ("AFFIANT_DATABASE_URL", url.as_str()),
+        ("AFFIANT_KEY_FILE", key.as_str()),
+    ];
+    let second = Server::start_beside(&variables);
+    let elsewhere = |path: &str| format!("{}{path}", second.url);
+    let made = first
+        .post("/api/v1/tokens", json!({"name": "both", "role": "auditor"}))
+        .await;
+    let token = made["token"].as_str().unwrap().to_owned();
+    let ask = async || {
+        let request = reqwest::Client::new().get(elsewhere("/api/v1/me")).bearer_auth(&token);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(ask().await, 200);
+    let revoke = format!("/api/v1/tokens/{}", made["id"].as_str().unwrap());
+    assert_eq!(first.send("DELETE", &revoke, None).await.status(), 204);
+    assert_eq!(ask().await, 401);
+    // The session of the first server's browser holds on the second, until the first ends it.
+    let page = first
+        .client
+        .get(first.at("/account"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let csrf = page
+        .split("name=\"csrf\" value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let cookies = first.cookies();
+    let session = async || {
+        let request = reqwest::Client::new()
+            .get(elsewhere("/api/v1/me"))
+            .header("cookie", &cookies);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(session().await, 200);
+    first
+        .client
+        .post(first.at("/sign-out"))
+        .form(&[("csrf", csrf)])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(session().await, 401);
 }

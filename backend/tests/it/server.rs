@@ -1,14 +1,17 @@
 //! A server of its own for each test, with a database of its own.
 
+use reqwest::cookie::{CookieStore, Jar};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 pub struct Server {
     pub url: String,
     pub client: Client,
+    pub jar: Arc<Jar>,
     pub token: String,
     pub data: TempDir,
     pub database: Option<String>,
@@ -41,15 +44,15 @@ impl Server {
         Self::start_with(database, &[]).await
     }
 
-    /// A server with these variables in its environment.
-    pub async fn start_with(database: Option<String>, variables: &[(&str, &str)]) -> Self {
+    /// A server with these variables in its environment, and the link that it prints.
+    fn spawn(database: Option<&str>, variables: &[(&str, &str)]) -> (Child, TempDir, String, String) {
         let data = TempDir::new().unwrap();
         let mut command = Command::new(binary());
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .envs(variables.iter().copied());
-        if let Some(url) = &database {
+        if let Some(url) = database {
             command.args(["--database-url", url]);
         }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
@@ -57,11 +60,33 @@ impl Server {
         let first = lines.next().expect("the server printed nothing").unwrap();
         let url = first.rsplit(' ').next().unwrap().to_owned();
         let link = lines.next().unwrap().unwrap().rsplit(' ').next().unwrap().to_owned();
-        let client = Client::builder().cookie_store(true).build().unwrap();
+        (child, data, url, link)
+    }
+
+    /// Another server, in which nobody is signed in.
+    pub fn start_beside(variables: &[(&str, &str)]) -> Self {
+        let (child, data, url, _) = Self::spawn(None, variables);
+        Self {
+            url,
+            client: Client::new(),
+            jar: Arc::default(),
+            token: String::new(),
+            data,
+            database: None,
+            child,
+        }
+    }
+
+    /// A server with these variables in its environment.
+    pub async fn start_with(database: Option<String>, variables: &[(&str, &str)]) -> Self {
+        let (child, data, url, link) = Self::spawn(database.as_deref(), variables);
+        let jar = Arc::new(Jar::default());
+        let client = Client::builder().cookie_provider(jar.clone()).build().unwrap();
         assert_eq!(client.get(link).send().await.unwrap().status(), StatusCode::OK);
         let mut server = Self {
             url,
             client,
+            jar,
             token: String::new(),
             data,
             database,
@@ -75,6 +100,12 @@ impl Server {
             .post("/api/v1/projects", json!({"slug": "payments", "name": "Payments"}))
             .await;
         server
+    }
+
+    /// The cookies of the browser that is signed in.
+    pub fn cookies(&self) -> String {
+        let cookies = self.jar.cookies(&self.url.parse().unwrap()).unwrap();
+        cookies.to_str().unwrap().to_owned()
     }
 
     pub fn at(&self, path: &str) -> String {

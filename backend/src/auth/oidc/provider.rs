@@ -59,8 +59,8 @@ type Party = Client<
 
 /// How long what a provider says of itself is believed.
 const BELIEVED: i64 = 3600;
-/// How soon it is asked again because a key is not known.
-const AGAIN: i64 = 10;
+/// How soon it is asked once more because a key is not known, seconds: anybody may name unknown keys.
+const AGAIN: i64 = 1;
 /// How far clocks may be apart, seconds.
 pub(super) const SKEW: i64 = 60;
 /// Minutes in which a sign-in must be done.
@@ -88,7 +88,16 @@ pub struct Provider {
     redirect: RedirectUrl,
     after_logout: String,
     http: reqwest::Client,
-    known: tokio::sync::Mutex<Option<(ProviderMetadataWithLogout, Instant)>>,
+    known: tokio::sync::Mutex<Option<Known>>,
+}
+
+/// What a provider said of itself.
+#[derive(Clone, Debug)]
+struct Known {
+    metadata: ProviderMetadataWithLogout,
+    at: Instant,
+    /// When a key was last missing.
+    missed_at: Option<Instant>,
 }
 
 /// What came of asking a provider again.
@@ -133,20 +142,25 @@ impl Provider {
         key_is_missing: bool,
     ) -> Result<ProviderMetadataWithLogout, OidcError> {
         let mut known = self.known.lock().await;
-        let longest = if key_is_missing { AGAIN } else { BELIEVED };
-        if let Some((metadata, at)) = known.as_ref()
-            && (now - *at).num_seconds() < longest
-        {
-            return Ok(metadata.clone());
+        if let Some(known) = known.as_mut() {
+            let lately = known.missed_at.is_some_and(|at| (now - at).num_seconds() < AGAIN);
+            let asks = key_is_missing && !lately;
+            if !asks && (now - known.at).num_seconds() < BELIEVED {
+                return Ok(known.metadata.clone());
+            }
         }
         let found = ProviderMetadataWithLogout::discover_async(self.issuer.clone(), &self.http).await;
         match (found, known.as_ref()) {
             (Ok(metadata), _) => {
-                *known = Some((metadata.clone(), now));
+                *known = Some(Known {
+                    metadata: metadata.clone(),
+                    at: now,
+                    missed_at: key_is_missing.then_some(now),
+                });
                 Ok(metadata)
             }
             // What was said an hour ago is better than nothing.
-            (Err(error), Some((metadata, _))) => {
+            (Err(error), Some(Known { metadata, .. })) => {
                 tracing::warn!(%error, provider = self.settings.name, "a provider cannot be asked what it is");
                 Ok(metadata.clone())
             }

@@ -8,6 +8,7 @@ pub mod events;
 pub mod findings;
 pub mod health;
 pub mod jobs;
+pub mod people;
 pub mod projects;
 pub mod reports;
 mod retry;
@@ -67,6 +68,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(sources::remove)
         .service(sources::pull_now)
         .service(sources::coverage)
+        .service(people::me)
+        .service(people::people)
+        .service(people::end_sessions)
+        .service(people::memberships)
+        .service(people::add)
+        .service(people::remove)
+        .service(people::actions)
         .service(sources::expected)
         .service(sources::set_expected)
         .service(sources::forget_expected)

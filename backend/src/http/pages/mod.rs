@@ -9,12 +9,13 @@ mod framework;
 mod home;
 mod imports;
 mod overview;
+mod people;
 mod reports;
 mod sign_in;
 mod sources;
 
 use crate::app::Context;
-use crate::auth::Principal;
+use crate::auth::{Principal, ReadActions, Way, WritePeople};
 use crate::http::problem::Problem;
 use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::ServiceResponse;
@@ -57,6 +58,13 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(sign_in::put_out)
             .service(sign_in::arrive)
             .service(sign_in::leave)
+            .service(people::show)
+            .service(people::add)
+            .service(people::remove)
+            .service(people::end)
+            .service(people::account)
+            .service(people::end_own)
+            .service(people::actions)
             .service(overview::show)
             .service(framework::show)
             .service(control::show)
@@ -112,6 +120,8 @@ pub(crate) struct Chrome {
     pub(crate) active: &'static str,
     pub(crate) user: String,
     pub(crate) csrf: String,
+    /// Pages of the installation: path and name.
+    pub(crate) places: Vec<(&'static str, &'static str)>,
 }
 
 impl Chrome {
@@ -130,6 +140,7 @@ impl Chrome {
             active,
             user: format!("{} ({})", who.name, who.roles()),
             csrf: who.csrf().to_owned(),
+            places: places(who),
         })
     }
 
@@ -141,6 +152,7 @@ impl Chrome {
             active: "",
             user: String::new(),
             csrf: String::new(),
+            places: Vec::new(),
         }
     }
 
@@ -160,6 +172,19 @@ impl Chrome {
     pub(crate) const fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
+}
+
+/// The pages of the installation that somebody may open.
+fn places(who: &Principal) -> Vec<(&'static str, &'static str)> {
+    let all = [
+        (who.may::<WritePeople>(), "/people", "People"),
+        (who.may::<ReadActions>(), "/actions", "Actions"),
+        (matches!(who.way, Way::Session { .. }), "/account", "Account"),
+    ];
+    all.into_iter()
+        .filter(|(may, ..)| *may)
+        .map(|(_, path, name)| (path, name))
+        .collect()
 }
 
 /// A page as an answer.
@@ -233,7 +258,7 @@ fn explain(request: &HttpRequest, status: u16, error: Option<&actix_web::Error>)
                 .to_owned(),
         ),
         401 => ("Sign in", "Your organisation says who you are; there is no password here.".to_owned()),
-        403 if lost => (
+        403 | 404 if lost => (
             "No role yet",
             "You are signed in, and nobody has given you or your groups a role. Ask an administrator of Affiant.".to_owned(),
         ),

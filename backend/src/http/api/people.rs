@@ -1,0 +1,347 @@
+//! People, what they and their groups are members of, and the log of what was done and refused.
+
+use super::{List, time, uuid};
+use crate::app::Context;
+use crate::auth::{Allowed, Principal, Read, ReadActions, Role, WritePeople};
+use crate::http::problem::Problem;
+use actix_web::{HttpResponse, delete, get, post, web};
+use affiant_domain::Instant;
+use affiant_store::{Member, NewMembership, entity, instant};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Who is asking.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Me {
+    /// Name in records.
+    pub name: String,
+    /// What they may do.
+    pub roles: Vec<Held>,
+}
+
+/// A role that somebody holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Held {
+    /// The role.
+    #[schema(example = "member")]
+    pub role: String,
+    /// Slug of the project; all, where none is named.
+    pub project: Option<String>,
+}
+
+/// Show who you are and what you may do
+///
+/// Needs the permission `read`.
+#[utoipa::path(tag = "people", responses((status = 200, body = Me), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[get("/api/v1/me")]
+pub async fn me(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let slugs = slugs(&app, &who.principal).await?;
+    let held = |grant: &crate::auth::Grant| Held {
+        role: grant.role.as_str().to_owned(),
+        project: grant.project.and_then(|id| slugs.get(&id).cloned()),
+    };
+    Ok(HttpResponse::Ok().json(Me {
+        name: who.principal.name.clone(),
+        roles: who.principal.grants.iter().map(held).collect(),
+    }))
+}
+
+pub(crate) async fn slugs(app: &Context, who: &Principal) -> Result<HashMap<Uuid, String>, Problem> {
+    let all = app.store.projects(who.known().only()).await?;
+    Ok(all.into_iter().map(|project| (project.id, project.slug)).collect())
+}
+
+/// Somebody who signed in at least once.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Person {
+    /// Identifier.
+    pub id: Uuid,
+    /// Who vouches for them.
+    pub issuer: String,
+    /// Their name there; with the issuer it is who they are.
+    pub subject: String,
+    /// Name in records: one name is one person.
+    pub name: String,
+    /// Where they are written to.
+    pub email: String,
+    /// Their groups, as the provider last told them.
+    pub groups: Vec<String>,
+    /// When they last signed in or were asked about.
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    pub seen_at: Instant,
+}
+
+impl From<entity::person::Model> for Person {
+    fn from(row: entity::person::Model) -> Self {
+        Self {
+            id: row.id,
+            groups: serde_json::from_str(&row.member_of).unwrap_or_default(),
+            seen_at: instant(row.seen_at),
+            issuer: row.issuer,
+            subject: row.subject,
+            name: row.name,
+            email: row.email,
+        }
+    }
+}
+
+/// List the people who signed in
+///
+/// Needs the permission `people:write` for all projects.
+#[utoipa::path(tag = "people", responses((status = 200, body = List<Person>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[get("/api/v1/people")]
+pub async fn people(who: Allowed<WritePeople>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    everywhere(&who.principal)?;
+    let items = app.store.people().await?.into_iter().map(Person::from).collect();
+    Ok(HttpResponse::Ok().json(List::<Person> { items, next: None }))
+}
+
+fn everywhere(who: &Principal) -> Result<(), Problem> {
+    if who.reach::<WritePeople>().is_all() {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("people:write for all projects"))
+    }
+}
+
+/// End all sessions of somebody
+///
+/// Needs the permission `people:write` for all projects.
+#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[delete("/api/v1/people/{person}/sessions")]
+pub async fn end_sessions(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&who.principal)?;
+    put_out(&app, &who.principal, uuid(&path, "person")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends all sessions of somebody.
+pub(crate) async fn put_out(app: &Context, who: &Principal, person: Uuid) -> Result<(), Problem> {
+    let now = app.clock.now();
+    let person = app.store.person(person).await?;
+    let person = person.ok_or_else(|| Problem::not_found("there is no such person"))?;
+    for session in app.store.sessions_of(person.id, now).await? {
+        app.store.end_session(&session.hash).await?;
+    }
+    let detail = serde_json::json!({ "of": person.name }).to_string();
+    app.store
+        .record_action((&who.name, "session.ended", None), &detail, now)
+        .await?;
+    Ok(())
+}
+
+/// What somebody, or a group, may do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Membership {
+    /// Identifier.
+    pub id: Uuid,
+    /// Slug of the project; all, where none is named.
+    pub project: Option<String>,
+    /// The person.
+    pub person: Option<Uuid>,
+    /// The group of the provider.
+    pub group: Option<String>,
+    /// As what.
+    #[schema(example = "member")]
+    pub role: String,
+    /// Until when, where it ends.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub ends_at: Option<Instant>,
+    /// Who gave it.
+    pub actor: String,
+    /// When.
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    pub created_at: Instant,
+}
+
+fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Membership {
+    Membership {
+        id: row.id,
+        project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
+        person: row.person_id,
+        group: (!row.member_of.is_empty()).then_some(row.member_of),
+        role: row.role,
+        ends_at: row.ends_at.map(instant),
+        actor: row.actor,
+        created_at: instant(row.created_at),
+    }
+}
+
+/// List memberships
+///
+/// Those of the projects whose people you manage. Needs the permission `people:write`.
+#[utoipa::path(tag = "people", responses((status = 200, body = List<Membership>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[get("/api/v1/memberships")]
+pub async fn memberships(who: Allowed<WritePeople>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let items = visible(&app, &who.principal).await?;
+    Ok(HttpResponse::Ok().json(List::<Membership> { items, next: None }))
+}
+
+/// The memberships of the projects whose people somebody manages.
+pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<Membership>, Problem> {
+    let slugs = slugs(app, who).await?;
+    let rows = app.store.memberships(who.reach::<WritePeople>().only()).await?;
+    Ok(rows.into_iter().map(|row| shown(row, &slugs)).collect())
+}
+
+/// A membership to give.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MembershipRequest {
+    /// Slug of the project; all, where none is named.
+    pub project: Option<String>,
+    /// A person, by identifier.
+    pub person: Option<Uuid>,
+    /// Or a group of the provider, by name.
+    #[schema(example = "payments-team")]
+    pub group: Option<String>,
+    /// `admin`, `compliance`, `member` or `auditor`.
+    #[schema(example = "member")]
+    pub role: String,
+    /// Until when, where it ends.
+    pub ends_at: Option<String>,
+}
+
+/// Make somebody, or a group, a member
+///
+/// Needs the permission `people:write`, for the project or for all.
+#[utoipa::path(tag = "people", request_body = MembershipRequest, responses((status = 201, body = Membership), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[post("/api/v1/memberships")]
+pub async fn add(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    wanted: web::Json<MembershipRequest>,
+) -> Result<HttpResponse, Problem> {
+    let row = give(&app, &who.principal, &wanted).await?;
+    let slugs = slugs(&app, &who.principal).await?;
+    Ok(HttpResponse::Created().json(shown(row, &slugs)))
+}
+
+/// Gives a membership, within the projects whose people the giver manages.
+pub(crate) async fn give(
+    app: &Context,
+    who: &Principal,
+    wanted: &MembershipRequest,
+) -> Result<entity::membership::Model, Problem> {
+    let reach = who.reach::<WritePeople>();
+    let role = Role::parse(&wanted.role).filter(|role| *role != Role::Ingest);
+    let role = role.ok_or_else(|| Problem::invalid("/role", "admin, compliance, member or auditor"))?;
+    let project = match &wanted.project {
+        None if reach.is_all() => None,
+        None => return Err(Problem::forbidden("people:write for all projects")),
+        Some(slug) => {
+            let found = app.store.project_by_slug(&slug.replace('\0', "")).await?;
+            let found = found.map(|project| project.id).filter(|id| reach.covers(*id));
+            Some(found.ok_or_else(|| Problem::invalid("/project", "there is no such project"))?)
+        }
+    };
+    let group = wanted.group.as_deref().map(str::trim).filter(|group| !group.is_empty());
+    let member = match (wanted.person, group) {
+        (Some(id), None) => {
+            let known = app.store.person(id).await?;
+            known.ok_or_else(|| Problem::invalid("/person", "there is no such person"))?;
+            Member::Person(id)
+        }
+        (None, Some(group)) if group.len() <= 200 => Member::Group(group),
+        _ => return Err(Problem::invalid("/group", "a person, or a group of at most 200 bytes")),
+    };
+    let now = app.clock.now();
+    let ends_at = wanted
+        .ends_at
+        .as_deref()
+        .map(|text| time("/ends_at", text))
+        .transpose()?;
+    if ends_at.is_some_and(|at| at <= now) {
+        return Err(Problem::invalid("/ends_at", "a time to come"));
+    }
+    let new = NewMembership {
+        project,
+        member,
+        role: role.as_str(),
+        ends_at,
+        actor: &who.name,
+    };
+    let row = app.store.add_membership(&new, now).await?;
+    let detail = serde_json::json!({ "role": row.role, "group": row.member_of, "person": row.person_id }).to_string();
+    app.store
+        .record_action((&who.name, "membership.given", project), &detail, now)
+        .await?;
+    Ok(row)
+}
+
+/// End a membership
+///
+/// It holds no longer from the next request on. Needs the permission `people:write`.
+#[utoipa::path(tag = "people", params(("membership" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[delete("/api/v1/memberships/{membership}")]
+pub async fn remove(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    take(&app, &who.principal, uuid(&path, "membership")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends a membership of a project whose people somebody manages.
+pub(crate) async fn take(app: &Context, who: &Principal, id: Uuid) -> Result<(), Problem> {
+    if !app
+        .store
+        .remove_membership(id, who.reach::<WritePeople>().only())
+        .await?
+    {
+        return Err(Problem::not_found("there is no such membership"));
+    }
+    let detail = serde_json::json!({ "membership": id }).to_string();
+    let of = (who.name.as_str(), "membership.ended", None);
+    app.store.record_action(of, &detail, app.clock.now()).await?;
+    Ok(())
+}
+
+/// Something that was done or refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Action {
+    /// When.
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    pub at: Instant,
+    /// Who; empty where nobody is known.
+    pub actor: String,
+    /// What: `sign-in`, `sign-in.refused`, `sign-out`, `session.ended`, `membership.given`, …
+    #[schema(example = "sign-in.refused")]
+    pub kind: String,
+    /// Slug of the project, where it was in one.
+    pub project: Option<String>,
+    /// More of it.
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+}
+
+/// List the latest actions
+///
+/// Two hundred at most, latest first: of the projects in which you may read them. Needs the permission `actions:read`.
+#[utoipa::path(tag = "people", responses((status = 200, body = List<Action>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[get("/api/v1/actions")]
+pub async fn actions(who: Allowed<ReadActions>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let items = latest(&app, &who.principal).await?;
+    Ok(HttpResponse::Ok().json(List::<Action> { items, next: None }))
+}
+
+/// The latest actions that somebody may read.
+pub(crate) async fn latest(app: &Context, who: &Principal) -> Result<Vec<Action>, Problem> {
+    let slugs = slugs(app, who).await?;
+    let rows = app.store.actions(who.reach::<ReadActions>().only(), 200).await?;
+    let action = |row: entity::action::Model| Action {
+        at: instant(row.at),
+        actor: row.actor,
+        kind: row.kind,
+        project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
+        detail: serde_json::from_str(&row.detail).unwrap_or_default(),
+    };
+    Ok(rows.into_iter().map(action).collect())
+}

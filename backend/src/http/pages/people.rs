@@ -1,0 +1,228 @@
+//! People and roles, one's own sessions, and the log of actions.
+
+use super::sign_in::Bare;
+use super::{Chrome, check_csrf, minute, page, redirect};
+use crate::app::Context;
+use crate::auth::{Allowed, Principal, ReadActions, Way, WritePeople};
+use crate::http::api::people::{Action, Membership, MembershipRequest, Person, give, latest, put_out, take, visible};
+use crate::http::problem::Problem;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
+use affiant_store::instant;
+use askama::Template;
+use serde::Deserialize;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+#[derive(Template)]
+#[template(path = "pages/people.html")]
+struct People {
+    chrome: Chrome,
+    error: String,
+    everywhere: bool,
+    people: Vec<Person>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    id: Uuid,
+    who: String,
+    is_group: bool,
+    role: String,
+    project: String,
+    ends: String,
+    actor: String,
+}
+
+/// Shows who may do what.
+#[get("/people")]
+pub async fn show(who: Allowed<WritePeople>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    render(&app, &who.principal, String::new()).await
+}
+
+async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpResponse, Problem> {
+    let everywhere = who.reach::<WritePeople>().is_all();
+    let people: Vec<Person> = if everywhere {
+        app.store.people().await?.into_iter().map(Person::from).collect()
+    } else {
+        Vec::new()
+    };
+    let names: HashMap<Uuid, String> = people.iter().map(|person| (person.id, person.name.clone())).collect();
+    let row = |row: Membership| Row {
+        id: row.id,
+        is_group: row.group.is_some(),
+        who: row.group.unwrap_or_else(|| {
+            let name = row.person.and_then(|id| names.get(&id).cloned());
+            name.unwrap_or_else(|| "a person".to_owned())
+        }),
+        role: row.role,
+        project: row.project.unwrap_or_else(|| "all projects".to_owned()),
+        ends: row.ends_at.map_or_else(String::new, minute),
+        actor: row.actor,
+    };
+    page(&People {
+        chrome: Chrome::new(app, who, "People", "", "").await?,
+        error,
+        everywhere,
+        rows: visible(app, who).await?.into_iter().map(row).collect(),
+        people,
+    })
+}
+
+/// A membership as the form sends it.
+#[derive(Deserialize)]
+pub struct Form {
+    csrf: String,
+    #[serde(default)]
+    project: String,
+    #[serde(default)]
+    person: String,
+    #[serde(default)]
+    group: String,
+    role: String,
+    #[serde(default)]
+    ends: String,
+}
+
+/// Gives a membership.
+#[post("/people/memberships")]
+pub async fn add(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    form: web::Form<Form>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&who.principal, &form.csrf)?;
+    let some = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+    let wanted = MembershipRequest {
+        project: some(&form.project),
+        person: form.person.parse().ok(),
+        group: some(&form.group),
+        role: form.role.clone(),
+        ends_at: some(&form.ends).map(|day| format!("{day}T23:59:59Z")),
+    };
+    match give(&app, &who.principal, &wanted).await {
+        Ok(_) => Ok(redirect("/people")),
+        Err(problem) if problem.status == 400 => render(&app, &who.principal, problem.detail).await,
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Ends a membership.
+#[post("/people/memberships/{membership}")]
+pub async fn remove(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    path: web::Path<Uuid>,
+    form: web::Form<Bare>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&who.principal, &form.csrf)?;
+    take(&app, &who.principal, *path).await?;
+    Ok(redirect("/people"))
+}
+
+/// Ends all sessions of somebody.
+#[post("/people/{person}/sessions")]
+pub async fn end(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    path: web::Path<Uuid>,
+    form: web::Form<Bare>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&who.principal, &form.csrf)?;
+    if !who.principal.reach::<WritePeople>().is_all() {
+        return Err(Problem::forbidden("people:write for all projects"));
+    }
+    put_out(&app, &who.principal, *path).await?;
+    Ok(redirect("/people"))
+}
+
+#[derive(Template)]
+#[template(path = "pages/account.html")]
+struct Account {
+    chrome: Chrome,
+    roles: String,
+    sessions: Vec<Session>,
+}
+
+struct Session {
+    id: String,
+    browser: String,
+    begun: String,
+    seen: String,
+    is_this: bool,
+}
+
+/// Whoever is signed in, with a role or without.
+fn signed_in(request: &HttpRequest) -> Result<Principal, Problem> {
+    let who = request.extensions().get::<Principal>().cloned();
+    who.ok_or_else(Problem::unauthenticated)
+}
+
+/// Shows one's own sessions.
+#[get("/account")]
+pub async fn account(request: HttpRequest, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let who = signed_in(&request)?;
+    let own = own_sessions(&app, &who).await?;
+    let session = |row: affiant_store::entity::session::Model| Session {
+        is_this: matches!(&who.way, Way::Session { hash, .. } if *hash == row.hash),
+        id: row.hash,
+        browser: row.browser,
+        begun: minute(instant(row.created_at)),
+        seen: minute(instant(row.seen_at)),
+    };
+    page(&Account {
+        roles: who.roles(),
+        sessions: own.into_iter().map(session).collect(),
+        chrome: Chrome::new(&app, &who, "Account", "", "").await?,
+    })
+}
+
+async fn own_sessions(app: &Context, who: &Principal) -> Result<Vec<affiant_store::entity::session::Model>, Problem> {
+    let now = app.clock.now();
+    Ok(match (who.person, &who.way) {
+        (Some(person), _) => app.store.sessions_of(person, now).await?,
+        (None, Way::Session { hash, .. }) => app.store.session(hash, now).await?.into_iter().collect(),
+        _ => Vec::new(),
+    })
+}
+
+/// Ends one of one's own sessions.
+#[post("/account/sessions/{session}")]
+pub async fn end_own(
+    request: HttpRequest,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+    form: web::Form<Bare>,
+) -> Result<HttpResponse, Problem> {
+    let who = signed_in(&request)?;
+    check_csrf(&who, &form.csrf)?;
+    let own = own_sessions(&app, &who).await?;
+    if !own.iter().any(|row| row.hash == *path) {
+        return Err(Problem::not_found("there is no such session"));
+    }
+    app.store.end_session(&path).await?;
+    let of = (who.name.as_str(), "session.ended", None);
+    app.store.record_action(of, "{}", app.clock.now()).await?;
+    Ok(redirect("/account"))
+}
+
+#[derive(Template)]
+#[template(path = "pages/actions.html")]
+struct Actions {
+    chrome: Chrome,
+    rows: Vec<Action>,
+}
+
+impl Actions {
+    fn at(row: &Action) -> String {
+        row.at.format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+}
+
+/// Shows what was done and refused.
+#[get("/actions")]
+pub async fn actions(who: Allowed<ReadActions>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    page(&Actions {
+        rows: latest(&app, &who.principal).await?,
+        chrome: Chrome::new(&app, &who.principal, "Actions", "", "").await?,
+    })
+}
