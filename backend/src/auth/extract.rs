@@ -8,6 +8,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use affiant_domain::actor;
 use affiant_domain::id::ProjectId;
 use affiant_store::{Scoped, entity};
 use std::future::{Ready, ready};
@@ -132,14 +133,24 @@ async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Prob
     {
         app.store.touch_token(row.id, now).await?;
     }
+    let mut name = format!("token:{}", row.name);
+    if let Some(id) = row.person_id {
+        // Who has left leaves no token behind.
+        let Some(person) = app.store.person(id).await?.filter(|person| person.left_at.is_none()) else {
+            return Ok(None);
+        };
+        name = actor::by_token(&person.name, &row.name);
+    }
     let role = Role::parse(&row.role);
     Ok(role.map(|role| Principal {
-        name: format!("token:{}", row.name),
+        name,
         grants: vec![Grant {
             role,
             project: row.project_id,
         }],
-        person: None,
+        person: row.person_id,
+        scopes: (!row.scopes.is_empty()).then(|| row.scopes.split(' ').map(str::to_owned).collect()),
+        until: Some(affiant_store::instant(row.expires_at)),
         way: Way::Token(row.id),
     }))
 }

@@ -8,6 +8,7 @@ pub mod session;
 pub use extract::{Allowed, In, SESSION_COOKIE, identify};
 pub use secret::{hash, random, token};
 
+use affiant_domain::Instant;
 use uuid::Uuid;
 
 /// What a permission covers.
@@ -180,6 +181,10 @@ pub struct Principal {
     pub grants: Vec<Grant>,
     /// The person, where it is known.
     pub person: Option<Uuid>,
+    /// Permissions to which a token is bound; all of its roles, where none is named.
+    pub scopes: Option<Vec<String>>,
+    /// From when on it is worth nothing, where that is known.
+    pub until: Option<Instant>,
     /// How they showed who they are.
     pub way: Way,
 }
@@ -195,6 +200,8 @@ impl Principal {
                 project: None,
             }],
             person: None,
+            scopes: None,
+            until: None,
             way: Way::Machine,
         }
     }
@@ -202,13 +209,30 @@ impl Principal {
     /// Whether they have a permission anywhere.
     #[must_use]
     pub fn may<P: Permission>(&self) -> bool {
-        self.grants.iter().any(|grant| P::ROLES.contains(&grant.role))
+        self.is_within::<P>() && self.grants.iter().any(|grant| P::ROLES.contains(&grant.role))
+    }
+
+    fn is_within<P: Permission>(&self) -> bool {
+        self.scopes
+            .as_ref()
+            .is_none_or(|scopes| scopes.iter().any(|scope| scope == P::NAME))
+    }
+
+    /// What tells them from everybody else.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match (&self.way, self.person) {
+            (Way::Token(id), _) => format!("token {id}"),
+            (_, Some(person)) => format!("person {person}"),
+            _ => self.name.clone(),
+        }
     }
 
     /// Where they have a permission.
     #[must_use]
     pub fn reach<P: Permission>(&self) -> Reach {
-        self.reach_of(|role| P::ROLES.contains(&role))
+        let within = self.is_within::<P>();
+        self.reach_of(|role| within && P::ROLES.contains(&role))
     }
 
     /// The projects of which they know at all.
@@ -258,6 +282,8 @@ mod tests {
             name: String::new(),
             grants: grants.iter().map(grant).collect(),
             person: None,
+            scopes: None,
+            until: None,
             way: Way::Token(Uuid::nil()),
         }
     }

@@ -140,6 +140,8 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
             name: row.name.clone(),
             grants: vec![Grant { role, project: None }],
             person: None,
+            scopes: None,
+            until: None,
             way: way(&row),
         }));
     };
@@ -158,6 +160,8 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
         grants: grants(app, &row.provider, &person).await?,
         name: person.name,
         person: Some(person.id),
+        scopes: None,
+        until: None,
         way: way(&row),
     }))
 }

@@ -30,6 +30,9 @@ enum Command {
         /// When it ends; 90 days from now, where it is not given
         #[arg(long)]
         expires_at: Option<String>,
+        /// Permission to which it is bound, such as scans:write; repeat it for several, leave it out for all of the role
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
     },
 }
 
@@ -39,6 +42,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         role,
         project,
         expires_at,
+        scopes,
     } = args.command;
     let app = context(storage, Clock::system()).await?;
     let wanted = TokenRequest {
@@ -46,6 +50,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         role,
         project,
         expires_at,
+        scopes,
     };
     let (_, secret) = make(&app, &wanted, &Principal::operator("cli"))
         .await

@@ -3,6 +3,7 @@
 use super::{FlowError, invalid};
 use crate::app::Context;
 use affiant_domain::Instant;
+use affiant_domain::actor::are_one;
 use affiant_domain::id::ProjectId;
 use affiant_store::{NewAttestation, NewWaiver, entity};
 use chrono::Duration;
@@ -71,7 +72,7 @@ pub async fn decide_waiver(
         .waiver(id)
         .await?
         .ok_or_else(|| FlowError::NotFound("there is no such waiver".to_owned()))?;
-    if waiver.requested_by == actor {
+    if are_one(&waiver.requested_by, actor) {
         return Err(FlowError::Forbidden(
             "a waiver is decided on by somebody else than the one who asked for it".to_owned(),
         ));

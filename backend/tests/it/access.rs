@@ -188,3 +188,39 @@ async fn what_one_replica_ends_is_over_on_the_other() {
         .unwrap();
     assert_eq!(session().await, 401);
 }
+
+on_both! {
+    async fn a_token_is_bound_rotated_and_makes_none_that_is_stronger(server: Server) {
+        let make = async |token: &str, body: Value| {
+            let answer = server.send_as(token, "POST", "/api/v1/tokens", Some(body)).await;
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+        };
+        let (_, made) = make(&server.token, json!({"name": "narrow", "role": "admin", "scopes": ["tokens:write", "read"]})).await;
+        let narrow = made["token"].as_str().unwrap().to_owned();
+        let asked = server.send_as(&narrow, "POST", "/api/v1/projects", Some(json!({"slug": "more", "name": "More"}))).await;
+        assert_eq!(asked.status(), 403, "bound to less than its role");
+        assert_eq!(server.send_as(&narrow, "GET", "/api/v1/projects", None).await.status(), 200);
+        assert_eq!(make(&narrow, json!({"name": "x", "role": "admin", "scopes": ["projects:write"]})).await.0, 403);
+        assert_eq!(make(&narrow, json!({"name": "x", "role": "auditor", "scopes": ["tokens:write"]})).await.0, 400);
+        let (_, heir) = make(&narrow, json!({"name": "heir", "role": "admin"})).await;
+        assert_eq!(heir["scopes"].as_array().unwrap().len(), 2, "it inherits the bounds: {heir}");
+        let end = |one: &Value| one["expires_at"].as_str().unwrap().to_owned();
+        let (_, long) = make(&narrow, json!({"name": "long", "role": "admin", "expires_at": "2027-09-01T00:00:00Z"})).await;
+        assert_eq!(end(&long), end(&made), "and ends no later");
+        // A new one, while the old one holds on.
+        let id = made["id"].as_str().unwrap();
+        let path = format!("/api/v1/tokens/{id}/rotate");
+        let new = server.post(&path, json!({"overlap_seconds": 600})).await;
+        let fresh = new["token"].as_str().unwrap();
+        for token in [&narrow, fresh] {
+            assert_eq!(server.send_as(token, "GET", "/api/v1/projects", None).await.status(), 200);
+        }
+        let all = server.get("/api/v1/tokens").await;
+        let old = all.as_array().unwrap().iter().find(|one| one["id"] == id).unwrap();
+        assert!(end(old) < end(&new), "{old}");
+        server.post(&format!("/api/v1/tokens/{}/rotate", new["id"].as_str().unwrap()), json!({"overlap_seconds": 0})).await;
+        assert_eq!(server.send_as(fresh, "GET", "/api/v1/projects", None).await.status(), 401);
+        let log = server.get("/api/v1/actions").await.to_string();
+        assert!(log.contains("token.rotated") && !log.contains(fresh));
+    }
+}

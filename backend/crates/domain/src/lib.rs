@@ -4,6 +4,7 @@
 //! Start with [`catalogue`] (what the law asks and which check speaks for which control), then [`observation`]
 //! (what a scanner said), [`matching`] (what that changes) and [`score`] (what it means).
 
+pub mod actor;
 pub mod asset;
 pub mod audit;
 pub mod catalogue;

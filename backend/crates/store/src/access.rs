@@ -24,6 +24,12 @@ pub struct NewToken<'a> {
     pub actor: &'a str,
     /// First instant at which it is worth nothing.
     pub expires_at: Instant,
+    /// Whose it is.
+    pub person: Option<Uuid>,
+    /// Permissions to which it is bound; all of its role, where none is named.
+    pub scopes: &'a [String],
+    /// Which workload it was exchanged for.
+    pub subject: &'a str,
 }
 
 /// What is kept under an idempotency key.
@@ -120,6 +126,9 @@ impl Store {
             expires_at: Set(micros(new.expires_at)),
             last_used_at: Set(None),
             revoked_at: Set(None),
+            person_id: Set(new.person),
+            scopes: Set(new.scopes.join(" ")),
+            subject: Set(new.subject.to_owned()),
         };
         Ok(row.insert(&self.write).await?)
     }
@@ -157,6 +166,39 @@ impl Store {
             query = query.filter(token::Column::ProjectId.is_in(only.iter().copied()));
         }
         Ok(query.order_by_desc(token::Column::Id).all(&self.read).await?)
+    }
+
+    /// A token of these projects, or of all, that still is worth something.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn token_by_id(
+        &self,
+        id: Uuid,
+        only: Option<&[Uuid]>,
+        now: Instant,
+    ) -> Result<Option<token::Model>, StoreError> {
+        let mut query = token::Entity::find_by_id(id)
+            .filter(token::Column::RevokedAt.is_null())
+            .filter(token::Column::ExpiresAt.gt(micros(now)));
+        if let Some(only) = only {
+            query = query.filter(token::Column::ProjectId.is_in(only.iter().copied()));
+        }
+        Ok(query.one(&self.read).await?)
+    }
+
+    /// Lets a token end at this instant, where it does not end before.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn shorten_token(&self, id: Uuid, until: Instant) -> Result<(), StoreError> {
+        token::Entity::update_many()
+            .col_expr(token::Column::ExpiresAt, Expr::value(micros(until)))
+            .filter(token::Column::Id.eq(id))
+            .filter(token::Column::ExpiresAt.gt(micros(until)))
+            .exec(&self.write)
+            .await?;
+        Ok(())
     }
 
     /// Revokes a token. False where it is not there.

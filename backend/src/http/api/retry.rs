@@ -29,7 +29,7 @@ where
     if key.is_empty() || key.len() > 200 {
         return Err(Problem::invalid("Idempotency-Key", "a key has 1 to 200 characters"));
     }
-    let owner = format!("{} {}", principal.name, request.path());
+    let owner = format!("{} {}", principal.identity(), request.path());
     let content = format!("{} {} {digest}", request.method(), request.query_string());
     match app.store.hold(&owner, key, &content, app.clock.now()).await? {
         Held::Fresh => {}

@@ -2,7 +2,7 @@
 
 use super::{time, uuid};
 use crate::app::Context;
-use crate::auth::{Allowed, Principal, Role, WriteTokens, hash, token};
+use crate::auth::{Allowed, PERMISSIONS, Principal, Role, WriteTokens, hash, token};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_store::{NewToken, entity, instant};
@@ -27,6 +27,9 @@ pub struct Token {
     /// What it may do.
     #[schema(example = "ingest")]
     pub role: String,
+    /// Permissions to which it is bound; all of its role, where none is named.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
     /// When it was last used, to the minute.
@@ -45,6 +48,12 @@ impl From<entity::token::Model> for Token {
             name: row.name,
             prefix: row.prefix,
             role: row.role,
+            scopes: row
+                .scopes
+                .split(' ')
+                .filter(|scope| !scope.is_empty())
+                .map(str::to_owned)
+                .collect(),
             expires_at: instant(row.expires_at),
             last_used_at: row.last_used_at.map(instant),
             revoked_at: row.revoked_at.map(instant),
@@ -67,6 +76,9 @@ pub struct TokenRequest {
     pub project: Option<String>,
     /// When it ends, a year from now at most; 90 days from now where it is not given.
     pub expires_at: Option<String>,
+    /// Permissions to which it is bound, such as `scans:write`; all of its role, where none is named.
+    #[serde(default)]
+    pub scopes: Vec<String>,
 }
 
 /// List tokens
@@ -122,9 +134,12 @@ pub(crate) async fn make(
         .expires_at
         .as_deref()
         .map_or(Ok(now + Duration::days(90)), |text| time("/expires_at", text))?;
+    // A token makes none that outlives it.
+    let expires_at = who.until.map_or(expires_at, |until| until.min(expires_at));
     if expires_at <= now || expires_at - now > Duration::days(LONGEST) {
         return Err(Problem::invalid("/expires_at", "a token ends within a year from now"));
     }
+    let scopes = scopes(&new.scopes, role, who)?;
     let reach = who.reach::<WriteTokens>();
     let project = match (&new.project, reach.only()) {
         (None, None) => None,
@@ -145,8 +160,119 @@ pub(crate) async fn make(
         role: role.as_str(),
         actor: &who.name,
         expires_at,
+        person: who.person,
+        scopes: &scopes,
+        subject: "",
     };
-    Ok((app.store.add_token(&row, now).await?, secret))
+    let made = app.store.add_token(&row, now).await?;
+    record(app, who, "token.made", &made).await?;
+    Ok((made, secret))
+}
+
+async fn record(app: &Context, who: &Principal, kind: &str, token: &entity::token::Model) -> Result<(), Problem> {
+    let detail = serde_json::json!({ "token": token.id, "name": token.name, "role": token.role }).to_string();
+    let of = (who.name.as_str(), kind, token.project_id);
+    Ok(app.store.record_action(of, &detail, app.clock.now()).await?)
+}
+
+/// The permissions to which a token is bound: of its role, and no more than whoever makes it is bound to.
+fn scopes(wanted: &[String], role: Role, who: &Principal) -> Result<Vec<String>, Problem> {
+    let of_role = |scope: &str| {
+        PERMISSIONS
+            .iter()
+            .any(|(name, roles)| *name == scope && roles.contains(&role))
+    };
+    let own = |scope: &str| {
+        who.scopes
+            .as_ref()
+            .is_none_or(|own| own.iter().any(|known| known == scope))
+    };
+    if let Some(scope) = wanted.iter().find(|scope| !of_role(scope)) {
+        let scope: String = scope.chars().filter(|c| !c.is_control()).take(40).collect();
+        return Err(Problem::invalid(
+            "/scopes",
+            format!("the role has no permission \"{scope}\""),
+        ));
+    }
+    if let Some(scope) = wanted.iter().find(|scope| !own(scope)) {
+        return Err(Problem::forbidden(scope));
+    }
+    if wanted.is_empty() {
+        let all = PERMISSIONS
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| of_role(name) && own(name));
+        return Ok(match who.scopes {
+            None => Vec::new(),
+            Some(_) => all.map(str::to_owned).collect(),
+        });
+    }
+    Ok(wanted.to_vec())
+}
+
+/// How a token is replaced.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// The old one holds for so many seconds more, a week at most.
+    #[serde(default = "hour")]
+    #[schema(example = 3600)]
+    pub overlap_seconds: u32,
+}
+
+const fn hour() -> u32 {
+    3600
+}
+
+/// Replace a token by a new one
+///
+/// The new one can do the same and holds as long from now as the old one did; the old one holds on for the overlap. Needs the
+/// permission `tokens:write`.
+#[utoipa::path(tag = "tokens", params(("token" = String, Path, description = "Id")), request_body = Rotation, responses((status = 201, body = Token), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[post("/api/v1/tokens/{token}/rotate")]
+pub async fn rotate(
+    who: Allowed<WriteTokens>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+    wanted: web::Json<Rotation>,
+) -> Result<HttpResponse, Problem> {
+    if wanted.overlap_seconds > 7 * 86_400 {
+        return Err(Problem::invalid("/overlap_seconds", "a week (604800) at most"));
+    }
+    let now = app.clock.now();
+    let reach = who.principal.reach::<WriteTokens>();
+    let old = app.store.token_by_id(uuid(&path, "token")?, reach.only(), now).await?;
+    let old = old.ok_or_else(|| Problem::not_found("there is no such token, or it has ended"))?;
+    let held: Vec<String> = old
+        .scopes
+        .split(' ')
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let role = Role::parse(&old.role).ok_or_else(|| Problem::internal("a token without a role"))?;
+    let scopes = scopes(&held, role, &who.principal)?;
+    let until = now + Duration::microseconds(old.expires_at - old.created_at);
+    let secret = token();
+    let row = NewToken {
+        project: old.project_id,
+        name: &old.name,
+        prefix: &secret[..10],
+        hash: &hash(&secret),
+        role: &old.role,
+        actor: &who.principal.name,
+        expires_at: who.principal.until.map_or(until, |own| own.min(until)),
+        person: old.person_id,
+        scopes: &scopes,
+        subject: &old.subject,
+    };
+    let made = app.store.add_token(&row, now).await?;
+    let overlap = Duration::seconds(wanted.overlap_seconds.into());
+    app.store.shorten_token(old.id, now + overlap).await?;
+    record(&app, &who.principal, "token.rotated", &made).await?;
+    Ok(HttpResponse::Created().json(Token {
+        token: Some(secret),
+        ..made.into()
+    }))
 }
 
 /// Revoke a token at once
@@ -168,6 +294,9 @@ pub async fn revoke(
         )
         .await?
     {
+        let detail = serde_json::json!({ "token": path.as_str() }).to_string();
+        let of = (who.principal.name.as_str(), "token.revoked", None);
+        app.store.record_action(of, &detail, app.clock.now()).await?;
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(Problem::not_found("there is no such token, or it was revoked before"))

@@ -260,7 +260,9 @@ fn waiver(at: &In<Read>, row: entity::waiver::Model) -> Waiver {
     let decides = at.may::<DecideWaivers>();
     Waiver {
         id: row.id,
-        may_decide: decides && row.state == "requested" && row.requested_by != at.principal.name,
+        may_decide: decides
+            && row.state == "requested"
+            && !affiant_domain::actor::are_one(&row.requested_by, &at.principal.name),
         may_revoke: decides && row.state == "approved",
         state: row.state,
         kind: row.kind.replace('_', " "),
