@@ -105,6 +105,11 @@ export async function startProvider({ secret, clients }) {
     issuer, state,
     /** Signs with a new key from now on; the old one stays for a while, or goes at once. */
     rotate(drop = false) { state.keys = [makeKey(), ...(drop ? [] : state.keys.slice(0, 1))]; build(); },
+    /** A token of the platform for one of its pipelines. */
+    async sign(claims, key = state.keys[0]) {
+      return new SignJWT({ iss: issuer, iat: now(), exp: now() + 300, ...claims }).setProtectedHeader({ alg: 'RS256', kid: key.kid }).sign(await importJWK(key, 'RS256'));
+    },
+    makeKey,
     stop() { server.closeAllConnections(); server.close(); },
   };
 }

@@ -38,6 +38,11 @@ client_id = "affiant"
 client_secret = "env:CLIENT_SECRET"
 scopes = ["profile", "email", "groups", "offline_access"]
 admin_groups = ["affiant-admins"]
+[[workload]]
+name = "forge"
+issuer = "${provider.issuer}"
+audience = "affiant-ci"
+rules = [{ project = "payments", claims = { repository = "acme/payments", ref = "refs/heads/*" } }]
 `);
 const server = spawn(binary, ['serve', '--data', data, '--listen', `127.0.0.1:${port}`, '--config', config], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, CLIENT_SECRET: secret } });
 process.on('exit', () => { server.kill('SIGTERM'); fs.rmSync(data, { recursive: true, force: true }); });
@@ -148,6 +153,29 @@ for (const to of ['//evil.example', 'https://evil.example']) {
   check(`a return to ${to} stays here`, new URL(page.url()).pathname === '/', page.url());
   await page.context().close();
 }
+
+// A pipeline exchanges the token of its platform for one that pushes for minutes.
+const exchange = async (token) => {
+  const form = new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', subject_token_type: 'urn:ietf:params:oauth:token-type:jwt', subject_token: token });
+  const answer = await fetch(`${base}/api/v1/token-exchange`, { method: 'POST', body: form });
+  return { status: answer.status, body: await answer.json() };
+};
+const job = { aud: 'affiant-ci', sub: 'repo:acme/payments', repository: 'acme/payments', ref: 'refs/heads/main' };
+const given = await exchange(await provider.sign(job));
+check('a pipeline gets a token', given.status === 200 && given.body.expires_in === 900 && given.body.token_type === 'Bearer', JSON.stringify(given));
+const push = (slug) => fetch(`${base}/api/v1/projects/${slug}/scans?asset=repo:payments`, { method: 'POST', headers: { authorization: `Bearer ${given.body.access_token}` }, body: JSON.stringify({ version: '2.1.0', runs: [] }) });
+check('it pushes to its project', (await push('payments')).status === 201);
+check('and to no other', (await push('secret')).status === 404);
+check('and reads nothing', (await fetch(`${base}/api/v1/projects/payments/findings`, { headers: { authorization: `Bearer ${given.body.access_token}` } })).status === 403);
+const past = Math.floor(Date.now() / 1000) - 3600;
+for (const [name, token] of [
+  ['another repository', await provider.sign({ ...job, repository: 'acme/other' })], ['a tag', await provider.sign({ ...job, ref: 'refs/tags/v1' })],
+  ['another audience', await provider.sign({ ...job, aud: 'elsewhere' })], ['a token that has ended', await provider.sign({ ...job, iat: past, exp: past + 60 })],
+  ['a token without end', await provider.sign({ ...job, exp: undefined })], ['another key', await provider.sign(job, provider.makeKey())],
+  ['another issuer', await provider.sign({ ...job, iss: 'https://elsewhere.example' })],
+  ['no signature', `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify({ ...job, iss: provider.issuer, exp: past + 9999 })).toString('base64url')}.`],
+  ['nothing', ''],
+]) { const answer = await exchange(token); check(`a pipeline with ${name} gets none`, answer.status === 401, JSON.stringify(answer)); }
 
 // A new session at each sign-in; the old one is worth nothing.
 await ann.goto(`${base}/sign-in/with/corp`);

@@ -1,6 +1,6 @@
 //! What a configuration as a whole must hold to.
 
-use super::file::{Config, Mistake, Provider};
+use super::file::{Config, Mistake, Provider, Workload};
 use std::collections::BTreeSet;
 
 /// Names every mistake.
@@ -36,16 +36,41 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             wrong("name", "two providers have this name");
         }
     }
+    for (n, workload) in config.workloads.iter().enumerate() {
+        let mut wrong = |key: &str, what: &str| wrong(format!("workload[{n}].{key}"), what);
+        check_workload(workload, config.server.development, &mut wrong);
+    }
+}
+
+fn check_workload(workload: &Workload, development: bool, wrong: &mut dyn FnMut(&str, &str)) {
+    if !is_name(&workload.name) {
+        wrong("name", NAME);
+    }
+    if !is_web(&workload.issuer) || !development && !is_safe(&workload.issuer) {
+        wrong("issuer", "the issuer's address, https://, as its tokens name it");
+    }
+    if workload.audience.is_empty() {
+        wrong("audience", "the audience that pipelines ask their tokens for");
+    }
+    if workload.rules.iter().any(|rule| rule.claims.is_empty()) {
+        wrong("rules", "each rule names at least one claim");
+    }
+}
+
+const NAME: &str = "at most 40 lower-case letters, digits and '-'";
+
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.len() <= 40 && name.chars().all(plain)
 }
 
 fn check_provider(provider: &Provider, development: bool, wrong: &mut dyn FnMut(&str, &str)) {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if provider.name.is_empty() || provider.name.len() > 40 || !provider.name.chars().all(plain) {
-        wrong("name", "at most 40 lower-case letters, digits and '-'");
+    if !is_name(&provider.name) {
+        wrong("name", NAME);
     }
     if !is_web(&provider.issuer) {
         wrong("issuer", "the provider's address, as it writes it itself");
-    } else if provider.issuer.starts_with("http://") && !development && !is_loopback(&provider.issuer) {
+    } else if !development && !is_safe(&provider.issuer) {
         wrong(
             "issuer",
             "an address that begins with https://; http:// is for development = true",
@@ -67,6 +92,10 @@ fn check_provider(provider: &Provider, development: bool, wrong: &mut dyn FnMut(
 fn is_web(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn is_safe(url: &str) -> bool {
+    url.starts_with("https://") || is_loopback(url)
 }
 
 fn is_loopback(url: &str) -> bool {

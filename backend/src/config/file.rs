@@ -16,6 +16,8 @@ pub struct Config {
     pub session: Session,
     /// Single sign-on.
     pub providers: Vec<Provider>,
+    /// Issuers of workloads' tokens.
+    pub workloads: Vec<Workload>,
 }
 
 /// The installation.
@@ -87,6 +89,30 @@ impl Default for Provider {
     }
 }
 
+/// An issuer of workloads' tokens: a platform that runs pipelines.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Workload {
+    /// Its name in records: lower-case letters, digits and '-'.
+    pub name: String,
+    /// Its issuer, exactly as its tokens name it.
+    pub issuer: String,
+    /// The audience that a pipeline asks its token for.
+    pub audience: String,
+    /// Who may push to which project.
+    pub rules: Vec<Rule>,
+}
+
+/// Who may push to a project.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Slug of the project.
+    pub project: String,
+    /// Claims of the token, each as it must be; `*` at the end stands for anything.
+    pub claims: BTreeMap<String, String>,
+}
+
 impl Provider {
     /// What people read.
     #[must_use]
@@ -143,29 +169,17 @@ impl Config {
         let mut mistakes = Vec::new();
         let server = section::<Server>(&mut table, "server", variables, &mut mistakes);
         let session = section::<Session>(&mut table, "session", variables, &mut mistakes);
-        let mut providers = Vec::new();
-        match table.remove("provider") {
-            None => {}
-            Some(Value::Array(all)) => {
-                for (n, one) in all.into_iter().enumerate() {
-                    let at = format!("provider[{n}]");
-                    let mut own = Table::from_iter([(at.clone(), one)]);
-                    providers.push(section::<Provider>(&mut own, &at, &BTreeMap::new(), &mut mistakes));
-                }
-            }
-            Some(_) => mistakes.push(Mistake {
-                at: "provider".to_owned(),
-                what: "a list: each begins with [[provider]]".to_owned(),
-            }),
-        }
+        let providers = sections::<Provider>(&mut table, "provider", &mut mistakes);
+        let workloads = sections::<Workload>(&mut table, "workload", &mut mistakes);
         mistakes.extend(table.keys().map(|key| Mistake {
             at: key.clone(),
-            what: "unknown; sections are [server], [session] and [[provider]]".to_owned(),
+            what: "unknown; sections are [server], [session], [[provider]] and [[workload]]".to_owned(),
         }));
         let config = Self {
             server,
             session,
             providers,
+            workloads,
         };
         super::check::check(&config, &mut mistakes);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
@@ -176,6 +190,31 @@ impl Config {
     pub fn example() -> &'static str {
         include_str!("example.toml")
     }
+}
+
+/// Reads a list of sections.
+fn sections<T: DeserializeOwned + Serialize + Default>(
+    table: &mut Table,
+    name: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<T> {
+    let all = match table.remove(name) {
+        None => return Vec::new(),
+        Some(Value::Array(all)) => all,
+        Some(_) => {
+            mistakes.push(Mistake {
+                at: name.to_owned(),
+                what: format!("a list: each begins with [[{name}]]"),
+            });
+            return Vec::new();
+        }
+    };
+    let one = |(n, one): (usize, Value)| {
+        let at = format!("{name}[{n}]");
+        let mut own = Table::from_iter([(at.clone(), one)]);
+        section(&mut own, &at, &BTreeMap::new(), mistakes)
+    };
+    all.into_iter().enumerate().map(one).collect()
 }
 
 /// Reads a section key by key, so that each mistake is told. A variable `AFFIANT_SECTION_KEY` stands over the file.

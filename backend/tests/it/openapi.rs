@@ -23,7 +23,8 @@ fn every_operation_says_what_it_needs_and_what_can_go_wrong() {
         for (method, operation) in methods.as_object().unwrap() {
             let name = format!("{method} {path}");
             assert!(operation["summary"].is_string(), "{name} has no summary");
-            if path.starts_with("/api/") {
+            // Who has nothing yet comes here to get something: the only operation without a permission.
+            if path.starts_with("/api/") && path != "/api/v1/token-exchange" {
                 assert!(
                     operation["description"].as_str().is_some_and(|d| d
                         .split_whitespace()

@@ -51,7 +51,8 @@ fn shown(text: &str) -> String {
         .join(" ")
         .replace(" via ", " Via ");
     let lower = plain.to_lowercase();
-    if OWN.contains(&lower.as_str()) || lower.starts_with("token:") || lower.starts_with("source:") {
+    let reserved = ["token:", "source:", "workload:"].iter().any(|prefix| lower.starts_with(prefix));
+    if OWN.contains(&lower.as_str()) || reserved {
         return format!("{plain} (person)");
     }
     plain

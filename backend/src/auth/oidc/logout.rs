@@ -1,12 +1,9 @@
 //! Back-channel logout: a provider says that a session or a person is out. OpenID Connect Back-Channel Logout 1.0, section 2.6.
 
-use super::provider::{ALGORITHMS, SKEW};
+use super::jwt::{Jwt, is_for};
+use super::provider::SKEW;
 use super::{OidcError, Provider, Providers};
 use affiant_domain::Instant;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::core::CoreJwsSigningAlgorithm;
-use openidconnect::{JsonWebKey, JsonWebKeyId};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -14,12 +11,6 @@ use std::sync::Arc;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// A logout token is to be used at once.
 const OLDEST: i64 = 600;
-
-#[derive(Deserialize)]
-struct Header {
-    alg: CoreJwsSigningAlgorithm,
-    kid: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Claims {
@@ -51,48 +42,29 @@ fn refused(why: &str) -> OidcError {
     OidcError::Refused(why.to_owned())
 }
 
-fn part<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
-}
-
 impl Providers {
     /// Checks a logout token.
     ///
     /// # Errors
     /// [`OidcError::Refused`] says why it is not to be trusted.
     pub async fn logged_out(&self, token: &str, now: Instant) -> Result<LoggedOut, OidcError> {
-        let mut parts = token.split('.');
-        let (Some(head), Some(body), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(refused("no JWT"));
-        };
-        let header: Header = part(head).ok_or_else(|| refused("no JWT header"))?;
-        let claims: Claims = part(body).ok_or_else(|| refused("no logout token"))?;
-        let is_for = |provider: &&Arc<Provider>| {
-            let audience = match &claims.aud {
-                Value::Array(all) => all.iter().any(|one| *one == provider.settings.client_id.as_str()),
-                one => *one == provider.settings.client_id.as_str(),
-            };
-            provider.issuer() == claims.iss && audience
+        let jwt: Jwt<Claims> = Jwt::parse(token).ok_or_else(|| refused("no logout token"))?;
+        let is_its = |provider: &&Arc<Provider>| {
+            provider.issuer() == jwt.claims.iss && is_for(&jwt.claims.aud, &provider.settings.client_id)
         };
         let provider = self
-            .0
+            .sign_in
             .iter()
-            .find(is_for)
+            .find(is_its)
             .ok_or_else(|| refused("of no provider here"))?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| refused("no signature"))?;
-        let signed = format!("{head}.{body}");
-        let mut known = provider
-            .signs(&header, signed.as_bytes(), &signature, now, false)
-            .await?;
+        let mut known = jwt.is_signed_by(provider.metadata(now, false).await?.jwks().keys());
         if !known {
-            known = provider
-                .signs(&header, signed.as_bytes(), &signature, now, true)
-                .await?;
+            known = jwt.is_signed_by(provider.metadata(now, true).await?.jwks().keys());
         }
         if !known {
             return Err(refused("the signature is not the provider's"));
         }
+        let claims = jwt.claims;
         check(&claims, now)?;
         Ok(LoggedOut {
             provider: provider.settings.name.clone(),
@@ -100,26 +72,6 @@ impl Providers {
             sid: claims.sid,
             subject: claims.sub,
         })
-    }
-}
-
-impl Provider {
-    async fn signs(
-        &self,
-        header: &Header,
-        signed: &[u8],
-        signature: &[u8],
-        now: Instant,
-        key_is_missing: bool,
-    ) -> Result<bool, OidcError> {
-        if !ALGORITHMS.contains(&header.alg) {
-            return Err(refused("an algorithm that is not believed"));
-        }
-        let metadata = self.metadata(now, key_is_missing).await?;
-        let kid = header.kid.clone().map(JsonWebKeyId::new);
-        let keys = metadata.jwks().keys().iter();
-        let mut named = keys.filter(|key| kid.is_none() || key.key_id() == kid.as_ref());
-        Ok(named.any(|key| key.verify_signature(&header.alg, signed, signature).is_ok()))
     }
 }
 

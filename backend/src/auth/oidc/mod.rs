@@ -2,14 +2,19 @@
 //! an answer. A person is known by issuer and subject, never by an address.
 
 mod identity;
+mod jwt;
 mod logout;
 mod provider;
+mod workload;
 
 pub use identity::Identity;
 pub use provider::{Provider, Renewal};
+pub use workload::{Matched, Workload};
 
 use crate::config::Config;
+use affiant_domain::Instant;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Why somebody is not signed in.
@@ -40,7 +45,10 @@ pub struct Attempt {
 
 /// The providers of an installation.
 #[derive(Debug, Default)]
-pub struct Providers(Vec<Arc<Provider>>);
+pub struct Providers {
+    sign_in: Vec<Arc<Provider>>,
+    workloads: Vec<Workload>,
+}
 
 impl Providers {
     /// The providers of a configuration; browsers come back to this address.
@@ -52,23 +60,41 @@ impl Providers {
             .providers
             .iter()
             .map(|settings| Provider::new(settings, public_url).map(Arc::new));
-        own.collect::<Result<_, _>>().map(Self)
+        let workloads = config.workloads.iter().map(Workload::new);
+        Ok(Self {
+            sign_in: own.collect::<Result<_, _>>()?,
+            workloads: workloads.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Checks the token of a workload against the issuer that it names.
+    ///
+    /// # Errors
+    /// [`OidcError`] where it is not to be believed, or meets no rule.
+    pub async fn workload(&self, token: &str, now: Instant) -> Result<Matched, OidcError> {
+        let refused = || OidcError::Refused("of no issuer that is trusted here".to_owned());
+        let claims = jwt::Jwt::<Value>::parse(token).ok_or_else(refused)?.claims;
+        let issuer = self.workloads.iter().find(|issuer| issuer.issued(&claims));
+        issuer.ok_or_else(refused)?.check(token, now).await
     }
 
     /// Each, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
-        self.0.iter()
+        self.sign_in.iter()
     }
 
     /// The one of a name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<Arc<Provider>> {
-        self.0.iter().find(|provider| provider.settings.name == name).cloned()
+        self.sign_in
+            .iter()
+            .find(|provider| provider.settings.name == name)
+            .cloned()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sign_in.is_empty()
     }
 }

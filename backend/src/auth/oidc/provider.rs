@@ -114,12 +114,7 @@ impl Provider {
     pub(super) fn new(settings: &config::Provider, public_url: &str) -> Result<Self, String> {
         let base = public_url.trim_end_matches('/');
         let secret = settings.client_secret.resolve()?;
-        let http = reqwest::ClientBuilder::new()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(10))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let http = client()?;
         Ok(Self {
             secret: (!secret.is_empty()).then(|| ClientSecret::new(secret)),
             issuer: IssuerUrl::new(settings.issuer.clone()).map_err(|error| error.to_string())?,
@@ -329,6 +324,15 @@ impl Provider {
             .append_pair("post_logout_redirect_uri", &self.after_logout);
         Some(url.into())
     }
+}
+
+/// A client that follows nobody and waits for nobody long.
+pub(super) fn client() -> Result<reqwest::Client, String> {
+    let client = reqwest::ClientBuilder::new()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(10));
+    client.build().map_err(|error| error.to_string())
 }
 
 /// Checks an ID token; gives its subject and all its claims.

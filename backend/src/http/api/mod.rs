@@ -90,6 +90,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(catalogue::formats)
         .service(tokens::list)
         .service(tokens::create)
+        .service(tokens::exchange)
         .service(tokens::rotate)
         .service(tokens::revoke);
 }

@@ -2,6 +2,7 @@
 
 use super::{time, uuid};
 use crate::app::Context;
+use crate::auth::oidc::OidcError;
 use crate::auth::{Allowed, PERMISSIONS, Principal, Role, WriteTokens, hash, token};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
@@ -301,4 +302,91 @@ pub async fn revoke(
     } else {
         Err(Problem::not_found("there is no such token, or it was revoked before"))
     }
+}
+
+/// How long a pipeline's token holds, minutes.
+const MINUTES: i64 = 15;
+
+/// The token of a workload, as RFC 8693 asks for it.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct Exchange {
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`.
+    #[schema(example = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    pub grant_type: String,
+    /// The token that the platform gave the workload.
+    pub subject_token: String,
+    /// `urn:ietf:params:oauth:token-type:jwt` or `…:id_token`.
+    #[schema(example = "urn:ietf:params:oauth:token-type:jwt")]
+    pub subject_token_type: String,
+}
+
+/// A push token of minutes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Exchanged {
+    /// The token.
+    pub access_token: String,
+    /// `urn:ietf:params:oauth:token-type:access_token`.
+    pub issued_token_type: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds that it holds.
+    pub expires_in: i64,
+}
+
+/// Exchange a pipeline's token for a push token
+///
+/// The pipeline shows the OIDC token that its own platform gave it; where its issuer is trusted and its claims meet a rule of the
+/// configuration, it gets a token that pushes to that rule's project for fifteen minutes. The body is a form, as RFC 8693 has it. Needs
+/// no permission.
+#[utoipa::path(tag = "tokens", security(()), request_body(content = Exchange, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Exchanged), (status = 401, body = Problem), (status = 503, body = Problem)))]
+#[post("/api/v1/token-exchange")]
+pub async fn exchange(app: web::Data<Context>, body: web::Bytes) -> Result<HttpResponse, Problem> {
+    let refused = |why: String| Problem::new("unauthenticated", format!("the workload's token is refused: {why}"));
+    let asked: Option<Exchange> = serde_urlencoded::from_bytes(&body).ok();
+    let known = |asked: &Exchange| {
+        asked.grant_type == "urn:ietf:params:oauth:grant-type:token-exchange"
+            && [
+                "urn:ietf:params:oauth:token-type:jwt",
+                "urn:ietf:params:oauth:token-type:id_token",
+            ]
+            .contains(&asked.subject_token_type.as_str())
+    };
+    let asked = asked
+        .filter(known)
+        .ok_or_else(|| refused("no exchange as RFC 8693 has it".to_owned()))?;
+    let now = app.clock.now();
+    let matched = match app.sign_in.providers.workload(&asked.subject_token, now).await {
+        Ok(matched) => matched,
+        Err(OidcError::Refused(why)) => return Err(refused(why)),
+        Err(away @ OidcError::Away(_)) => return Err(away.into()),
+    };
+    let project = app.store.project_by_slug(&matched.project).await?;
+    let project = project.ok_or_else(|| refused("its project is not there".to_owned()))?;
+    let secret = token();
+    let name: String = format!("{}:{}", matched.issuer, matched.subject)
+        .chars()
+        .take(80)
+        .collect();
+    let row = NewToken {
+        project: Some(project.id),
+        name: &name,
+        prefix: &secret[..10],
+        hash: &hash(&secret),
+        role: Role::Ingest.as_str(),
+        actor: &format!("workload:{}", matched.issuer),
+        expires_at: now + Duration::minutes(MINUTES),
+        person: None,
+        scopes: &[],
+        subject: &matched.subject,
+    };
+    let made = app.store.add_token(&row, now).await?;
+    let detail = serde_json::json!({ "token": made.id, "subject": matched.subject }).to_string();
+    let of = (row.actor, "token.exchanged", Some(project.id));
+    app.store.record_action(of, &detail, now).await?;
+    Ok(HttpResponse::Ok().json(Exchanged {
+        access_token: secret,
+        issued_token_type: "urn:ietf:params:oauth:token-type:access_token".to_owned(),
+        token_type: "Bearer".to_owned(),
+        expires_in: MINUTES * 60,
+    }))
 }
