@@ -2,6 +2,7 @@
 
 use super::{Grant, Permission, Principal, Role, Way, hash, session};
 use crate::app::Context;
+use crate::http::limits::{Gate, address, steady};
 use crate::http::problem::Problem;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -65,12 +66,14 @@ struct AskedProject(Option<entity::project::Model>);
 /// # Errors
 /// [`Problem`] where the database fails.
 pub async fn identify(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let app = request.app_data::<web::Data<Context>>().cloned();
     if let Some(app) = app.filter(|_| !request.path().starts_with("/assets/")) {
         let found = principal_of(&app, &request).await?;
+        admit(&app, &request, found.as_ref())?;
+        steady(&mut request);
         if let Some(principal) = found {
             let project = asked_project(&app, &principal, request.path()).await?;
             request.extensions_mut().insert(principal);
@@ -78,6 +81,23 @@ pub async fn identify(
         }
     }
     next.call(request).await
+}
+
+/// Lets a request through where not too many came before it. What watches over the server is not counted.
+fn admit(app: &Context, request: &ServiceRequest, who: Option<&Principal>) -> Result<(), Problem> {
+    let Some(gate) = request.app_data::<web::Data<Gate>>() else {
+        return Ok(());
+    };
+    if matches!(request.path(), "/healthz" | "/readyz" | "/metrics") {
+        return Ok(());
+    }
+    match who {
+        Some(who) => gate.admit(&who.identity()),
+        None => {
+            let peer = request.peer_addr().map(|peer| peer.ip());
+            gate.admit_from(address(peer, request.headers(), &app.sign_in.trusted_proxies))
+        }
+    }
 }
 
 async fn principal_of(app: &Context, request: &ServiceRequest) -> Result<Option<Principal>, Problem> {

@@ -6,6 +6,7 @@ use crate::app::Context;
 use crate::config::{self, Config};
 use affiant_store::{Arrival, StoreError, entity, micros};
 use chrono::Duration;
+use ipnet::IpNet;
 
 /// How people get in.
 #[derive(Debug, Default)]
@@ -16,6 +17,10 @@ pub struct SignIn {
     pub providers: Providers,
     /// Whether browsers come by TLS.
     pub tls: bool,
+    /// Bounds on requests.
+    pub limits: config::Limits,
+    /// Networks of the proxies that are believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl SignIn {
@@ -28,6 +33,8 @@ impl SignIn {
             session: config.session.clone(),
             providers: Providers::new(config, public_url)?,
             tls: public_url.starts_with("https://"),
+            limits: config.limits.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
         })
     }
 }

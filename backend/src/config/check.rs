@@ -18,6 +18,13 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             "an address that begins with https:// (or http:// for trying out)",
         );
     }
+    let limits = &config.limits;
+    if limits.identity_per_second == 0 || limits.anonymous_per_second == 0 {
+        wrong(
+            "limits".to_owned(),
+            "identity_per_second and anonymous_per_second are at least 1",
+        );
+    }
     let session = &config.session;
     if session.idle_seconds == 0 || session.renew_seconds == 0 {
         wrong("session".to_owned(), "idle_seconds and renew_seconds are at least 1");

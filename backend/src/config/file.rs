@@ -1,6 +1,7 @@
 //! The configuration file: TOML, with environment variables over it, checked as a whole so that every mistake is named at once.
 
 use super::secret::Secret;
+use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub struct Config {
     pub server: Server,
     /// Sessions in browsers.
     pub session: Session,
+    /// Bounds on requests.
+    pub limits: Limits,
     /// Single sign-on.
     pub providers: Vec<Provider>,
     /// Issuers of workloads' tokens.
@@ -28,6 +31,27 @@ pub struct Server {
     pub public_url: String,
     /// For trying out: secrets may stand in the file in clear.
     pub development: bool,
+    /// Networks of the proxies in front, such as 10.0.0.0/8: they alone are believed when they say whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Bounds on requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a second of one person or token, on the average; twice as many at once.
+    pub identity_per_second: u32,
+    /// Requests a second of one address from which nobody is signed in, on the average; ten times as many at once.
+    pub anonymous_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            identity_per_second: 3000,
+            anonymous_per_second: 50,
+        }
+    }
 }
 
 /// How long sessions hold, in seconds.
@@ -169,15 +193,17 @@ impl Config {
         let mut mistakes = Vec::new();
         let server = section::<Server>(&mut table, "server", variables, &mut mistakes);
         let session = section::<Session>(&mut table, "session", variables, &mut mistakes);
+        let limits = section::<Limits>(&mut table, "limits", variables, &mut mistakes);
         let providers = sections::<Provider>(&mut table, "provider", &mut mistakes);
         let workloads = sections::<Workload>(&mut table, "workload", &mut mistakes);
         mistakes.extend(table.keys().map(|key| Mistake {
             at: key.clone(),
-            what: "unknown; sections are [server], [session], [[provider]] and [[workload]]".to_owned(),
+            what: "unknown; sections are [server], [session], [limits], [[provider]] and [[workload]]".to_owned(),
         }));
         let config = Self {
             server,
             session,
+            limits,
             providers,
             workloads,
         };
@@ -349,6 +375,7 @@ mod tests {
         let same = |a: &dyn erased::Say, b: &dyn erased::Say| assert_eq!(a.say(), b.say());
         same(&example.server, &default.server);
         same(&example.session, &default.session);
+        same(&example.limits, &default.limits);
         assert!(example.providers.is_empty());
         let commented = Config::example().replace("\n# ", "\n").replace("\n#\n", "\n");
         let provider = commented.find("[[provider]]").unwrap();

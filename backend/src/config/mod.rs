@@ -4,7 +4,7 @@ mod check;
 mod file;
 mod secret;
 
-pub use file::{Config, Mistake, Provider, Rule, Session, Workload};
+pub use file::{Config, Limits, Mistake, Provider, Rule, Session, Workload};
 pub use secret::Secret;
 
 use crate::app::Places;

@@ -1,6 +1,7 @@
 //! The server: routes, headers, errors. Handlers read the request, call one use case, and answer.
 
 pub mod api;
+pub mod limits;
 pub mod pages;
 pub mod problem;
 mod upload;
@@ -29,11 +30,13 @@ const DOCS_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'sel
 /// The system's, where the listener cannot be used.
 pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
     let tls = app.sign_in.tls;
+    let gate = web::Data::new(limits::Gate::new(&app.sign_in.limits));
     let data = web::Data::new(app);
     let server = HttpServer::new(move || {
         let (app, api) = App::new()
             .into_utoipa_app()
             .app_data(data.clone())
+            .app_data(gate.clone())
             .app_data(web::PayloadConfig::new(api::events::BODY))
             .app_data(
                 web::JsonConfig::default()

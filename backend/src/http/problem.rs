@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Types of problem: name, title, status, and what to do. The table in `docs/API.md` is this one.
-pub const TYPES: [(&str, &str, u16, &str); 13] = [
+pub const TYPES: [(&str, &str, u16, &str); 14] = [
     (
         "unauthenticated",
         "Nobody is signed in",
@@ -73,6 +73,12 @@ pub const TYPES: [(&str, &str, u16, &str); 13] = [
         "Use a new key for a new request.",
     ),
     (
+        "too-many-requests",
+        "Too many requests",
+        429,
+        "Wait as long as Retry-After says.",
+    ),
+    (
         "unavailable",
         "Not available",
         503,
@@ -111,6 +117,9 @@ pub struct Problem {
     /// How many are open, for a mass close.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub open: Option<u64>,
+    /// Seconds to wait; a header says it.
+    #[serde(skip)]
+    pub wait: Option<u64>,
 }
 
 /// A place in the input.
@@ -140,6 +149,7 @@ impl Problem {
             errors: Vec::new(),
             closing: None,
             open: None,
+            wait: None,
         }
     }
 
@@ -196,8 +206,8 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code_of());
-        if self.status == 503 {
-            response.insert_header(("Retry-After", "5"));
+        if self.status == 503 || self.wait.is_some() {
+            response.insert_header(("Retry-After", self.wait.unwrap_or(5).to_string()));
         }
         if self.status == 401 {
             response.insert_header(("WWW-Authenticate", "Bearer"));

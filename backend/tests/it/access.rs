@@ -224,3 +224,49 @@ on_both! {
         assert!(log.contains("token.rotated") && !log.contains(fresh));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_waits() {
+    let limits = [
+        ("AFFIANT_LIMITS_IDENTITY_PER_SECOND", "20"),
+        ("AFFIANT_LIMITS_ANONYMOUS_PER_SECOND", "2"),
+    ];
+    let server = Server::start_with(None, &limits).await;
+    let other = server.new_token("auditor", None).await;
+    let client = reqwest::Client::new();
+    let ask = async |token: &str, n: usize| {
+        // What a client says of itself changes nothing.
+        let request = client
+            .get(server.at("/api/v1/me"))
+            .header("x-forwarded-for", format!("198.51.100.{n}"));
+        let request = request
+            .header("forwarded", format!("for=198.51.100.{n}"))
+            .header("x-real-ip", format!("198.51.100.{n}"));
+        request.bearer_auth(token).send().await.unwrap()
+    };
+    let mut refused = None;
+    for n in 0..200 {
+        let answer = ask(&server.token, n).await;
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("two hundred requests at once");
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..10).contains(&seconds));
+    assert_eq!(
+        refused.json::<Value>().await.unwrap()["type"],
+        "urn:affiant:problem:too-many-requests"
+    );
+    assert_eq!(ask(&other, 0).await.status(), 200, "somebody else is not held up");
+    let mut guessed = Vec::new();
+    for n in 0..60 {
+        guessed.push(ask(&format!("aff_guess-{n}"), n).await.status().as_u16());
+    }
+    assert!(
+        guessed.contains(&429) && guessed[0] == 401,
+        "guesses from one address are counted together: {guessed:?}"
+    );
+    assert_eq!(client.get(server.at("/healthz")).send().await.unwrap().status(), 200);
+}

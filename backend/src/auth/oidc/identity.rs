@@ -51,7 +51,9 @@ fn shown(text: &str) -> String {
         .join(" ")
         .replace(" via ", " Via ");
     let lower = plain.to_lowercase();
-    let reserved = ["token:", "source:", "workload:"].iter().any(|prefix| lower.starts_with(prefix));
+    let reserved = ["token:", "source:", "workload:"]
+        .iter()
+        .any(|prefix| lower.starts_with(prefix));
     if OWN.contains(&lower.as_str()) || reserved {
         return format!("{plain} (person)");
     }
