@@ -21,6 +21,8 @@ pub struct SignIn {
     pub limits: config::Limits,
     /// Networks of the proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks from which metrics are read.
+    pub metrics_from: Vec<IpNet>,
 }
 
 impl SignIn {
@@ -35,6 +37,7 @@ impl SignIn {
             tls: public_url.starts_with("https://"),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            metrics_from: config.server.metrics_from.clone(),
         })
     }
 }

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod formats;
 mod frameworks;
+mod health;
 mod ingest;
 mod output;
 mod report;
@@ -59,6 +60,8 @@ enum Command {
     Token(token::Args),
     /// Check a configuration, or print an example
     Config(config::Args),
+    /// Ask a server whether it is ready
+    Health(health::Args),
     /// Bring the database's schema up to date
     Migrate,
     /// Print the description of the API
@@ -120,6 +123,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Reread(args) => reread::run(storage, &args).await,
         Command::Token(args) => token::run(storage, args).await,
         Command::Config(args) => config::run(&args),
+        Command::Health(args) => health::run(&args).await,
         Command::Migrate => {
             context(storage, Clock::system()).await?;
             say("the schema is up to date");

@@ -24,7 +24,7 @@ pub struct Config {
 }
 
 /// The installation.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address under which browsers reach the server, such as https://affiant.example; that on which it listens, where none is given.
@@ -33,6 +33,20 @@ pub struct Server {
     pub development: bool,
     /// Networks of the proxies in front, such as 10.0.0.0/8: they alone are believed when they say whom they speak for.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks from which /metrics is answered.
+    pub metrics_from: Vec<IpNet>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let loopback = ["127.0.0.0/8", "::1/128"];
+        Self {
+            public_url: String::new(),
+            development: false,
+            trusted_proxies: Vec::new(),
+            metrics_from: loopback.iter().filter_map(|net| net.parse().ok()).collect(),
+        }
+    }
 }
 
 /// Bounds on requests.

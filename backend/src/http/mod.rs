@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod limits;
+pub mod observe;
 pub mod pages;
 pub mod problem;
 mod upload;
@@ -31,12 +32,14 @@ const DOCS_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'sel
 pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
     let tls = app.sign_in.tls;
     let gate = web::Data::new(limits::Gate::new(&app.sign_in.limits));
+    let counts = web::Data::new(observe::Metrics::default());
     let data = web::Data::new(app);
     let server = HttpServer::new(move || {
         let (app, api) = App::new()
             .into_utoipa_app()
             .app_data(data.clone())
             .app_data(gate.clone())
+            .app_data(counts.clone())
             .app_data(web::PayloadConfig::new(api::events::BODY))
             .app_data(
                 web::JsonConfig::default()
@@ -66,6 +69,7 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
                     .wrap(DefaultHeaders::new().add(("Content-Security-Policy", DOCS_POLICY)))
                     .service(api::browser(docs)),
             )
+            .service(web::resource("/metrics").route(web::get().to(observe::metrics)))
             .configure(pages::routes)
             .wrap(from_fn(crate::auth::identify))
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
@@ -84,6 +88,7 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
                 DefaultHeaders::new().add(("Strict-Transport-Security", "max-age=31536000; includeSubDomains")),
             ))
             .wrap(Compress::default())
+            .wrap(from_fn(observe::observe))
     });
     Ok(server
         .workers(

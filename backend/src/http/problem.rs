@@ -145,7 +145,7 @@ impl Problem {
             title: title.to_owned(),
             status,
             detail: detail.into(),
-            instance: format!("urn:uuid:{}", uuid::Uuid::now_v7()),
+            instance: format!("urn:uuid:{}", super::observe::request_id()),
             errors: Vec::new(),
             closing: None,
             open: None,

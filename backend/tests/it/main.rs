@@ -13,6 +13,7 @@ mod architecture;
 mod aws;
 mod bad_input;
 mod command_line;
+mod deploy;
 mod events;
 mod imports;
 mod kept;

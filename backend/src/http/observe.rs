@@ -1,0 +1,122 @@
+//! What operators see of requests: an id on each, a line in the log, and counts for Prometheus. Paths are told as routes, without the
+//! names in them, and nothing that a client wrote is.
+
+use crate::app::Context;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpRequest, HttpResponse, web};
+use ipnet::IpNet;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Instant;
+use uuid::Uuid;
+
+tokio::task_local! {
+    static REQUEST: Uuid;
+}
+
+/// The id of the request that is being answered; a new one outside of any.
+#[must_use]
+pub fn request_id() -> Uuid {
+    REQUEST.try_with(|id| *id).unwrap_or_else(|_| Uuid::now_v7())
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+/// What is counted.
+pub struct Metrics {
+    registry: Registry,
+    answered: Family<Answered, Counter>,
+    seconds: Family<Route, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("affiant");
+        let answered = Family::<Answered, Counter>::default();
+        let seconds =
+            Family::<Route, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 8)));
+        registry.register("http_requests", "Requests that were answered", answered.clone());
+        registry.register("http_request_seconds", "Seconds until an answer began", seconds.clone());
+        Self {
+            registry,
+            answered,
+            seconds,
+        }
+    }
+}
+
+/// Gives each request an id, and tells of it when it is answered.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let (id, begun) = (Uuid::now_v7(), Instant::now());
+    let method = request.method().clone();
+    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let answer = REQUEST.scope(id, next.call(request)).await;
+    let (route, status) = match &answer {
+        Ok(answer) => (answer.request().match_pattern(), answer.status().as_u16()),
+        Err(error) => (None, error.as_response_error().status_code().as_u16()),
+    };
+    let route = route.unwrap_or_else(|| "unknown".to_owned());
+    let took = begun.elapsed();
+    if !matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+        let ms = took.as_millis();
+        tracing::debug!(request = %id, %method, route, status, ms, "answered");
+    }
+    if let Some(metrics) = metrics {
+        let labels = Answered {
+            method: method.to_string(),
+            route: route.clone(),
+            status,
+        };
+        metrics.answered.get_or_create(&labels).inc();
+        metrics
+            .seconds
+            .get_or_create(&Route { route })
+            .observe(took.as_secs_f64());
+    }
+    let mut answer = answer?;
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        answer
+            .headers_mut()
+            .insert(HeaderName::from_static("x-request-id"), value);
+    }
+    Ok(answer)
+}
+
+/// Counts for Prometheus, for the networks that the operator names; for others there is nothing here.
+pub async fn metrics(request: HttpRequest, app: web::Data<Context>, metrics: web::Data<Metrics>) -> HttpResponse {
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let allowed = |net: &IpNet| peer.is_some_and(|peer| net.contains(&peer));
+    if !app.sign_in.metrics_from.iter().any(allowed) {
+        return HttpResponse::NotFound().finish();
+    }
+    let mut text = String::new();
+    if encode(&mut text, &metrics.registry).is_err() {
+        return HttpResponse::InternalServerError().finish();
+    }
+    HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(text)
+}
