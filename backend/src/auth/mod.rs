@@ -80,6 +80,8 @@ permissions! {
     ReadOriginals = "originals:read" for Admin, Compliance, Member, Auditor;
     /// Push scans.
     PushScans = "scans:write" for Admin, Compliance, Member, Ingest;
+    /// Push scans in the browser, where the page shows what came of them.
+    UploadScans = "scans:upload" for Admin, Compliance, Member;
     /// Push audit events.
     PushEvents = "events:write" for Admin, Compliance, Member, Ingest;
     /// Follow one's own imports.

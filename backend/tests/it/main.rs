@@ -25,3 +25,4 @@ mod schema;
 mod scores;
 mod server;
 mod sources;
+mod walk;

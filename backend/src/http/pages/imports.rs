@@ -1,7 +1,7 @@
 //! Uploads, and what came of them.
 
 use super::{Chrome, check_csrf, minute, page};
-use crate::auth::{In, PushScans, Read};
+use crate::auth::{In, Read, UploadScans};
 use crate::flow::events;
 use crate::flow::ingest::{ImportResult, Options, import};
 use crate::http::api::scans::Import;
@@ -53,7 +53,7 @@ async fn render<P: crate::auth::Permission>(
         chrome: Chrome::new(&at.app, &at.principal, "Imports", &at.project.slug, "Imports").await?,
         error,
         done,
-        may_push: at.may::<PushScans>(),
+        may_push: at.may::<UploadScans>(),
         formats: at
             .app
             .formats
@@ -81,10 +81,7 @@ async fn render<P: crate::auth::Permission>(
 
 /// Imports an uploaded file.
 #[post("/p/{project}/imports")]
-pub async fn upload(at: In<PushScans>, form: Multipart) -> Result<HttpResponse, Problem> {
-    if !at.may::<Read>() {
-        return Err(Problem::forbidden("read"));
-    }
+pub async fn upload(at: In<UploadScans>, form: Multipart) -> Result<HttpResponse, Problem> {
     let (fields, received) = parts(&at, form).await?;
     let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
     let outcome = take(&at, &field, received).await;
@@ -96,7 +93,7 @@ pub async fn upload(at: In<PushScans>, form: Multipart) -> Result<HttpResponse, 
 }
 
 async fn take(
-    at: &In<PushScans>,
+    at: &In<UploadScans>,
     field: &impl Fn(&str) -> String,
     received: Option<Received>,
 ) -> Result<ImportResult, Problem> {
@@ -139,7 +136,7 @@ async fn take(
 
 /// The fields of the form; the secret comes first and is checked before the file is taken.
 async fn parts(
-    at: &In<PushScans>,
+    at: &In<UploadScans>,
     mut form: Multipart,
 ) -> Result<(HashMap<String, String>, Option<Received>), Problem> {
     let broken = |error: actix_multipart::MultipartError| Problem::invalid("form", error.to_string());
