@@ -14,6 +14,7 @@ need qpdf qpdf
 need pdftotext poppler-utils
 need node nodejs npm
 need cc gcc libc6-dev
+need curl curl
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
@@ -55,6 +56,12 @@ done
 export AFFIANT_TEST_S3="http://127.0.0.1:$s3_port"
 
 cargo test --workspace --locked
+
+if [ ! -x "$target/fuzz/bin/schemathesis" ]; then
+  python3 -m venv "$target/fuzz"
+  "$target/fuzz/bin/pip" install --quiet --disable-pip-version-check 'schemathesis>=4.32,<5'
+fi
+bash tests/fuzz/run.sh "$target/debug/affiant" "$target/fuzz/bin/schemathesis"
 
 npm --prefix tests/browser ci --silent --no-audit --no-fund
 node=node

@@ -21,8 +21,9 @@ pub mod waivers;
 use super::problem::Problem;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, SecurityRequirement, ServerBuilder};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, RefOr, SecurityRequirement, ServerBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -121,7 +122,37 @@ pub fn describe(mut api: OpenApi) -> OpenApi {
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     api.components = Some(components);
     api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    for item in api.paths.paths.values_mut() {
+        let each = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.delete,
+            &mut item.patch,
+        ];
+        each.into_iter().flatten().for_each(describe_problems);
+    }
     api
+}
+
+/// Errors are `application/problem+json`, and some can come of any request.
+fn describe_problems(operation: &mut Operation) {
+    const ANY: [&str; 4] = ["400", "413", "429", "503"];
+    let all = &mut operation.responses.responses;
+    let problem = all.get("401").cloned();
+    for status in ANY {
+        if let Some(problem) = &problem {
+            all.entry(status.to_owned()).or_insert_with(|| problem.clone());
+        }
+    }
+    for (status, response) in all.iter_mut() {
+        let RefOr::T(response) = response else { continue };
+        if status.starts_with(['4', '5'])
+            && let Some(content) = response.content.shift_remove("application/json")
+        {
+            response.content.insert("application/problem+json".to_owned(), content);
+        }
+    }
 }
 
 /// The description as it is served.

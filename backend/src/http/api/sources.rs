@@ -135,9 +135,15 @@ pub async fn coverage(at: In<Read>, query: web::Query<CoverageQuery>) -> Result<
 pub struct ExpectedOperation {
     /// Identifier.
     pub id: Uuid,
-    /// What is expected.
-    #[serde(flatten)]
-    pub operation: Operation,
+    /// The agent, as its events name it.
+    #[schema(example = "invoice-bot")]
+    pub agent: String,
+    /// The operation, as its events name it.
+    #[schema(example = "post_journal")]
+    pub action: String,
+    /// It is expected within so many seconds.
+    #[schema(example = 86400)]
+    pub within_seconds: i64,
     /// Who said so.
     pub actor: String,
     /// Since when.
@@ -149,11 +155,9 @@ impl From<entity::expected_operation::Model> for ExpectedOperation {
     fn from(row: entity::expected_operation::Model) -> Self {
         Self {
             id: row.id,
-            operation: Operation {
-                agent: row.agent,
-                action: row.action,
-                within_seconds: row.within_seconds,
-            },
+            agent: row.agent,
+            action: row.action,
+            within_seconds: row.within_seconds,
             actor: row.actor,
             created_at: instant(row.created_at),
         }
