@@ -15,6 +15,7 @@ need pdftotext poppler-utils
 need node nodejs npm
 need cc gcc libc6-dev
 need curl curl
+need openssl openssl
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo

@@ -26,14 +26,14 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// As a configuration says, for browsers that come to this address.
+    /// As a configuration says, with the secrets of its providers, for browsers that come to this address.
     ///
     /// # Errors
     /// What is wrong with a provider.
-    pub fn new(config: &Config, public_url: &str) -> Result<Self, String> {
+    pub fn new(config: &Config, secrets: Vec<String>, public_url: &str) -> Result<Self, String> {
         Ok(Self {
             session: config.session.clone(),
-            providers: Providers::new(config, public_url)?,
+            providers: Providers::new(config, secrets, public_url)?,
             tls: public_url.starts_with("https://"),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),

@@ -22,10 +22,11 @@ enum Command {
     Example,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check { file } => {
-            Config::load(Some(file)).map_err(|mistakes| Failure::mistakes(&mistakes))?;
+            let config = Config::load(Some(file)).map_err(|mistakes| Failure::mistakes(&mistakes))?;
+            config.fetch().await.map_err(|mistakes| Failure::mistakes(&mistakes))?;
             say(format_args!("{} is right", file.display()));
         }
         Command::Example => say(Config::example().trim_end()),

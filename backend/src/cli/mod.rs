@@ -122,7 +122,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Formats(args) => formats::run(storage, &args),
         Command::Reread(args) => reread::run(storage, &args).await,
         Command::Token(args) => token::run(storage, args).await,
-        Command::Config(args) => config::run(&args),
+        Command::Config(args) => config::run(&args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Migrate => {
             context(storage, Clock::system()).await?;
@@ -145,9 +145,8 @@ async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
     let catalogue = crate::frameworks::load_checked(storage.frameworks.as_deref()).map_err(Failure::input)?;
     let io = |error| Failure::fault(FlowError::Io(storage.data.display().to_string(), error));
     std::fs::create_dir_all(&storage.data).map_err(io)?;
-    let store = affiant_store::Store::connect(&storage.url())
-        .await
-        .map_err(Failure::fault)?;
+    let url = storage.url().resolve().await.map_err(Failure::Input)?;
+    let store = affiant_store::Store::connect(&url).await.map_err(Failure::fault)?;
     let spool = storage.data.join("spool");
     let formats = storage.load_formats().map_err(Failure::input)?;
     Context::new(store, Arc::new(catalogue), formats, clock, spool, storage.places())

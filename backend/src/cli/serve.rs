@@ -30,15 +30,21 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     let address = listener.local_addr().map_err(Failure::fault)?;
     let configured = (!config.server.public_url.is_empty()).then(|| config.server.public_url.clone());
     let url = listen.public_url.clone().or(configured);
-    let url = url.unwrap_or_else(|| format!("http://{address}"));
-    app.sign_in = Arc::new(SignIn::new(config, &url).map_err(Failure::Input)?);
+    let tls = match config.server.tls_certificate.as_str() {
+        "" => None,
+        _ => Some(crate::config::tls::load(&config.server).map_err(Failure::Input)?),
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = url.unwrap_or_else(|| format!("{scheme}://{address}"));
+    let secrets = config.fetch().await.map_err(|mistakes| Failure::mistakes(&mistakes))?;
+    app.sign_in = Arc::new(SignIn::new(config, secrets, &url).map_err(Failure::Input)?);
     let link = if app.sign_in.providers.is_empty() {
         Some(link(&app, &url).await?)
     } else {
         None
     };
     let mut jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
-    let server = crate::http::serve(app, listener).map_err(Failure::fault)?;
+    let server = crate::http::serve(app, listener, tls).map_err(Failure::fault)?;
     say(format_args!("Affiant is at {url}"));
     match link {
         Some(link) => say(format_args!("Sign in, once and within the hour, at {link}")),

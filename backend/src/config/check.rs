@@ -18,6 +18,17 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             "an address that begins with https:// (or http:// for trying out)",
         );
     }
+    let server = &config.server;
+    if server.tls_certificate.is_empty() != server.tls_key.is_empty() {
+        wrong("server.tls_key".to_owned(), "tls_certificate and tls_key go together");
+    } else if !server.tls_certificate.is_empty() {
+        if let Err(what) = super::tls::load(server) {
+            wrong("server.tls_certificate".to_owned(), &what);
+        }
+        if server.public_url.starts_with("http://") {
+            wrong("server.public_url".to_owned(), "with TLS it begins with https://");
+        }
+    }
     let limits = &config.limits;
     if limits.identity_per_second == 0 || limits.anonymous_per_second == 0 {
         wrong(
@@ -89,10 +100,8 @@ fn check_provider(provider: &Provider, development: bool, wrong: &mut dyn FnMut(
     if !provider.client_secret.is_empty() && !provider.client_secret.is_reference() && !development {
         wrong(
             "client_secret",
-            "say where the secret is, env:NAME or file:PATH; in clear it is only for development = true",
+            "say where the secret is (env:NAME, file:PATH, vault:MOUNT/PATH#KEY, aws:NAME#KEY); in clear it is only for development = true",
         );
-    } else if let Err(what) = provider.client_secret.resolve() {
-        wrong("client_secret", &what);
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Server {
     pub development: bool,
     /// Networks of the proxies in front, such as 10.0.0.0/8: they alone are believed when they say whom they speak for.
     pub trusted_proxies: Vec<IpNet>,
+    /// Certificates of the server, PEM, its own first; none where TLS ends at a proxy.
+    pub tls_certificate: String,
+    /// File with its private key, PEM.
+    pub tls_key: String,
     /// Networks from which /metrics is answered.
     pub metrics_from: Vec<IpNet>,
 }
@@ -44,6 +48,8 @@ impl Default for Server {
             public_url: String::new(),
             development: false,
             trusted_proxies: Vec::new(),
+            tls_certificate: String::new(),
+            tls_key: String::new(),
             metrics_from: loopback.iter().filter_map(|net| net.parse().ok()).collect(),
         }
     }
@@ -102,7 +108,7 @@ pub struct Provider {
     pub issuer: String,
     /// This installation's id there.
     pub client_id: String,
-    /// Its secret: env:NAME or file:PATH.
+    /// Its secret: env:NAME, file:PATH, vault:MOUNT/PATH#KEY or aws:NAME#KEY.
     pub client_secret: Secret,
     /// Scopes beside openid. With offline_access the provider is asked again while a session holds.
     pub scopes: Vec<String>,
@@ -223,6 +229,28 @@ impl Config {
         };
         super::check::check(&config, &mut mistakes);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// Fetches each secret once, so that one that cannot be had is told with the other mistakes.
+    ///
+    /// # Errors
+    /// Every secret that cannot be had.
+    pub async fn fetch(&self) -> Result<Vec<String>, Vec<Mistake>> {
+        let (mut secrets, mut mistakes) = (Vec::new(), Vec::new());
+        for (n, provider) in self.providers.iter().enumerate() {
+            match provider.client_secret.resolve().await {
+                Ok(secret) => secrets.push(secret),
+                Err(what) => mistakes.push(Mistake {
+                    at: format!("provider[{n}].client_secret"),
+                    what,
+                }),
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(secrets)
+        } else {
+            Err(mistakes)
+        }
     }
 
     /// A file in which each key stands with its default.

@@ -3,6 +3,7 @@
 mod check;
 mod file;
 mod secret;
+pub mod tls;
 
 pub use file::{Config, Limits, Mistake, Provider, Rule, Session, Workload};
 pub use secret::Secret;
@@ -20,7 +21,7 @@ pub struct Storage {
     /// Folder for the SQLite database and for uploads under way
     #[arg(long, env = "AFFIANT_DATA", default_value = "data", global = true)]
     pub data: PathBuf,
-    /// PostgreSQL address (postgres://…) to use instead of SQLite in the data folder
+    /// PostgreSQL address (postgres://…) to use instead of SQLite in the data folder, or where it is kept: file:PATH, vault:MOUNT/PATH#KEY, aws:NAME#KEY
     #[arg(long, env = "AFFIANT_DATABASE_URL", hide_env_values = true, global = true)]
     pub database_url: Option<String>,
     /// File with the installation's key, shared by all replicas; made in the data folder where none is named
@@ -82,12 +83,11 @@ impl Storage {
         }
     }
 
-    /// The address of the database.
+    /// The address of the database, or where it is kept.
     #[must_use]
-    pub fn url(&self) -> String {
-        self.database_url
-            .clone()
-            .unwrap_or_else(|| format!("sqlite:{}", self.data.join("affiant.sqlite").display()))
+    pub fn url(&self) -> Secret {
+        let file = || format!("sqlite:{}", self.data.join("affiant.sqlite").display());
+        self.database_url.clone().unwrap_or_else(file).as_str().into()
     }
 }
 

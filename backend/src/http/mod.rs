@@ -29,7 +29,7 @@ const DOCS_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'sel
 ///
 /// # Errors
 /// The system's, where the listener cannot be used.
-pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
+pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::ServerConfig>) -> std::io::Result<Server> {
     let tls = app.sign_in.tls;
     let gate = web::Data::new(limits::Gate::new(&app.sign_in.limits));
     let counts = web::Data::new(observe::Metrics::default());
@@ -90,16 +90,19 @@ pub fn serve(app: Context, listener: TcpListener) -> std::io::Result<Server> {
             .wrap(Compress::default())
             .wrap(from_fn(observe::observe))
     });
-    Ok(server
+    let server = server
         .workers(
             std::thread::available_parallelism()
                 .map_or(2, std::num::NonZero::get)
                 .min(8),
         )
         .client_request_timeout(std::time::Duration::from_secs(20))
-        .shutdown_timeout(20)
-        .listen(listener)?
-        .run())
+        .shutdown_timeout(20);
+    Ok(match own_tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    }
+    .run())
 }
 
 /// Why a JSON body is refused, with its place.

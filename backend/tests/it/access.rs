@@ -270,3 +270,62 @@ async fn who_asks_too_often_waits() {
     );
     assert_eq!(client.get(server.at("/healthz")).send().await.unwrap().status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_speaks_tls_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            &file("key.pem"),
+            "-out",
+            &file("cert.pem"),
+        ])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let files = [file("cert.pem"), file("key.pem")];
+    let variables = [
+        ("AFFIANT_SERVER_TLS_CERTIFICATE", files[0].as_str()),
+        ("AFFIANT_SERVER_TLS_KEY", files[1].as_str()),
+    ];
+    let server = Server::start_beside(&variables);
+    assert!(server.url.starts_with("https://"), "{}", server.url);
+    let certificate = reqwest::Certificate::from_pem(&std::fs::read(&files[0]).unwrap()).unwrap();
+    let client = reqwest::Client::builder()
+        .add_root_certificate(certificate)
+        .build()
+        .unwrap();
+    let answer = client.get(server.at("/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(
+        answer.headers()["strict-transport-security"]
+            .to_str()
+            .unwrap()
+            .starts_with("max-age=")
+    );
+    assert!(
+        reqwest::Client::new().get(server.at("/healthz")).send().await.is_err(),
+        "nobody vouches for it but itself"
+    );
+    let plain = server.at("/healthz").replace("https://", "http://");
+    assert!(reqwest::Client::new().get(plain).send().await.is_err());
+}

@@ -23,6 +23,7 @@ mod samples;
 mod schedules;
 mod schema;
 mod scores;
+mod secrets;
 mod server;
 mod sources;
 mod walk;

@@ -51,15 +51,13 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// The providers of a configuration; browsers come back to this address.
+    /// The providers of a configuration, with the secret of each; browsers come back to this address.
     ///
     /// # Errors
     /// What is wrong with one.
-    pub fn new(config: &Config, public_url: &str) -> Result<Self, String> {
-        let own = config
-            .providers
-            .iter()
-            .map(|settings| Provider::new(settings, public_url).map(Arc::new));
+    pub fn new(config: &Config, secrets: Vec<String>, public_url: &str) -> Result<Self, String> {
+        let own = config.providers.iter().zip(secrets);
+        let own = own.map(|(settings, secret)| Provider::new(settings, secret, public_url).map(Arc::new));
         let workloads = config.workloads.iter().map(Workload::new);
         Ok(Self {
             sign_in: own.collect::<Result<_, _>>()?,

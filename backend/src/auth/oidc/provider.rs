@@ -111,9 +111,8 @@ pub enum Renewal {
 }
 
 impl Provider {
-    pub(super) fn new(settings: &config::Provider, public_url: &str) -> Result<Self, String> {
+    pub(super) fn new(settings: &config::Provider, secret: String, public_url: &str) -> Result<Self, String> {
         let base = public_url.trim_end_matches('/');
-        let secret = settings.client_secret.resolve()?;
         let http = client()?;
         Ok(Self {
             secret: (!secret.is_empty()).then(|| ClientSecret::new(secret)),

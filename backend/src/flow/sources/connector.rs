@@ -205,7 +205,7 @@ pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn Obj
 }
 
 /// The store cannot be reached or refuses; no address or key is told.
-pub(super) fn away(error: &object_store::Error) -> FlowError {
+fn away(error: &object_store::Error) -> FlowError {
     let what = match error {
         object_store::Error::NotFound { .. } => "there is no such bucket or object",
         object_store::Error::PermissionDenied { .. } => "the store refuses the credentials",
