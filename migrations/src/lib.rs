@@ -12,6 +12,7 @@ mod m20261120_000009_sources;
 mod m20261120_000010_expected_operations;
 mod m20261120_000011_people;
 mod m20261120_000012_token_scopes;
+mod m20261120_000013_group_provider;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000010_expected_operations::Migration),
             Box::new(m20261120_000011_people::Migration),
             Box::new(m20261120_000012_token_scopes::Migration),
+            Box::new(m20261120_000013_group_provider::Migration),
         ]
     }
 }

@@ -221,6 +221,25 @@ await bob.goto(`${base}/p/payments/findings`);
 check('who is disabled is out', await heading(bob) === 'Sign in', await heading(bob));
 provider.state.users.bob.disabled = false;
 
+// A person's token does what the person still could, and no more than once they have left.
+const made = (await api(second, 'POST', '/api/v1/tokens', { name: 'by ann', role: 'admin' })).body;
+const withToken = async () => { const answer = await fetch(`${base}/api/v1/me`, { headers: { authorization: `Bearer ${made.token}` } }); return { status: answer.status, name: (await answer.json()).name }; };
+check('a token bears its maker\'s name', (await withToken()).name === 'Ann Admin via token by ann', JSON.stringify(await withToken()));
+provider.state.users.ann.groups = [];
+await pause(1100);
+await second.goto(base);
+check('who is no administrator any more has no token of one', (await withToken()).status === 401);
+provider.state.users.ann.groups = ['affiant-admins'];
+await pause(1100);
+await second.goto(base);
+check('and has it back with the group', (await withToken()).status === 200);
+const dan = await arrive('carol');
+check('somebody stays', await heading(dan) === 'No role yet');
+await second.goto(`${base}/people`);
+await second.getByRole('button', { name: 'Carol Clerk has left' }).click();
+await dan.goto(base);
+check('who has left is out', await heading(dan) === 'Sign in', await heading(dan));
+
 // Signing out here and at the provider; the provider's own logout.
 await second.goto(base);
 await second.getByRole('button', { name: 'Sign out' }).click();

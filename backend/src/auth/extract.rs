@@ -1,6 +1,6 @@
 //! Extractors that hold a permission: [`Allowed`] for the installation, [`In`] for the project in the path.
 
-use super::{Grant, Permission, Principal, Role, Way, hash, session};
+use super::{Grant, Permission, Principal, Role, Way, WriteTokens, hash, session};
 use crate::app::Context;
 use crate::http::limits::{Gate, address, steady};
 use crate::http::problem::Problem;
@@ -8,7 +8,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use affiant_domain::actor;
 use affiant_domain::id::ProjectId;
 use affiant_store::{Scoped, entity};
@@ -67,20 +67,31 @@ struct AskedProject(Option<entity::project::Model>);
 /// [`Problem`] where the database fails.
 pub async fn identify(
     mut request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let app = request.app_data::<web::Data<Context>>().cloned();
     if let Some(app) = app.filter(|_| !request.path().starts_with("/assets/")) {
-        let found = principal_of(&app, &request).await?;
-        admit(&app, &request, found.as_ref())?;
-        steady(&mut request);
-        if let Some(principal) = found {
-            let project = asked_project(&app, &principal, request.path()).await?;
-            request.extensions_mut().insert(principal);
-            request.extensions_mut().insert(AskedProject(project));
+        // An answer, not an error: what stands around it adds its headers to answers alone.
+        if let Err(problem) = known(&app, &request).await {
+            return Ok(request
+                .into_response(HttpResponse::from_error(problem))
+                .map_into_right_body());
         }
+        steady(&mut request);
     }
-    next.call(request).await
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
+/// Notes who asks and of which project, where not too many requests came before.
+async fn known(app: &Context, request: &ServiceRequest) -> Result<(), Problem> {
+    let found = principal_of(app, request).await?;
+    admit(app, request, found.as_ref())?;
+    if let Some(principal) = found {
+        let project = asked_project(app, &principal, request.path()).await?;
+        request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(AskedProject(project));
+    }
+    Ok(())
 }
 
 /// Lets a request through where not too many came before it. What watches over the server is not counted.
@@ -159,6 +170,13 @@ async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Prob
         let Some(person) = app.store.person(id).await?.filter(|person| person.left_at.is_none()) else {
             return Ok(None);
         };
+        // It can do no more than who made it still could.
+        let held = session::grants(app, &person).await?;
+        let makes = |grant: &&Grant| WriteTokens::ROLES.contains(&grant.role);
+        let covers = |grant: &Grant| grant.project.is_none() || grant.project == row.project_id;
+        if !held.iter().filter(makes).any(covers) {
+            return Ok(None);
+        }
         name = actor::by_token(&person.name, &row.name);
     }
     let role = Role::parse(&row.role);
@@ -193,7 +211,7 @@ fn meant(request: &HttpRequest, principal: Principal) -> Result<Principal, Probl
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if changes
         && matches!(principal.way, Way::Session { .. })
-        && request.path().starts_with("/api/")
+        && request.match_pattern().is_none_or(|route| route.starts_with("/api/"))
         && !same_origin(request)
     {
         return Err(Problem::forbidden("a request of this site"));

@@ -167,7 +167,7 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
         return Ok(None);
     };
     Ok(Some(Principal {
-        grants: grants(app, &row.provider, &person).await?,
+        grants: grants(app, &person).await?,
         name: person.name,
         person: Some(person.id),
         scopes: None,
@@ -183,15 +183,19 @@ fn way(row: &entity::session::Model) -> Way {
     }
 }
 
-/// What a person may do: by themselves, and by the groups that their provider last told. Groups count only for the provider's own.
-async fn grants(app: &Context, provider: &str, person: &entity::person::Model) -> Result<Vec<Grant>, StoreError> {
+/// What a person may do: by themselves, and by the groups that their own provider last told.
+pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Result<Vec<Grant>, StoreError> {
     let groups: Vec<String> = serde_json::from_str(&person.member_of).unwrap_or_default();
-    let own = app.sign_in.providers.by_name(provider);
+    let own = app.sign_in.providers.by_issuer(&person.issuer);
+    let provider = own.as_ref().map_or_else(String::new, |own| own.settings.name.clone());
     let administers = own.is_some_and(|provider| {
         let admins = &provider.settings.admin_groups;
         groups.iter().any(|group| admins.contains(group))
     });
-    let rows = app.store.memberships_of(person.id, &groups, app.clock.now()).await?;
+    let rows = app
+        .store
+        .memberships_of(person.id, (&provider, &groups), app.clock.now())
+        .await?;
     let held = rows.iter().filter_map(|row| {
         Some(Grant {
             role: Role::parse(&row.role)?,

@@ -134,7 +134,8 @@ impl Local {
             format: Some(format.to_owned()),
         };
         let source = FileSource(file.to_owned());
-        let result = flow::events::ingest_source(&self.app, self.project, &source, &options).await?;
+        let result =
+            flow::events::ingest_source(&self.app, self.project, &source, (&options, flow::events::BROUGHT)).await?;
         tell_events(file, &result, args.json);
         Ok(())
     }

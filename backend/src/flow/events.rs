@@ -9,7 +9,7 @@ use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::retention::keep_until;
 use affiant_domain::{Instant, sha256_hex};
-use affiant_ingest::{Bytes, Kind, Rejection, Sink, Source, Stop};
+use affiant_ingest::{Bytes, Kind, Limits, Rejection, Sink, Source, Stop};
 use affiant_store::{NewEvent, Store, micros};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -93,8 +93,15 @@ pub async fn ingest(
     body: &[u8],
     options: &Options,
 ) -> Result<EventsResult, FlowError> {
-    ingest_source(app, project, &Bytes(body), options).await
+    ingest_source(app, project, &Bytes(body), (options, PUSHED)).await
 }
+
+/// Events that one request may push.
+pub const PUSHED: u64 = 50_000;
+/// Events that one file may hold which a person brings.
+pub const BROUGHT: u64 = 1_000_000;
+/// Bytes of such a file, inflated.
+const INFLATED: u64 = 2 << 30;
 
 /// Stores the events of a source.
 ///
@@ -104,15 +111,21 @@ pub async fn ingest_source(
     app: &Context,
     project: ProjectId,
     source: &dyn Source,
-    options: &Options,
+    (options, most): (&Options, u64),
 ) -> Result<EventsResult, FlowError> {
+    // All of a request is stored or nothing is, so that it is held: a source that is pulled has no such bound.
+    let limits = Limits {
+        records: most.min(app.limits.records),
+        inflated: app.limits.inflated.min(INFLATED),
+        ..app.limits
+    };
     let asset = options
         .asset
         .as_deref()
         .filter(|asset| !asset.is_empty())
         .map(AssetKey::parse);
     let asset = asset.transpose().map_err(|error| invalid("asset", error.to_string()))?;
-    let format = app.formats.recognise(source, options.format.as_deref(), &app.limits)?;
+    let format = app.formats.recognise(source, options.format.as_deref(), &limits)?;
     if format.kind == Kind::Findings {
         return Err(invalid(
             "format",
@@ -121,7 +134,7 @@ pub async fn ingest_source(
     }
     let mut gather = Gather::default();
     gather.result.format.clone_from(&format.name);
-    format.read(source, &app.limits, &mut gather)?;
+    format.read(source, &limits, &mut gather)?;
     let Gather { mut result, events } = gather;
     if result.read == 0 && result.rejected > 0 {
         let first = result.rejections.first();

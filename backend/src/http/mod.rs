@@ -40,7 +40,7 @@ pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::Server
             .app_data(data.clone())
             .app_data(gate.clone())
             .app_data(counts.clone())
-            .app_data(web::PayloadConfig::new(api::events::BODY))
+            .app_data(web::PayloadConfig::new(64 << 10))
             .app_data(
                 web::JsonConfig::default()
                     .limit(BODY)

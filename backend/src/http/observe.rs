@@ -1,6 +1,7 @@
 //! What operators see of requests: an id on each, a line in the log, and counts for Prometheus. Paths are told as routes, without the
 //! names in them, and nothing that a client wrote is.
 
+use super::limits::address;
 use crate::app::Context;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -82,11 +83,22 @@ pub async fn observe(
     let took = begun.elapsed();
     if !matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
         let ms = took.as_millis();
-        tracing::debug!(request = %id, %method, route, status, ms, "answered");
+        if matches!(status, 401 | 403 | 429) {
+            tracing::info!(request = %id, %method, route, status, ms, "refused");
+        } else {
+            tracing::debug!(request = %id, %method, route, status, ms, "answered");
+        }
     }
     if let Some(metrics) = metrics {
+        // Clients invent methods: each would be a label for good.
+        let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
         let labels = Answered {
-            method: method.to_string(),
+            method: (if known.contains(&method.as_str()) {
+                method.as_str()
+            } else {
+                "other"
+            })
+            .to_owned(),
             route: route.clone(),
             status,
         };
@@ -107,8 +119,11 @@ pub async fn observe(
 
 /// Counts for Prometheus, for the networks that the operator names; for others there is nothing here.
 pub async fn metrics(request: HttpRequest, app: web::Data<Context>, metrics: web::Data<Metrics>) -> HttpResponse {
-    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    let allowed = |net: &IpNet| peer.is_some_and(|peer| net.contains(&peer));
+    // What comes through a proxy comes from whom the proxy names.
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let from = address(peer, request.headers(), &app.sign_in.trusted_proxies);
+    let behind = request.headers().contains_key("x-forwarded-for") && app.sign_in.trusted_proxies.is_empty();
+    let allowed = |net: &IpNet| !behind && net.contains(&from);
     if !app.sign_in.metrics_from.iter().any(allowed) {
         return HttpResponse::NotFound().finish();
     }

@@ -202,6 +202,9 @@ on_both! {
         assert_eq!(server.send_as(&narrow, "GET", "/api/v1/projects", None).await.status(), 200);
         assert_eq!(make(&narrow, json!({"name": "x", "role": "admin", "scopes": ["projects:write"]})).await.0, 403);
         assert_eq!(make(&narrow, json!({"name": "x", "role": "auditor", "scopes": ["tokens:write"]})).await.0, 400);
+        let (_, sole) = make(&server.token, json!({"name": "sole", "role": "admin", "scopes": ["tokens:write"]})).await;
+        let sole = sole["token"].as_str().unwrap();
+        assert_eq!(make(sole, json!({"name": "x", "role": "compliance"})).await.0, 403, "nothing is shared, so nothing is given");
         let (_, heir) = make(&narrow, json!({"name": "heir", "role": "admin"})).await;
         assert_eq!(heir["scopes"].as_array().unwrap().len(), 2, "it inherits the bounds: {heir}");
         let end = |one: &Value| one["expires_at"].as_str().unwrap().to_owned();

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const KEYS: [(&str, &str); 2] = [
-    ("AFFIANT_SOURCE_PAYMENTS_KEY", "AKRIGRIGRIGRIG"),
-    ("AFFIANT_SOURCE_PAYMENTS_SECRET", "rigsecret"),
+    ("AFFIANT_SOURCE_PAYMENTS__KEY", "AKRIGRIGRIGRIG"),
+    ("AFFIANT_SOURCE_PAYMENTS__SECRET", "rigsecret"),
 ];
 
 fn settings(kind: &str, endpoint: &str) -> Value {
     json!({"kind": kind, "endpoint": endpoint,
-        "access_key": "env:AFFIANT_SOURCE_PAYMENTS_KEY", "secret_key": "env:AFFIANT_SOURCE_PAYMENTS_SECRET"})
+        "access_key": "env:AFFIANT_SOURCE_PAYMENTS__KEY", "secret_key": "env:AFFIANT_SOURCE_PAYMENTS__SECRET"})
 }
 
 async fn server(endpoint: &str) -> Server {

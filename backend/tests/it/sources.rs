@@ -235,10 +235,10 @@ async fn a_bucket_is_read_and_written() {
         .unwrap();
     assert!(made.status().is_success(), "{}", made.status());
     let variables = [
-        ("AFFIANT_SOURCE_PAYMENTS_KEY", "AKRIGRIGRIGRIG"),
-        ("AFFIANT_SOURCE_PAYMENTS_SECRET", "rigsecret"),
-        ("AFFIANT_SOURCE_OTHER_KEY", "AKRIGRIGRIGRIG"),
-        ("AFFIANT_SOURCE_OTHER_SECRET", "rigsecret"),
+        ("AFFIANT_SOURCE_PAYMENTS__KEY", "AKRIGRIGRIGRIG"),
+        ("AFFIANT_SOURCE_PAYMENTS__SECRET", "rigsecret"),
+        ("AFFIANT_SOURCE_OTHER__KEY", "AKRIGRIGRIGRIG"),
+        ("AFFIANT_SOURCE_OTHER__SECRET", "rigsecret"),
         ("AFFIANT_SOURCE_ENDPOINTS", endpoint.as_str()),
     ];
     let server = Server::start_with(None, &variables).await;
@@ -250,7 +250,7 @@ async fn a_bucket_is_read_and_written() {
         store.put(&Key::from(key), bytes.into()).await.unwrap();
     }
     let settings = json!({"kind": "s3", "bucket": bucket, "prefix": "AWSLogs", "endpoint": endpoint,
-        "access_key": "env:AFFIANT_SOURCE_PAYMENTS_KEY", "secret_key": "env:AFFIANT_SOURCE_PAYMENTS_SECRET"});
+        "access_key": "env:AFFIANT_SOURCE_PAYMENTS__KEY", "secret_key": "env:AFFIANT_SOURCE_PAYMENTS__SECRET"});
     set(&server, "trail", settings, json!({"every_seconds": 60})).await;
     let first = pull(&server, "trail").await;
     assert_eq!(
@@ -261,7 +261,7 @@ async fn a_bucket_is_read_and_written() {
     assert_eq!(pull(&server, "trail").await["objects"].as_u64(), Some(0));
     let list = server.get("/api/v1/projects/payments/sources").await.to_string();
     assert!(
-        list.contains("env:AFFIANT_SOURCE_PAYMENTS_SECRET") && !list.contains("rigsecret"),
+        list.contains("env:AFFIANT_SOURCE_PAYMENTS__SECRET") && !list.contains("rigsecret"),
         "{list}"
     );
 
@@ -304,7 +304,7 @@ async fn a_bucket_is_read_and_written() {
         .post("/api/v1/projects", json!({"slug": "other", "name": "Other"}))
         .await;
     let settings = json!({"kind": "s3", "bucket": bucket, "prefix": "AWSLogs/audit_logs", "endpoint": endpoint,
-        "access_key": "env:AFFIANT_SOURCE_OTHER_KEY", "secret_key": "env:AFFIANT_SOURCE_OTHER_SECRET"});
+        "access_key": "env:AFFIANT_SOURCE_OTHER__KEY", "secret_key": "env:AFFIANT_SOURCE_OTHER__SECRET"});
     let wanted = json!({"name": "exchange", "settings": settings});
     let made = server.send("PUT", "/api/v1/projects/other/sources", Some(wanted)).await;
     assert!(made.status().is_success());
@@ -327,8 +327,8 @@ async fn rows_of_another_database_are_read_behind_a_cursor() {
         .unwrap();
     let fill = "INSERT INTO trail SELECT n, timestamptz '2026-10-01Z' + n * interval '1 second', 'ann', 'read?record' FROM generate_series";
     db.execute_unprepared(&format!("{fill}(1, 4500) n")).await.unwrap();
-    let server = Server::start_with(None, &[("AFFIANT_SOURCE_PAYMENTS_DB", &url)]).await;
-    let settings = json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS_DB", "cursor": "event_id",
+    let server = Server::start_with(None, &[("AFFIANT_SOURCE_PAYMENTS__DB", &url)]).await;
+    let settings = json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS__DB", "cursor": "event_id",
         "query": "SELECT id AS event_id, at AS timestamp, login AS user_id, what AS action FROM trail WHERE what LIKE 'read?%'"});
     set(&server, "rows", settings, json!({"format": "audit-event"})).await;
     let first = pull(&server, "rows").await;
@@ -356,11 +356,10 @@ async fn rows_of_another_database_are_read_behind_a_cursor() {
 async fn a_store_that_is_away_is_said_and_nothing_is_told_of_its_secrets() {
     let server = Server::start_with(
         None,
-        &[("AFFIANT_SOURCE_PAYMENTS_DB", "postgres://ann:hunter2@127.0.0.1:9/x")],
+        &[("AFFIANT_SOURCE_PAYMENTS__DB", "postgres://ann:hunter2@127.0.0.1:9/x")],
     )
     .await;
-    let settings =
-        json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS_DB", "cursor": "id", "query": "select 1 as id"});
+    let settings = json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS__DB", "cursor": "id", "query": "select 1 as id"});
     set(&server, "rows", settings, json!({})).await;
     let answer = server
         .send("POST", "/api/v1/projects/payments/sources/rows/pull", Some(json!({})))

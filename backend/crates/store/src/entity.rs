@@ -214,7 +214,7 @@ entities! {
     membership = "membership" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Option<Uuid>, person_id: Option<Uuid>, role: String, member_of: String, frameworks: String, actor: String,
-        created_at: i64, from_at: Option<i64>, until_at: Option<i64>, ends_at: Option<i64>,
+        created_at: i64, from_at: Option<i64>, until_at: Option<i64>, ends_at: Option<i64>, provider: String,
     }
     /// What was done and refused.
     action = "action" {

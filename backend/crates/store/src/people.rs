@@ -1,6 +1,6 @@
 //! People by issuer and subject, what they and their groups may do, and the log of what was done and refused.
 
-use crate::entity::{action, membership, person, session};
+use crate::entity::{action, membership, person, session, token};
 use crate::sql::clean;
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
@@ -45,8 +45,8 @@ pub struct NewMembership<'a> {
 pub enum Member<'a> {
     /// A person.
     Person(Uuid),
-    /// A group, as the provider names it.
-    Group(&'a str),
+    /// A group: its provider, and as that names it.
+    Group(&'a str, &'a str),
 }
 
 impl Store {
@@ -104,12 +104,13 @@ impl Store {
         Ok(person::Entity::find_by_id(id).one(&self.read).await?)
     }
 
-    /// Everybody who was ever seen, by name.
+    /// Everybody who signed in and has not left, by name.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn people(&self) -> Result<Vec<person::Model>, StoreError> {
-        let query = person::Entity::find().order_by_asc(person::Column::Name);
+        let query = person::Entity::find().filter(person::Column::LeftAt.is_null());
+        let query = query.order_by_asc(person::Column::Name);
         Ok(query.limit(5000).all(&self.read).await?)
     }
 
@@ -120,12 +121,15 @@ impl Store {
     pub async fn memberships_of(
         &self,
         person: Uuid,
-        groups: &[String],
+        (provider, groups): (&str, &[String]),
         now: Instant,
     ) -> Result<Vec<membership::Model>, StoreError> {
         let mut who = Condition::any().add(membership::Column::PersonId.eq(person));
         if !groups.is_empty() {
-            who = who.add(membership::Column::MemberOf.is_in(groups.iter().map(String::as_str)));
+            let own = Condition::all()
+                .add(membership::Column::Provider.eq(provider))
+                .add(membership::Column::MemberOf.is_in(groups.iter().map(String::as_str)));
+            who = who.add(own);
         }
         let holds = Condition::any()
             .add(membership::Column::EndsAt.is_null())
@@ -154,9 +158,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn add_membership(&self, new: &NewMembership<'_>, now: Instant) -> Result<membership::Model, StoreError> {
-        let (person, group) = match new.member {
-            Member::Person(id) => (Some(id), String::new()),
-            Member::Group(name) => (None, clean(name)),
+        let (person, provider, group) = match new.member {
+            Member::Person(id) => (Some(id), String::new(), String::new()),
+            Member::Group(provider, name) => (None, provider.to_owned(), clean(name)),
         };
         let row = membership::ActiveModel {
             id: Set(Uuid::now_v7()),
@@ -170,6 +174,7 @@ impl Store {
             from_at: Set(None),
             until_at: Set(None),
             ends_at: Set(new.ends_at.map(micros)),
+            provider: Set(provider),
         };
         Ok(row.insert(&self.write).await?)
     }
@@ -250,6 +255,36 @@ impl Store {
             (None, None) => return Ok(0),
         };
         Ok(gone.exec(&self.write).await?.rows_affected)
+    }
+
+    /// Lets somebody leave: their sessions end, their tokens are revoked, and nothing they hold counts until they sign in again. False where
+    /// they are not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn leave(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let left = person::Entity::update_many()
+            .col_expr(person::Column::LeftAt, Expr::value(micros(now)))
+            .filter(person::Column::Id.eq(id))
+            .exec(&tx)
+            .await?;
+        session::Entity::delete_many()
+            .filter(session::Column::PersonId.eq(id))
+            .exec(&tx)
+            .await?;
+        token::Entity::update_many()
+            .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
+            .filter(token::Column::PersonId.eq(id))
+            .filter(token::Column::RevokedAt.is_null())
+            .exec(&tx)
+            .await?;
+        membership::Entity::delete_many()
+            .filter(membership::Column::PersonId.eq(id))
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(left.rows_affected > 0)
     }
 
     /// The person of this issuer and subject.

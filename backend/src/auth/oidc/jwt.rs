@@ -17,6 +17,7 @@ const LARGEST: usize = 32 << 10;
 struct Header {
     alg: CoreJwsSigningAlgorithm,
     kid: Option<String>,
+    typ: Option<String>,
 }
 
 /// A token, taken apart and not yet believed.
@@ -29,7 +30,8 @@ pub(super) struct Jwt<C> {
 }
 
 impl<C: DeserializeOwned> Jwt<C> {
-    pub(super) fn parse(token: &str) -> Option<Self> {
+    /// Takes a token apart that is of no other type than this, if it names one.
+    pub(super) fn parse(token: &str, own_type: &str) -> Option<Self> {
         fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
         }
@@ -38,8 +40,16 @@ impl<C: DeserializeOwned> Jwt<C> {
         if parts.next().is_some() || token.len() > LARGEST {
             return None;
         }
+        let header: Header = part(head)?;
+        let typ = header
+            .typ
+            .as_deref()
+            .map(|typ| typ.trim_start_matches("application/").to_lowercase());
+        if typ.is_some_and(|typ| typ != "jwt" && typ != own_type) {
+            return None;
+        }
         Some(Self {
-            header: part(head)?,
+            header,
             claims: part(body)?,
             signed: format!("{head}.{body}"),
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,

@@ -48,7 +48,7 @@ impl Providers {
     /// # Errors
     /// [`OidcError::Refused`] says why it is not to be trusted.
     pub async fn logged_out(&self, token: &str, now: Instant) -> Result<LoggedOut, OidcError> {
-        let jwt: Jwt<Claims> = Jwt::parse(token).ok_or_else(|| refused("no logout token"))?;
+        let jwt: Jwt<Claims> = Jwt::parse(token, "logout+jwt").ok_or_else(|| refused("no logout token"))?;
         let is_its = |provider: &&Arc<Provider>| {
             provider.issuer() == jwt.claims.iss && is_for(&jwt.claims.aud, &provider.settings.client_id)
         };

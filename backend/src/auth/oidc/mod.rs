@@ -71,7 +71,7 @@ impl Providers {
     /// [`OidcError`] where it is not to be believed, or meets no rule.
     pub async fn workload(&self, token: &str, now: Instant) -> Result<Matched, OidcError> {
         let refused = || OidcError::Refused("of no issuer that is trusted here".to_owned());
-        let claims = jwt::Jwt::<Value>::parse(token).ok_or_else(refused)?.claims;
+        let claims = jwt::Jwt::<Value>::parse(token, "jwt").ok_or_else(refused)?.claims;
         let issuer = self.workloads.iter().find(|issuer| issuer.issued(&claims));
         issuer.ok_or_else(refused)?.check(token, now).await
     }
@@ -87,6 +87,15 @@ impl Providers {
         self.sign_in
             .iter()
             .find(|provider| provider.settings.name == name)
+            .cloned()
+    }
+
+    /// The one of an issuer: the first of the configuration, where two name it.
+    #[must_use]
+    pub fn by_issuer(&self, issuer: &str) -> Option<Arc<Provider>> {
+        self.sign_in
+            .iter()
+            .find(|provider| provider.issuer() == issuer)
             .cloned()
     }
 

@@ -56,7 +56,7 @@ impl Workload {
     /// # Errors
     /// [`OidcError`] where it is not to be believed, or meets no rule.
     pub async fn check(&self, token: &str, now: Instant) -> Result<Matched, OidcError> {
-        let jwt: Jwt<Value> = Jwt::parse(token).ok_or_else(|| refused("no JWT"))?;
+        let jwt: Jwt<Value> = Jwt::parse(token, "jwt").ok_or_else(|| refused("no JWT"))?;
         let mut signed = jwt.is_signed_by(self.keys(now, false).await?.keys());
         if !signed {
             signed = jwt.is_signed_by(self.keys(now, true).await?.keys());

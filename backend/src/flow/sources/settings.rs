@@ -111,7 +111,7 @@ fn bigint() -> String {
     "bigint".to_owned()
 }
 
-/// Names a secret: `env:AFFIANT_SOURCE_SLUG_…` or `file:NAME` in the project's folder for secrets. Empty where there is none.
+/// Names a secret: `env:AFFIANT_SOURCE_SLUG__…` or `file:NAME` in the project's folder for secrets. Empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reference(pub String);
@@ -155,7 +155,7 @@ impl Allowed {
         Own {
             folders: self.folders.join(slug),
             secrets: self.secrets.join(slug),
-            variables: format!("AFFIANT_SOURCE_{plain}_"),
+            variables: format!("AFFIANT_SOURCE_{plain}__"),
             endpoints: self.endpoints.clone(),
             machine: self.machine,
         }
@@ -186,6 +186,17 @@ impl Settings {
     }
 
     fn check(&self, own: &Own) -> Result<(), FlowError> {
+        let named = match self {
+            Self::S3 { bucket, .. } | Self::Gcs { bucket, .. } => is_plain(bucket),
+            Self::Azure { account, container, .. } => {
+                let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+                (3..=24).contains(&account.len()) && account.chars().all(letters) && is_plain(container)
+            }
+            _ => true,
+        };
+        if !named {
+            return Err(invalid("settings", "a bucket, account or container by its plain name"));
+        }
         let references: Vec<(&str, &Reference)> = match self {
             Self::Push {} => Vec::new(),
             Self::Folder { path } => return plain_path(path).map(|_| ()),
@@ -341,12 +352,23 @@ impl Own {
     }
 }
 
+/// What stands behind a project's prefix is the end of the name: it cannot be another project's, whose own name goes on there.
+fn is_last(rest: &str) -> bool {
+    rest.starts_with(|c: char| c.is_ascii_alphanumeric()) && !rest.contains("__")
+}
+
+/// A name that becomes part of an address.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && name.len() <= 222 && name.chars().all(plain) && !name.starts_with('.')
+}
+
 impl Reference {
     fn check(&self, at: &str, own: &Own) -> Result<(), FlowError> {
         let variables = &own.variables;
         match self.0.split_once(':') {
             None if self.0.is_empty() => Ok(()),
-            Some(("env", name)) if name.starts_with(variables.as_str()) => Ok(()),
+            Some(("env", name)) if name.strip_prefix(variables.as_str()).is_some_and(is_last) => Ok(()),
             Some(("env", _)) => Err(invalid(
                 at,
                 format!("variables that sources name begin with {variables}"),
@@ -397,18 +419,23 @@ mod tests {
             r#"{"kind":"s3","bucket":"b","access_key":"AKIA","secret_key":"x"}"#,
             r#"{"kind":"s3","bucket":"b","access_key":"env:PATH","secret_key":"env:PATH"}"#,
             r#"{"kind":"s3","bucket":"b","access_key":"file:../etc/passwd","secret_key":"file:x"}"#,
-            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP_A"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP__A"}"#,
             r#"{"kind":"folder","path":"../../etc"}"#,
             r#"{"kind":"folder","path":"/etc"}"#,
             r#"{"kind":"postgres","url":"postgres://u:p@h/d","query":"select 1","cursor":"id"}"#,
-            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select 1; drop table x","cursor":"id"}"#,
-            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select 1","cursor":"id\" desc"}"#,
-            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_OTHER_A","secret_key":"file:b"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP__DB","query":"select 1; drop table x","cursor":"id"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP__DB","query":"select 1","cursor":"id\" desc"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_OTHER__A","secret_key":"file:b"}"#,
             r#"{"kind":"s3","bucket":"b","endpoint":"https://evil.example","access_key":"file:a","secret_key":"file:b"}"#,
             r#"{"kind":"s3","bucket":"b"}"#,
             r#"{"kind":"security-hub","region":"evil.example/","access_key":"file:a","secret_key":"file:b"}"#,
             r#"{"kind":"cloudtrail-api","endpoint":"http://169.254.169.254","access_key":"file:a","secret_key":"file:b"}"#,
             r#"{"kind":"cloudtrail-api","access_key":"file:a"}"#,
+            r#"{"kind":"azure","account":"evil.example/?","container":"c","access_key":"file:a"}"#,
+            r#"{"kind":"s3","bucket":"../other","access_key":"file:a","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP__X__A","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP___A","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP_X__A","secret_key":"file:b"}"#,
             r#"{"kind":"ftp"}"#,
             r#"{"kind":"folder","path":"a","more":1}"#,
         ];
@@ -416,10 +443,10 @@ mod tests {
             assert!(Settings::parse(text, &own).is_err(), "{text}");
         }
         for text in [
-            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP_A","secret_key":"file:b"}"#,
+            r#"{"kind":"s3","bucket":"b","access_key":"env:AFFIANT_SOURCE_SHOP__A","secret_key":"file:b"}"#,
             r#"{"kind":"folder","path":"cloudtrail/prod"}"#,
             r#"{"kind":"cloudtrail-api","region":"eu-central-1","access_key":"file:a","secret_key":"file:b"}"#,
-            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP_DB","query":"select id, at from audit","cursor":"id"}"#,
+            r#"{"kind":"postgres","url":"env:AFFIANT_SOURCE_SHOP__DB","query":"select id, at from audit","cursor":"id"}"#,
         ] {
             Settings::parse(text, &own).unwrap();
         }

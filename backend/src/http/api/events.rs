@@ -1,6 +1,6 @@
 //! Audit events.
 
-use super::{List, limit, listed, retry, time};
+use super::{List, bytes, limit, listed, retry, time};
 use crate::auth::{In, PushEvents, Read};
 use crate::flow::events::{EventsResult, Options, ingest};
 use crate::http::problem::Problem;
@@ -105,8 +105,9 @@ pub async fn push(
     at: In<PushEvents>,
     query: web::Query<EventPush>,
     request: HttpRequest,
-    body: web::Bytes,
+    body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let body = bytes(body, BODY).await?;
     let query = query.into_inner();
     if query.source.as_ref().is_some_and(|source| source.contains('\0')) {
         return Err(Problem::invalid("source", "it holds a NUL"));

@@ -72,6 +72,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(people::me)
         .service(people::people)
         .service(people::end_sessions)
+        .service(people::leave)
         .service(people::memberships)
         .service(people::add)
         .service(people::remove)
@@ -238,6 +239,18 @@ pub(crate) fn listed<T: Serialize>(path: &str, query: &str, list: &List<T>) -> H
 
 pub(crate) fn uuid(text: &str, what: &str) -> Result<uuid::Uuid, Problem> {
     uuid::Uuid::parse_str(text).map_err(|_| Problem::not_found(&format!("there is no such {what}")))
+}
+
+/// A body of at most so many bytes, read where it is known who asks.
+pub(crate) async fn bytes(body: web::Payload, most: usize) -> Result<web::Bytes, Problem> {
+    match body.to_bytes_limited(most).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(Problem::invalid("body", error.to_string())),
+        Err(_) => Err(Problem::new(
+            "too-large",
+            format!("a body has at most {most} bytes here"),
+        )),
+    }
 }
 
 pub(crate) fn time(at: &str, text: &str) -> Result<affiant_domain::Instant, Problem> {

@@ -136,6 +136,35 @@ pub(crate) async fn put_out(app: &Context, who: &Principal, person: Uuid) -> Res
     Ok(())
 }
 
+/// Let somebody leave
+///
+/// Their sessions end, their tokens are revoked, and roles given to them alone are taken. Who signs in again is back, with what their
+/// groups have. Needs the permission `people:write` for all projects.
+#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[delete("/api/v1/people/{person}")]
+pub async fn leave(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&who.principal)?;
+    let_go(&app, &who.principal, uuid(&path, "person")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Lets somebody leave.
+pub(crate) async fn let_go(app: &Context, who: &Principal, person: Uuid) -> Result<(), Problem> {
+    let now = app.clock.now();
+    let person = app.store.person(person).await?;
+    let person = person.ok_or_else(|| Problem::not_found("there is no such person"))?;
+    app.store.leave(person.id, now).await?;
+    let detail = serde_json::json!({ "of": person.name }).to_string();
+    app.store
+        .record_action((&who.name, "person.left", None), &detail, now)
+        .await?;
+    Ok(())
+}
+
 /// What somebody, or a group, may do.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Membership {
@@ -145,8 +174,10 @@ pub struct Membership {
     pub project: Option<String>,
     /// The person.
     pub person: Option<Uuid>,
-    /// The group of the provider.
+    /// The group, as its provider names it.
     pub group: Option<String>,
+    /// The provider of the group, by its name in the configuration.
+    pub provider: Option<String>,
     /// As what.
     #[schema(example = "member")]
     pub role: String,
@@ -165,6 +196,7 @@ fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Membe
         id: row.id,
         project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
         person: row.person_id,
+        provider: (!row.provider.is_empty()).then_some(row.provider),
         group: (!row.member_of.is_empty()).then_some(row.member_of),
         role: row.role,
         ends_at: row.ends_at.map(instant),
@@ -198,9 +230,11 @@ pub struct MembershipRequest {
     pub project: Option<String>,
     /// A person, by identifier.
     pub person: Option<Uuid>,
-    /// Or a group of the provider, by name.
+    /// Or a group of a provider, by name.
     #[schema(example = "payments-team")]
     pub group: Option<String>,
+    /// The provider of the group, by its name in the configuration; the only one, where none is named.
+    pub provider: Option<String>,
     /// `admin`, `compliance`, `member` or `auditor`.
     #[schema(example = "member")]
     pub role: String,
@@ -242,13 +276,29 @@ pub(crate) async fn give(
         }
     };
     let group = wanted.group.as_deref().map(str::trim).filter(|group| !group.is_empty());
+    let mut known = app
+        .sign_in
+        .providers
+        .iter()
+        .map(|provider| provider.settings.name.clone());
+    let provider = match &wanted.provider {
+        Some(name) => known.find(|known| known == name),
+        None => known.next().filter(|_| known.next().is_none()),
+    };
+    if group.is_some() && provider.is_none() && wanted.provider.is_some() {
+        return Err(Problem::invalid("/provider", "there is no such provider"));
+    }
+    if group.is_some() && provider.is_none() && !app.sign_in.providers.is_empty() {
+        return Err(Problem::invalid("/provider", "name the provider whose group it is"));
+    }
+    let provider = provider.unwrap_or_default();
     let member = match (wanted.person, group) {
         (Some(id), None) => {
             let known = app.store.person(id).await?;
             known.ok_or_else(|| Problem::invalid("/person", "there is no such person"))?;
             Member::Person(id)
         }
-        (None, Some(group)) if group.len() <= 200 => Member::Group(group),
+        (None, Some(group)) if group.len() <= 200 => Member::Group(&provider, group),
         _ => return Err(Problem::invalid("/group", "a person, or a group of at most 200 bytes")),
     };
     let now = app.clock.now();

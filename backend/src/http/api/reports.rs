@@ -169,6 +169,9 @@ pub(crate) async fn render(
         Problem::invalid("format", format!("unknown format; known are {}", known.join(", ")))
     })?;
     let report: Report = serde_json::from_slice(&json).map_err(|error| Problem::internal(&error.to_string()))?;
+    if !table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        return Err(Problem::invalid("table", "the name of a table"));
+    }
     let table = table.to_owned();
     let name = format!(
         "{}-{}-{}{}{}",

@@ -72,7 +72,7 @@ pub async fn list(at: In<Read>) -> Result<HttpResponse, Problem> {
 
 /// Set a source up, or change it
 ///
-/// Secrets are named (`env:AFFIANT_SOURCE_SLUG_…` or `file:NAME` in the project's folder for secrets), never written. Needs the permission
+/// Secrets are named (`env:AFFIANT_SOURCE_SLUG__…` or `file:NAME` in the project's folder for secrets), never written. Needs the permission
 /// `sources:write`.
 #[utoipa::path(tag = "sources", params(("project" = String, Path, description = "Slug")), request_body = Wanted, responses((status = 200, body = Source), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
 #[put("/api/v1/projects/{project}/sources")]

@@ -1,6 +1,6 @@
 //! API tokens: shown once, kept as hashes.
 
-use super::{time, uuid};
+use super::{bytes, time, uuid};
 use crate::app::Context;
 use crate::auth::oidc::OidcError;
 use crate::auth::{Allowed, PERMISSIONS, Principal, Role, WriteTokens, hash, token};
@@ -198,15 +198,17 @@ fn scopes(wanted: &[String], role: Role, who: &Principal) -> Result<Vec<String>,
     if let Some(scope) = wanted.iter().find(|scope| !own(scope)) {
         return Err(Problem::forbidden(scope));
     }
-    if wanted.is_empty() {
-        let all = PERMISSIONS
+    // An empty list means all of the role: where nothing is left of a bound, nothing is given.
+    if wanted.is_empty() && who.scopes.is_some() {
+        let shared = PERMISSIONS
             .iter()
             .map(|(name, _)| *name)
             .filter(|name| of_role(name) && own(name));
-        return Ok(match who.scopes {
-            None => Vec::new(),
-            Some(_) => all.map(str::to_owned).collect(),
-        });
+        let shared: Vec<String> = shared.map(str::to_owned).collect();
+        if shared.is_empty() {
+            return Err(Problem::forbidden("that the role shares with your token"));
+        }
+        return Ok(shared);
     }
     Ok(wanted.to_vec())
 }
@@ -262,7 +264,8 @@ pub async fn rotate(
         role: &old.role,
         actor: &who.principal.name,
         expires_at: who.principal.until.map_or(until, |own| own.min(until)),
-        person: old.person_id,
+        // It is whose who asked for it: they alone were shown it.
+        person: who.principal.person,
         scopes: &scopes,
         subject: &old.subject,
     };
@@ -340,7 +343,8 @@ pub struct Exchanged {
 /// no permission.
 #[utoipa::path(tag = "tokens", security(()), request_body(content = Exchange, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Exchanged), (status = 401, body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/token-exchange")]
-pub async fn exchange(app: web::Data<Context>, body: web::Bytes) -> Result<HttpResponse, Problem> {
+pub async fn exchange(app: web::Data<Context>, body: web::Payload) -> Result<HttpResponse, Problem> {
+    let body = bytes(body, 64 << 10).await?;
     let refused = |why: String| Problem::new("unauthenticated", format!("the workload's token is refused: {why}"));
     let asked: Option<Exchange> = serde_urlencoded::from_bytes(&body).ok();
     let known = |asked: &Exchange| {

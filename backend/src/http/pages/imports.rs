@@ -110,7 +110,7 @@ async fn take(
             asset: Some(field("asset")),
             format: Some(format.name.clone()),
         };
-        let taken = events::ingest_source(&at.app, at.id(), &source, &options).await?;
+        let taken = events::ingest_source(&at.app, at.id(), &source, (&options, events::PUSHED)).await?;
         let remark = format!("{} audit events read, {} of them new", taken.read, taken.created);
         let rejections = taken.rejections;
         return Ok(ImportResult {

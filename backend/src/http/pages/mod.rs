@@ -62,6 +62,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(people::add)
             .service(people::remove)
             .service(people::end)
+            .service(people::leave)
             .service(people::account)
             .service(people::end_own)
             .service(people::actions)

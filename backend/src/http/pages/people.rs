@@ -4,7 +4,9 @@ use super::sign_in::Bare;
 use super::{Chrome, check_csrf, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadActions, Way, WritePeople};
-use crate::http::api::people::{Action, Membership, MembershipRequest, Person, give, latest, put_out, take, visible};
+use crate::http::api::people::{
+    Action, Membership, MembershipRequest, Person, give, latest, let_go, put_out, take, visible,
+};
 use crate::http::problem::Problem;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use affiant_store::instant;
@@ -21,6 +23,7 @@ struct People {
     everywhere: bool,
     people: Vec<Person>,
     rows: Vec<Row>,
+    providers: Vec<(String, String)>,
 }
 
 struct Row {
@@ -63,6 +66,17 @@ async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpRes
         chrome: Chrome::new(app, who, "People", "", "").await?,
         error,
         everywhere,
+        providers: app
+            .sign_in
+            .providers
+            .iter()
+            .map(|provider| {
+                (
+                    provider.settings.name.clone(),
+                    provider.settings.title_or_name().to_owned(),
+                )
+            })
+            .collect(),
         rows: visible(app, who).await?.into_iter().map(row).collect(),
         people,
     })
@@ -78,6 +92,8 @@ pub struct Form {
     person: String,
     #[serde(default)]
     group: String,
+    #[serde(default)]
+    provider: String,
     role: String,
     #[serde(default)]
     ends: String,
@@ -96,6 +112,7 @@ pub async fn add(
         project: some(&form.project),
         person: form.person.parse().ok(),
         group: some(&form.group),
+        provider: some(&form.provider).filter(|_| some(&form.group).is_some()),
         role: form.role.clone(),
         ends_at: some(&form.ends).map(|day| format!("{day}T23:59:59Z")),
     };
@@ -116,6 +133,22 @@ pub async fn remove(
 ) -> Result<HttpResponse, Problem> {
     check_csrf(&who.principal, &form.csrf)?;
     take(&app, &who.principal, *path).await?;
+    Ok(redirect("/people"))
+}
+
+/// Lets somebody leave.
+#[post("/people/{person}/leave")]
+pub async fn leave(
+    who: Allowed<WritePeople>,
+    app: web::Data<Context>,
+    path: web::Path<Uuid>,
+    form: web::Form<Bare>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&who.principal, &form.csrf)?;
+    if !who.principal.reach::<WritePeople>().is_all() {
+        return Err(Problem::forbidden("people:write for all projects"));
+    }
+    let_go(&app, &who.principal, *path).await?;
     Ok(redirect("/people"))
 }
 
