@@ -352,7 +352,12 @@ fn verified<N: NonceVerifier>(
             Ok(())
         });
     let claims = token.claims(&verifier, nonce).map_err(|error| error.to_string())?;
-    Ok((claims.subject().to_string(), as_map(claims)))
+    let all = as_map(claims);
+    let begins = all.get("nbf").and_then(Value::as_i64);
+    if begins.is_some_and(|at| at > now.timestamp() + SKEW) {
+        return Err("it does not hold yet".to_owned());
+    }
+    Ok((claims.subject().to_string(), all))
 }
 
 fn as_map(claims: &impl Serialize) -> Map<String, Value> {

@@ -36,7 +36,7 @@ const ASSETS: [(&str, &[u8], &str); 3] = [
     (
         "favicon.svg",
         include_bytes!("../../../../templates/assets/favicon.svg"),
-        "image/svg+xml",
+        "image/svg+xml; charset=utf-8",
     ),
     (
         "vendor/modern-normalize.css",

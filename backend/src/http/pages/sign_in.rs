@@ -61,8 +61,17 @@ pub async fn arrive(
 ) -> Result<HttpResponse, Problem> {
     let link = app.store.use_link(&hash(&path), app.clock.now()).await?;
     let link = link.ok_or_else(Problem::unauthenticated)?;
+    put_out_old(&app, &request).await?;
     let secret = session::begin_by_link(&app, &link, browser(&request)).await?;
     with_cookie(redirect("/"), &cookie(SESSION_COOKIE.to_owned(), secret))
+}
+
+/// Whoever was signed in in this browser is not any more.
+async fn put_out_old(app: &Context, request: &HttpRequest) -> Result<(), Problem> {
+    if let Some(old) = request.cookie(SESSION_COOKIE) {
+        app.store.end_session(&hash(old.value())).await?;
+    }
+    Ok(())
 }
 
 /// Where the browser wanted to go.
@@ -128,10 +137,7 @@ pub async fn come_back(
     let provider = attempt.provider.clone();
     match signed_in(&app, attempt, answer.into_inner()).await {
         Ok((who, refresh)) => {
-            // Whoever was signed in in this browser is not any more.
-            if let Some(old) = request.cookie(SESSION_COOKIE) {
-                app.store.end_session(&hash(old.value())).await?;
-            }
+            put_out_old(&app, &request).await?;
             let secret = session::begin(&app, &provider, &who, refresh, browser(&request)).await?;
             let response = with_cookie(redirect(own_path(&at)), &cookie(SESSION_COOKIE.to_owned(), secret))?;
             with_cookie(response, &without(&name))
@@ -216,14 +222,21 @@ pub async fn leave(
         Some(provider) => provider.farewell(app.clock.now()).await.unwrap_or_default(),
         None => String::new(),
     };
+    let clear = (
+        header::HeaderName::from_static("clear-site-data"),
+        header::HeaderValue::from_static("\"cache\", \"storage\""),
+    );
     if farewell.is_empty() {
-        return with_cookie(redirect("/"), &without(SESSION_COOKIE));
+        let mut response = redirect("/");
+        response.headers_mut().insert(clear.0, clear.1);
+        return with_cookie(response, &without(SESSION_COOKIE));
     }
     let mut response = page(&SignedOut {
         chrome: Chrome::bare("Signed out"),
         provider: provider.map_or_else(String::new, |provider| provider.settings.title_or_name().to_owned()),
         farewell: farewell.clone(),
     })?;
+    response.headers_mut().insert(clear.0, clear.1);
     // A form may not lead to another site: the page does.
     if let Ok(value) = header::HeaderValue::from_str(&format!("0; url={farewell}")) {
         response
