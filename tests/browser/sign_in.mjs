@@ -240,6 +240,45 @@ await second.getByRole('button', { name: 'Carol Clerk has left' }).click();
 await dan.goto(base);
 check('who has left is out', await heading(dan) === 'Sign in', await heading(dan));
 
+// An auditor from outside: named frameworks, a window, nothing else, and every reading in the log.
+for (const framework of ['hipaa', 'sox']) await api(second, 'POST', '/api/v1/projects/payments/assessments', { frameworks: [framework] });
+const reports = {};
+for (const [framework, period] of [['hipaa', '2025-Q3'], ['hipaa', '2024-Q3'], ['sox', '2025-Q3']]) reports[`${framework} ${period}`] = (await api(second, 'POST', '/api/v1/projects/payments/reports', { framework, period })).body.id;
+await second.goto(`${base}/people`);
+await second.getByLabel('Group of the provider').fill('outside-auditors');
+await second.getByLabel('Role').selectOption('auditor');
+await second.getByLabel('Where').selectOption('payments');
+await second.getByText('A room for an auditor from outside').click();
+await second.getByLabel('Frameworks').fill('hipaa');
+await second.getByLabel('Nothing before').fill('2025-01-01');
+await second.getByRole('button', { name: 'Give it' }).click();
+check('the room is told', (await second.locator('main').textContent()).includes('only hipaa; from 2025-01-01'));
+await second.screenshot({ path: path.join(shots, 'people-room.png'), fullPage: true });
+provider.state.users.erin = { name: 'Erin Extern', email: 'erin@audit.example', email_verified: true, groups: ['outside-auditors'] };
+const erin = await arrive('erin');
+check('an auditor from outside sees the project', (await erin.locator('main').textContent()).includes('payments'), await erin.locator('main').textContent());
+await erin.goto(`${base}/p/payments/reports`);
+const seen = await erin.locator('main').textContent();
+check('and the reports of the room', await erin.locator('tbody tr').count() === 1 && seen.includes('2025-07-01'), seen);
+await erin.screenshot({ path: path.join(shots, 'room.png'), fullPage: true });
+for (const [name, id] of Object.entries(reports)) {
+  const { status } = await api(erin, 'GET', `/api/v1/reports/${id}/json`);
+  check(`of the reports, ${name}`, status === (name === 'hipaa 2025-Q3' ? 200 : 404), String(status));
+}
+const assessments = (await api(erin, 'GET', '/api/v1/projects/payments/assessments')).body.items;
+check('and the assessments of the framework', assessments.length > 0 && assessments.every((one) => one.framework === 'hipaa'), JSON.stringify(assessments));
+for (const [method, to, body, wanted] of [
+  ['GET', '/api/v1/projects/payments/findings', undefined, 403], ['GET', '/api/v1/projects/payments/audit-events', undefined, 403], ['GET', '/api/v1/projects/payments/scans', undefined, 403],
+  ['POST', '/api/v1/projects/payments/reports', { framework: 'sox', period: '2025-Q3' }, 403], ['POST', '/api/v1/projects/payments/reports', { framework: 'hipaa', period: '2024-Q3' }, 403],
+  ['POST', '/api/v1/projects/payments/reports', { framework: 'hipaa', period: '2025-Q4' }, 201], ['GET', '/api/v1/projects/secret', undefined, 404], ['GET', '/api/v1/actions', undefined, 403],
+]) { const { status } = await api(erin, method, to, body); check(`from the room ${method} ${to} ${JSON.stringify(body ?? '')}`, status === wanted, String(status)); }
+for (const [to, wanted] of [['/p/payments/frameworks/hipaa', 'Health Insurance'], ['/p/payments/frameworks/sox', 'Not found'], ['/p/payments/findings', 'That did not work']]) {
+  await erin.goto(base + to);
+  check(`from the room ${to}`, (await heading(erin)).includes(wanted), await heading(erin));
+}
+const readings = (await api(second, 'GET', '/api/v1/actions')).body.items.filter((a) => a.kind === 'room.read' && a.actor === 'Erin Extern');
+check('each reading is written down', readings.some((a) => a.detail.path === `/api/v1/reports/${reports['hipaa 2025-Q3']}/json`) && readings.length > 10, JSON.stringify(readings.slice(0, 3)));
+
 // Signing out here and at the provider; the provider's own logout.
 await second.goto(base);
 await second.getByRole('button', { name: 'Sign out' }).click();

@@ -88,6 +88,13 @@ async fn known(app: &Context, request: &ServiceRequest) -> Result<(), Problem> {
     admit(app, request, found.as_ref())?;
     if let Some(principal) = found {
         let project = asked_project(app, &principal, request.path()).await?;
+        let asked = project.as_ref().map(|project| project.id);
+        if principal.is_guest(asked) {
+            // A reading that cannot be written down does not happen.
+            let detail = serde_json::json!({ "path": request.path() }).to_string();
+            let of = (principal.name.as_str(), "room.read", asked);
+            app.store.record_action(of, &detail, app.clock.now()).await?;
+        }
         request.extensions_mut().insert(principal);
         request.extensions_mut().insert(AskedProject(project));
     }
@@ -185,6 +192,7 @@ async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Prob
         grants: vec![Grant {
             role,
             project: row.project_id,
+            room: None,
         }],
         person: row.person_id,
         scopes: (!row.scopes.is_empty()).then(|| row.scopes.split(' ').map(str::to_owned).collect()),

@@ -2,10 +2,12 @@
 
 mod extract;
 pub mod oidc;
+mod room;
 mod secret;
 pub mod session;
 
 pub use extract::{Allowed, In, SESSION_COOKIE, identify};
+pub use room::Room;
 pub use secret::{hash, random, token};
 
 use affiant_domain::Instant;
@@ -17,6 +19,8 @@ pub trait Permission: 'static {
     const NAME: &'static str;
     /// The roles that have it.
     const ROLES: &'static [Role];
+    /// Whether somebody in a room has it; who asks for it holds what is shown against the room.
+    const IN_ROOM: bool;
 }
 
 /// What somebody may do, as a name for a set of permissions.
@@ -58,7 +62,7 @@ impl Role {
 }
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident = $text:literal for $($role:ident),+;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal for $($role:ident),+ $(=> $room:ident)?;)+) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -66,6 +70,7 @@ macro_rules! permissions {
             impl Permission for $name {
                 const NAME: &'static str = $text;
                 const ROLES: &'static [Role] = &[$(Role::$role),+];
+                const IN_ROOM: bool = false $(|| !stringify!($room).is_empty())?;
             }
         )+
         /// Every permission with its roles.
@@ -76,6 +81,8 @@ macro_rules! permissions {
 permissions! {
     /// Read everything of a project but originals.
     Read = "read" for Admin, Compliance, Member, Auditor;
+    /// Read scores, evidence and reports of a framework.
+    ReadFramework = "frameworks:read" for Admin, Compliance, Member, Auditor => room;
     /// Download scanners' originals.
     ReadOriginals = "originals:read" for Admin, Compliance, Member, Auditor;
     /// Push scans.
@@ -101,7 +108,7 @@ permissions! {
     /// Change schedules.
     WriteSchedules = "schedules:write" for Admin, Compliance;
     /// Make reports.
-    MakeReports = "reports:write" for Admin, Compliance, Auditor;
+    MakeReports = "reports:write" for Admin, Compliance, Auditor => room;
     /// Set up and pull audit stores.
     WriteSources = "sources:write" for Admin;
     /// Make and change projects.
@@ -137,6 +144,8 @@ pub struct Grant {
     pub role: Role,
     /// The project; all, where none is named.
     pub project: Option<Uuid>,
+    /// The room that it is for, where it is not for everything.
+    pub room: Option<Room>,
 }
 
 /// The projects in which something may be done.
@@ -200,6 +209,7 @@ impl Principal {
             grants: vec![Grant {
                 role: Role::Admin,
                 project: None,
+                room: None,
             }],
             person: None,
             scopes: None,
@@ -211,13 +221,14 @@ impl Principal {
     /// Whether they have a permission anywhere.
     #[must_use]
     pub fn may<P: Permission>(&self) -> bool {
-        self.is_within::<P>() && self.grants.iter().any(|grant| P::ROLES.contains(&grant.role))
+        let has = |grant: &Grant| P::ROLES.contains(&grant.role) && (P::IN_ROOM || grant.room.is_none());
+        self.is_within::<P>() && self.grants.iter().any(has)
     }
 
     fn is_within<P: Permission>(&self) -> bool {
-        self.scopes
-            .as_ref()
-            .is_none_or(|scopes| scopes.iter().any(|scope| scope == P::NAME))
+        // Who reads everything of a project reads its frameworks.
+        let covers = |scope: &String| scope == P::NAME || scope == Read::NAME && P::NAME == ReadFramework::NAME;
+        self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(covers))
     }
 
     /// What tells them from everybody else.
@@ -234,7 +245,7 @@ impl Principal {
     #[must_use]
     pub fn reach<P: Permission>(&self) -> Reach {
         let within = self.is_within::<P>();
-        self.reach_of(|role| within && P::ROLES.contains(&role))
+        self.reach_of(|grant| within && P::ROLES.contains(&grant.role) && (P::IN_ROOM || grant.room.is_none()))
     }
 
     /// The projects of which they know at all.
@@ -243,8 +254,8 @@ impl Principal {
         self.reach_of(|_| true)
     }
 
-    fn reach_of(&self, wanted: impl Fn(Role) -> bool) -> Reach {
-        let held = self.grants.iter().filter(|grant| wanted(grant.role));
+    fn reach_of(&self, wanted: impl Fn(&Grant) -> bool) -> Reach {
+        let held = self.grants.iter().filter(|grant| wanted(grant));
         let projects: Option<Vec<Uuid>> = held.map(|grant| grant.project).collect();
         projects.map_or(Reach::All, Reach::Only)
     }
@@ -279,6 +290,7 @@ mod tests {
         let grant = |(role, project): &(Role, Option<u128>)| Grant {
             role: *role,
             project: project.map(Uuid::from_u128),
+            room: None,
         };
         Principal {
             name: String::new(),

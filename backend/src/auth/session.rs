@@ -1,7 +1,7 @@
 //! Sessions in browsers. They are kept on the server, as hashes; the browser has a random secret in a cookie that only this host can set.
 
 use super::oidc::{Identity, Providers, Renewal};
-use super::{Grant, Principal, Role, Way, hash, random};
+use super::{Grant, Principal, Role, Room, Way, hash, random};
 use crate::app::Context;
 use crate::config::{self, Config};
 use affiant_store::{Arrival, StoreError, entity, micros};
@@ -148,7 +148,11 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
         let role = Role::parse(&row.role);
         return Ok(role.map(|role| Principal {
             name: row.name.clone(),
-            grants: vec![Grant { role, project: None }],
+            grants: vec![Grant {
+                role,
+                project: None,
+                room: None,
+            }],
             person: None,
             scopes: None,
             until: None,
@@ -200,13 +204,26 @@ pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Res
         Some(Grant {
             role: Role::parse(&row.role)?,
             project: row.project_id,
+            room: room(row),
         })
     });
     let admin = administers.then_some(Grant {
         role: Role::Admin,
         project: None,
+        room: None,
     });
     Ok(admin.into_iter().chain(held).collect())
+}
+
+/// The room of a membership that names frameworks or a window.
+fn room(row: &entity::membership::Model) -> Option<Room> {
+    let frameworks: Vec<String> = serde_json::from_str(&row.frameworks).unwrap_or_default();
+    let bounded = !frameworks.is_empty() || row.from_at.is_some() || row.until_at.is_some();
+    bounded.then(|| Room {
+        frameworks,
+        from: row.from_at.unwrap_or(i64::MIN),
+        until: row.until_at.unwrap_or(i64::MAX),
+    })
 }
 
 /// Asks the provider again; false where it ended the session. A provider that is away ends nothing before the session's own end.

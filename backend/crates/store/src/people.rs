@@ -36,6 +36,10 @@ pub struct NewMembership<'a> {
     pub role: &'a str,
     /// Until when, where it ends.
     pub ends_at: Option<Instant>,
+    /// Frameworks to which it is bound; all, where none is named.
+    pub frameworks: &'a [String],
+    /// The window of time to which it is bound.
+    pub window: (Option<Instant>, Option<Instant>),
     /// Who made it.
     pub actor: &'a str,
 }
@@ -168,11 +172,11 @@ impl Store {
             person_id: Set(person),
             role: Set(new.role.to_owned()),
             member_of: Set(group),
-            frameworks: Set("[]".to_owned()),
+            frameworks: Set(serde_json::to_string(new.frameworks).unwrap_or_default()),
             actor: Set(clean(new.actor)),
             created_at: Set(micros(now)),
-            from_at: Set(None),
-            until_at: Set(None),
+            from_at: Set(new.window.0.map(micros)),
+            until_at: Set(new.window.1.map(micros)),
             ends_at: Set(new.ends_at.map(micros)),
             provider: Set(provider),
         };

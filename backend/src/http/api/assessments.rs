@@ -1,7 +1,7 @@
 //! Assessments: stored scores, and the evidence behind them.
 
 use super::{List, limit, time, uuid};
-use crate::auth::{Assess, In, Read};
+use crate::auth::{Assess, In, ReadFramework};
 use crate::flow::assess::{Request, assess};
 use crate::flow::evidence::of_assessment;
 use crate::http::problem::Problem;
@@ -93,12 +93,18 @@ pub struct AssessmentQuery {
     pub limit: Option<u64>,
 }
 
+/// Whether an assessment lies in the room of whoever asks.
+pub(crate) fn is_seen(at: &In<ReadFramework>, row: &entity::assessment::Model) -> bool {
+    at.principal
+        .admits::<ReadFramework>(Some(at.project.id), &row.framework, (row.as_of, row.as_of))
+}
+
 /// List assessments, latest first
 ///
-/// Needs the permission `read`.
+/// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "assessments", params(("project" = String, Path, description = "Slug"), AssessmentQuery), responses((status = 200, body = List<Assessment>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/assessments")]
-pub async fn list(at: In<Read>, query: web::Query<AssessmentQuery>) -> Result<HttpResponse, Problem> {
+pub async fn list(at: In<ReadFramework>, query: web::Query<AssessmentQuery>) -> Result<HttpResponse, Problem> {
     if let Some(id) = &query.framework {
         at.app
             .catalogue
@@ -110,7 +116,11 @@ pub async fn list(at: In<Read>, query: web::Query<AssessmentQuery>) -> Result<Ht
         .assessments(query.framework.as_deref(), limit(query.limit)?)
         .await?;
     Ok(HttpResponse::Ok().json(List {
-        items: rows.into_iter().map(Assessment::from).collect(),
+        items: rows
+            .into_iter()
+            .filter(|row| is_seen(&at, row))
+            .map(Assessment::from)
+            .collect(),
         next: None,
     }))
 }
@@ -137,11 +147,12 @@ pub async fn run(at: In<Assess>, wanted: web::Json<AssessmentRequest>) -> Result
 
 /// Show the whole score of an assessment
 ///
-/// `affiant.score/1`, as `affiant score` prints it. Needs the permission `read`.
+/// `affiant.score/1`, as `affiant score` prints it. Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "assessments", params(("project" = String, Path, description = "Slug"), ("assessment" = String, Path, description = "Id")), responses((status = 200, body = Object), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/assessments/{assessment}")]
-pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+pub async fn show(at: In<ReadFramework>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let found = at.scoped().assessment(uuid(&path.1, "assessment")?).await?;
+    let found = found.filter(|(row, _)| is_seen(&at, row));
     let (_, score) = found.ok_or_else(|| Problem::not_found("there is no such assessment"))?;
     Ok(HttpResponse::Ok().json(score))
 }
@@ -149,11 +160,12 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
 /// Export the evidence of an assessment
 ///
 /// `affiant.evidence/1`: all that the score read, as it was known then. `affiant score` gives the same number from it. Needs the
-/// permission `read`.
+/// permission `frameworks:read`.
 #[utoipa::path(tag = "assessments", params(("project" = String, Path, description = "Slug"), ("assessment" = String, Path, description = "Id")), responses((status = 200, body = Object, content_type = "application/vnd.affiant.evidence+json"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/assessments/{assessment}/evidence")]
-pub async fn evidence(at: In<Read>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+pub async fn evidence(at: In<ReadFramework>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let found = at.scoped().assessment(uuid(&path.1, "assessment")?).await?;
+    let found = found.filter(|(row, _)| is_seen(&at, row));
     let (row, _) = found.ok_or_else(|| Problem::not_found("there is no such assessment"))?;
     let evidence = of_assessment(&at.app, &row).await?;
     let body = serde_json::to_vec(&evidence).map_err(|error| Problem::internal(&error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use super::{List, time, uuid};
 use crate::app::Context;
-use crate::auth::{Allowed, Principal, Read, ReadActions, Role, WritePeople};
+use crate::auth::{Allowed, Principal, ReadActions, ReadFramework, Role, WritePeople};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_domain::Instant;
@@ -33,10 +33,10 @@ pub struct Held {
 
 /// Show who you are and what you may do
 ///
-/// Needs the permission `read`.
+/// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "people", responses((status = 200, body = Me), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/me")]
-pub async fn me(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn me(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let slugs = slugs(&app, &who.principal).await?;
     let held = |grant: &crate::auth::Grant| Held {
         role: grant.role.as_str().to_owned(),
@@ -184,6 +184,14 @@ pub struct Membership {
     /// Until when, where it ends.
     #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     pub ends_at: Option<Instant>,
+    /// Of an auditor's room: frameworks.
+    pub frameworks: Vec<String>,
+    /// Of an auditor's room: from when on.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub from: Option<Instant>,
+    /// Of an auditor's room: until before when.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub until: Option<Instant>,
     /// Who gave it.
     pub actor: String,
     /// When.
@@ -200,6 +208,9 @@ fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Membe
         group: (!row.member_of.is_empty()).then_some(row.member_of),
         role: row.role,
         ends_at: row.ends_at.map(instant),
+        frameworks: serde_json::from_str(&row.frameworks).unwrap_or_default(),
+        from: row.from_at.map(instant),
+        until: row.until_at.map(instant),
         actor: row.actor,
         created_at: instant(row.created_at),
     }
@@ -240,6 +251,13 @@ pub struct MembershipRequest {
     pub role: String,
     /// Until when, where it ends.
     pub ends_at: Option<String>,
+    /// For an auditor: these frameworks and nothing else; every reading is written down.
+    #[serde(default)]
+    pub frameworks: Vec<String>,
+    /// For an auditor: nothing before.
+    pub from: Option<String>,
+    /// For an auditor: nothing from then on.
+    pub until: Option<String>,
 }
 
 /// Make somebody, or a group, a member
@@ -310,7 +328,24 @@ pub(crate) async fn give(
     if ends_at.is_some_and(|at| at <= now) {
         return Err(Problem::invalid("/ends_at", "a time to come"));
     }
+    let window = (
+        wanted.from.as_deref().map(|text| time("/from", text)).transpose()?,
+        wanted.until.as_deref().map(|text| time("/until", text)).transpose()?,
+    );
+    let bound = !wanted.frameworks.is_empty() || window.0.is_some() || window.1.is_some();
+    if bound && role != Role::Auditor {
+        return Err(Problem::invalid(
+            "/frameworks",
+            "a room of frameworks and time is for an auditor",
+        ));
+    }
+    for id in &wanted.frameworks {
+        let known = app.catalogue.framework(id);
+        known.map_err(|error| Problem::invalid("/frameworks", error.to_string()))?;
+    }
     let new = NewMembership {
+        frameworks: &wanted.frameworks,
+        window,
         project,
         member,
         role: role.as_str(),

@@ -1,7 +1,7 @@
 //! Projects.
 
 use crate::app::Context;
-use crate::auth::{Allowed, In, Read, WriteProjects};
+use crate::auth::{Allowed, In, Read, ReadFramework, WriteProjects};
 use crate::flow::project::{create as make, profiles, update as change};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
@@ -70,11 +70,14 @@ fn etag(project: &Project) -> String {
 
 /// List the projects that you may see
 ///
-/// Needs the permission `read`.
+/// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "projects", responses((status = 200, description = "Projects, by slug", body = [Project]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/projects")]
-pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
-    let all = app.store.projects(who.principal.reach::<Read>().only()).await?;
+pub async fn list(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    let all = app
+        .store
+        .projects(who.principal.reach::<ReadFramework>().only())
+        .await?;
     let seen = all.iter().map(Project::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(HttpResponse::Ok().json(seen))
 }

@@ -2,13 +2,13 @@
 
 use super::{List, uuid};
 use crate::app::Context;
-use crate::auth::{Allowed, In, MakeReports, Principal, Read};
+use crate::auth::{Allowed, In, MakeReports, Principal, ReadFramework};
 use crate::flow::report::make as gather;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::period::Period;
 use affiant_report::{FORMATS, Report, by_name};
-use affiant_store::{entity, instant};
+use affiant_store::{entity, instant, micros};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -73,10 +73,10 @@ pub struct TableQuery {
 
 /// List reports, latest first
 ///
-/// Needs the permission `read`.
+/// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "reports", responses((status = 200, body = List<StoredReport>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/reports")]
-pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn list(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let items = visible(&app, &who.principal)
         .await?
         .into_iter()
@@ -85,9 +85,25 @@ pub async fn list(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpRes
     Ok(HttpResponse::Ok().json(List::<StoredReport> { items, next: None }))
 }
 
+/// Whether a report lies where somebody may look.
+fn is_seen(who: &Principal, row: &entity::report::Model) -> bool {
+    who.admits::<ReadFramework>(row.project_id, &row.framework, (row.start_at, row.end_at))
+}
+
 /// The reports that somebody may see.
 pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity::report::Model>, Problem> {
-    Ok(app.store.reports(who.reach::<Read>().only(), 200).await?)
+    let all = app.store.reports(who.reach::<ReadFramework>().only(), 200).await?;
+    Ok(all.into_iter().filter(|row| is_seen(who, row)).collect())
+}
+
+/// Refuses a report over more than the room of whoever asks for it.
+pub(crate) fn in_room(at: &In<MakeReports>, framework: &str, period: &Period) -> Result<(), Problem> {
+    let span = (micros(period.start()), micros(period.end()));
+    if at.principal.admits::<MakeReports>(Some(at.project.id), framework, span) {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("reports:write for this framework and period"))
+    }
 }
 
 /// Make a period report of a project
@@ -97,6 +113,7 @@ pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity
 #[post("/api/v1/projects/{project}/reports")]
 pub async fn make(at: In<MakeReports>, wanted: web::Json<ReportRequest>) -> Result<HttpResponse, Problem> {
     let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
+    in_room(&at, &wanted.framework, &period)?;
     let (row, _) = gather(
         &at.app,
         &wanted.framework,
@@ -130,11 +147,11 @@ pub async fn make_overall(
 
 /// Download a report as JSON, CSV or PDF
 ///
-/// Needs the permission `read`.
+/// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "reports", params(("report" = String, Path, description = "Id"), ("format" = String, Path, description = "json, csv or pdf"), TableQuery), responses((status = 200, description = "The report", content((Object = "application/json"), (String = "text/csv"), (Vec<u8> = "application/pdf"))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/reports/{report}/{format}")]
 pub async fn download(
-    who: Allowed<Read>,
+    who: Allowed<ReadFramework>,
     app: web::Data<Context>,
     path: web::Path<(String, String)>,
     query: web::Query<TableQuery>,
@@ -159,9 +176,7 @@ pub(crate) async fn render(
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such report");
     let (row, json) = app.store.report(uuid(id, "report")?).await?.ok_or_else(missing)?;
-    let reach = who.reach::<Read>();
-    let seen = row.project_id.map_or(reach.is_all(), |project| reach.covers(project));
-    if !seen {
+    if !is_seen(who, &row) {
         return Err(missing());
     }
     let format = by_name(format).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! Every requirement of a framework.
 
 use super::{Chrome, filters, minute, page};
-use crate::auth::{In, Read};
+use crate::auth::{In, ReadFramework};
 use crate::flow::assess::{Reading, Scope};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, web};
@@ -83,7 +83,7 @@ const fn sign(status: Status) -> &'static str {
 /// Shows a framework by its latest assessment, or as it stands where there is none.
 #[get("/p/{project}/frameworks/{framework}")]
 pub async fn show(
-    at: In<Read>,
+    at: In<ReadFramework>,
     path: web::Path<(String, String)>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Problem> {
@@ -93,6 +93,13 @@ pub async fn show(
         .framework(&path.1)
         .map_err(|error| Problem::not_found(&error.to_string()))?;
     let now = at.app.clock.now();
+    let span = (affiant_store::micros(now), affiant_store::micros(now));
+    if !at
+        .principal
+        .admits::<ReadFramework>(Some(at.project.id), &framework.row.id, span)
+    {
+        return Err(Problem::not_found("there is no such framework"));
+    }
     let scope = Scope::load(&at.app, at.id(), now, now).await?;
     let stored = at.scoped().latest_assessment(&framework.row.id, now).await?;
     let (assessment, score) = match stored {

@@ -2,7 +2,7 @@
 
 use super::{Chrome, check_csrf, filters, page, redirect};
 use crate::app::Context;
-use crate::auth::{Allowed, Read, WriteProjects};
+use crate::auth::{Allowed, ReadFramework, WriteProjects};
 use crate::flow::project;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
@@ -25,6 +25,8 @@ struct Row {
     slug: String,
     name: String,
     cells: Vec<Cell>,
+    /// Whether whoever asks sees it from a room alone.
+    is_guest: bool,
     open: u64,
 }
 
@@ -36,10 +38,14 @@ struct Cell {
 
 /// Shows where every project stands.
 #[get("/")]
-pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn show(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let mut rows = Vec::new();
-    for project in app.store.projects(who.principal.reach::<Read>().only()).await? {
+    for project in app
+        .store
+        .projects(who.principal.reach::<ReadFramework>().only())
+        .await?
+    {
         let scoped = app.store.project(ProjectId(project.id));
         let mut cells = Vec::new();
         for framework in app.catalogue.frameworks.keys() {
@@ -47,13 +53,18 @@ pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpRes
                 .assessments(Some(framework), 1)
                 .await?
                 .pop()
-                .filter(|row| row.as_of <= affiant_store::micros(now));
+                .filter(|row| row.as_of <= affiant_store::micros(now))
+                .filter(|row| {
+                    let span = (row.as_of, row.as_of);
+                    who.principal.admits::<ReadFramework>(Some(project.id), framework, span)
+                });
             cells.push(Cell {
                 framework: framework.clone(),
                 score: latest.as_ref().and_then(|row| row.score),
                 coverage: latest.map_or(0.0, |row| row.coverage),
             });
         }
+        let guest = who.principal.is_guest(Some(project.id));
         let open = scoped
             .count_findings(&FindingFilter {
                 state: Some(0),
@@ -64,7 +75,8 @@ pub async fn show(who: Allowed<Read>, app: web::Data<Context>) -> Result<HttpRes
             slug: project.slug,
             name: project.name,
             cells,
-            open: open.values().sum(),
+            open: if guest { 0 } else { open.values().sum() },
+            is_guest: guest,
         });
     }
     page(&Home {

@@ -121,6 +121,8 @@ pub(crate) struct Chrome {
     pub(crate) active: &'static str,
     pub(crate) user: String,
     pub(crate) csrf: String,
+    /// Whether whoever asks sees the project from a room alone.
+    pub(crate) is_guest: bool,
     /// Pages of the installation: path and name.
     pub(crate) places: Vec<(&'static str, &'static str)>,
 }
@@ -134,6 +136,8 @@ impl Chrome {
         active: &'static str,
     ) -> Result<Self, Problem> {
         let all = app.store.projects(who.known().only()).await?;
+        let asked = all.iter().find(|row| row.slug == project).map(|row| row.id);
+        let guest = who.is_guest(asked);
         Ok(Self {
             title: title.to_owned(),
             project: project.to_owned(),
@@ -142,6 +146,7 @@ impl Chrome {
             user: format!("{} ({})", who.name, who.roles()),
             csrf: who.csrf().to_owned(),
             places: places(who),
+            is_guest: guest,
         })
     }
 
@@ -154,19 +159,22 @@ impl Chrome {
             user: String::new(),
             csrf: String::new(),
             places: Vec::new(),
+            is_guest: false,
         }
     }
 
     /// Paths and names of a project's pages.
-    pub(crate) const fn pages(&self) -> [(&'static str, &'static str); 6] {
-        [
+    pub(crate) fn pages(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [
             ("", "Overview"),
             ("/findings?state=open", "Findings"),
             ("/imports", "Imports"),
             ("/assessments", "Assessments"),
             ("/sources", "Sources"),
             ("/reports", "Reports"),
-        ]
+        ];
+        let seen = |(_, name): &(&str, &str)| !self.is_guest || *name == "Reports";
+        all.into_iter().filter(seen).collect()
     }
 
     /// Version of the program.

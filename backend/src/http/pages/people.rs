@@ -1,7 +1,7 @@
 //! People and roles, one's own sessions, and the log of actions.
 
 use super::sign_in::Bare;
-use super::{Chrome, check_csrf, minute, page, redirect};
+use super::{Chrome, check_csrf, day, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadActions, Way, WritePeople};
 use crate::http::api::people::{
@@ -9,6 +9,7 @@ use crate::http::api::people::{
 };
 use crate::http::problem::Problem;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
+use affiant_domain::Instant;
 use affiant_store::instant;
 use askama::Template;
 use serde::Deserialize;
@@ -31,6 +32,8 @@ struct Row {
     who: String,
     is_group: bool,
     role: String,
+    /// What of the project, where it is not all.
+    room: String,
     project: String,
     ends: String,
     actor: String,
@@ -57,6 +60,7 @@ async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpRes
             let name = row.person.and_then(|id| names.get(&id).cloned());
             name.unwrap_or_else(|| "a person".to_owned())
         }),
+        room: room(&row.frameworks, row.from, row.until),
         role: row.role,
         project: row.project.unwrap_or_else(|| "all projects".to_owned()),
         ends: row.ends_at.map_or_else(String::new, minute),
@@ -82,6 +86,16 @@ async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpRes
     })
 }
 
+fn room(frameworks: &[String], from: Option<Instant>, until: Option<Instant>) -> String {
+    let mut parts = Vec::new();
+    if !frameworks.is_empty() {
+        parts.push(frameworks.join(", "));
+    }
+    parts.extend(from.map(|at| format!("from {}", day(at))));
+    parts.extend(until.map(|at| format!("before {}", day(at))));
+    parts.join("; ")
+}
+
 /// A membership as the form sends it.
 #[derive(Deserialize)]
 pub struct Form {
@@ -97,6 +111,12 @@ pub struct Form {
     role: String,
     #[serde(default)]
     ends: String,
+    #[serde(default)]
+    frameworks: String,
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    until: String,
 }
 
 /// Gives a membership.
@@ -115,6 +135,14 @@ pub async fn add(
         provider: some(&form.provider).filter(|_| some(&form.group).is_some()),
         role: form.role.clone(),
         ends_at: some(&form.ends).map(|day| format!("{day}T23:59:59Z")),
+        frameworks: form
+            .frameworks
+            .split([' ', ','])
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        from: some(&form.from).map(|day| format!("{day}T00:00:00Z")),
+        until: some(&form.until).map(|day| format!("{day}T00:00:00Z")),
     };
     match give(&app, &who.principal, &wanted).await {
         Ok(_) => Ok(redirect("/people")),

@@ -2,9 +2,9 @@
 
 use super::{Chrome, check_csrf, day, minute, page, redirect};
 use crate::app::Context;
-use crate::auth::{Allowed, In, MakeReports, Read};
+use crate::auth::{Allowed, In, MakeReports, ReadFramework};
 use crate::flow::report::make as gather;
-use crate::http::api::reports::{TableQuery, render as render_report, visible};
+use crate::http::api::reports::{TableQuery, in_room, render as render_report, visible};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::period::Period;
@@ -45,7 +45,7 @@ pub struct Query {
 
 /// Shows the reports.
 #[get("/p/{project}/reports")]
-pub async fn show(at: In<Read>, query: web::Query<Query>) -> Result<HttpResponse, Problem> {
+pub async fn show(at: In<ReadFramework>, query: web::Query<Query>) -> Result<HttpResponse, Problem> {
     render(&at, query.framework.clone().unwrap_or_default(), String::new()).await
 }
 
@@ -118,6 +118,9 @@ pub async fn make(at: In<MakeReports>, form: web::Form<Form>) -> Result<HttpResp
         Ok(period) => period,
         Err(error) => return render(&at, form.framework.clone(), error.to_string()).await,
     };
+    if let Err(problem) = in_room(&at, &form.framework, &period) {
+        return render(&at, form.framework.clone(), problem.detail).await;
+    }
     let overall = form.over == "all" && at.principal.reach::<MakeReports>().is_all();
     let projects = if overall {
         at.app.store.projects(None).await?
@@ -140,7 +143,7 @@ pub async fn make(at: In<MakeReports>, form: web::Form<Form>) -> Result<HttpResp
 /// Downloads a report.
 #[get("/reports/{report}/{format}")]
 pub async fn download(
-    who: Allowed<Read>,
+    who: Allowed<ReadFramework>,
     app: web::Data<Context>,
     path: web::Path<(String, String)>,
     query: web::Query<TableQuery>,
