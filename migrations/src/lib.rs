@@ -13,6 +13,7 @@ mod m20261120_000010_expected_operations;
 mod m20261120_000011_people;
 mod m20261120_000012_token_scopes;
 mod m20261120_000013_group_provider;
+mod m20261120_000014_break_glass;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000011_people::Migration),
             Box::new(m20261120_000012_token_scopes::Migration),
             Box::new(m20261120_000013_group_provider::Migration),
+            Box::new(m20261120_000014_break_glass::Migration),
         ]
     }
 }

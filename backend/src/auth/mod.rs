@@ -1,5 +1,6 @@
 //! Who is asking, and what they may do. A handler says in its signature which permission it needs; without one it cannot be called.
 
+pub mod break_glass;
 mod extract;
 pub mod oidc;
 mod room;

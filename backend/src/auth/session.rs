@@ -17,6 +17,8 @@ pub struct SignIn {
     pub providers: Providers,
     /// Whether browsers come by TLS.
     pub tls: bool,
+    /// Whether the local administrator for emergencies gets in.
+    pub break_glass: bool,
     /// Bounds on requests.
     pub limits: config::Limits,
     /// Networks of the proxies that are believed.
@@ -35,6 +37,7 @@ impl SignIn {
             session: config.session.clone(),
             providers: Providers::new(config, secrets, public_url)?,
             tls: public_url.starts_with("https://"),
+            break_glass: config.server.break_glass,
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             metrics_from: config.server.metrics_from.clone(),

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 the answer is no, 2 bad use or input, 3 fault.
 
 mod assess;
+mod break_glass;
 mod config;
 mod demo;
 mod formats;
@@ -60,6 +61,8 @@ enum Command {
     Token(token::Args),
     /// Check a configuration, or print an example
     Config(config::Args),
+    /// Make a local administrator for the day on which no provider answers
+    BreakGlass(break_glass::Args),
     /// Ask a server whether it is ready
     Health(health::Args),
     /// Bring the database's schema up to date
@@ -123,6 +126,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Reread(args) => reread::run(storage, &args).await,
         Command::Token(args) => token::run(storage, args).await,
         Command::Config(args) => config::run(&args).await,
+        Command::BreakGlass(args) => break_glass::run(storage, &args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Migrate => {
             context(storage, Clock::system()).await?;

@@ -31,6 +31,8 @@ pub struct Server {
     pub public_url: String,
     /// For trying out: secrets may stand in the file in clear.
     pub development: bool,
+    /// Lets the local administrator for emergencies in, which `affiant break-glass set` makes.
+    pub break_glass: bool,
     /// Networks of the proxies in front, such as 10.0.0.0/8: they alone are believed when they say whom they speak for.
     pub trusted_proxies: Vec<IpNet>,
     /// Certificates of the server, PEM, its own first; none where TLS ends at a proxy.
@@ -47,6 +49,7 @@ impl Default for Server {
         Self {
             public_url: String::new(),
             development: false,
+            break_glass: false,
             trusted_proxies: Vec::new(),
             tls_certificate: String::new(),
             tls_key: String::new(),

@@ -129,7 +129,8 @@ pub fn steady(request: &mut ServiceRequest) {
         Some((next, (inner, had)))
     });
     request.set_payload(Payload::Stream {
-        payload: Box::pin(stream),
+        // Readers of parts ask once more behind the end.
+        payload: Box::pin(stream.fuse()),
     });
 }
 

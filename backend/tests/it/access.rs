@@ -332,3 +332,59 @@ async fn the_server_speaks_tls_itself() {
     let plain = server.at("/healthz").replace("https://", "http://");
     assert!(reqwest::Client::new().get(plain).send().await.is_err());
 }
+
+/// The code of an authenticator: RFC 6238 over SHA-1, written out here so that the library does not vouch for itself.
+fn code(otpauth: &str) -> String {
+    use std::process::Command;
+    let secret = otpauth.split("secret=").nth(1).unwrap().split('&').next().unwrap();
+    let script = "import base64,hashlib,hmac,struct,sys,time\ns=sys.argv[1]\nk=base64.b32decode(s+'='*(-len(s)%8))\nd=hmac.new(k,struct.pack('>Q',int(time.time())//30),hashlib.sha1).digest()\no=d[19]&15\nprint('%06d'%((struct.unpack('>I',d[o:o+4])[0]&0x7fffffff)%10**6))";
+    let output = Command::new("python3").args(["-c", script, secret]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+on_both! {
+    async fn the_glass_is_whole_until_the_operator_says_otherwise(server: Server) {
+        let client = || reqwest::Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let closed = client().get(server.at("/emergency")).send().await.unwrap();
+        assert_eq!(closed.status(), 404, "off by default");
+        let run = |args: &[&str]| {
+            let mut command = std::process::Command::new(crate::server::binary());
+            command.args(args).args(["--data"]).arg(server.data.path());
+            if let Some(url) = &server.database {
+                command.args(["--database-url", url]);
+            }
+            let output = command.output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let make = || {
+            let told = run(&["break-glass", "set"]);
+            let line = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{told}")).trim().to_owned();
+            (line("password:"), line("authenticator:"))
+        };
+        let (password, otpauth) = make();
+        let url = server.database.clone().unwrap_or_else(|| format!("sqlite:{}", server.data.path().join("affiant.sqlite").display()));
+        let key = server.data.path().join("installation.key").display().to_string();
+        let open = Server::start_beside(&[("AFFIANT_DATABASE_URL", &url), ("AFFIANT_KEY_FILE", &key), ("AFFIANT_SERVER_BREAK_GLASS", "true")]);
+        let attempt = async |password: &str, code: &str| {
+            let client = client();
+            let answer = client.post(open.at("/emergency")).form(&[("password", password), ("code", code)]).send().await.unwrap();
+            let inside = client.get(open.at("/api/v1/me")).send().await.unwrap().status();
+            (answer.status().as_u16(), inside.as_u16())
+        };
+        assert_eq!(attempt("wrong", &code(&otpauth)).await, (200, 401));
+        assert_eq!(attempt(&password, "000000").await, (200, 401));
+        let once = code(&otpauth);
+        assert_eq!(attempt(&password, &once).await, (303, 200));
+        assert_eq!(attempt(&password, &once).await, (200, 401), "a code works once");
+        let (password, otpauth) = make();
+        for _ in 0..6 {
+            attempt("guess", "111111").await;
+        }
+        assert_eq!(attempt(&password, &code(&otpauth)).await, (200, 401), "locked, even for who knows both");
+        let log = server.get("/api/v1/actions").await.to_string();
+        assert!(log.contains("break-glass.sign-in") && log.contains("break-glass.refused") && !log.contains(&password));
+        let (new, otpauth) = make();
+        assert_eq!(attempt(&password, &code(&otpauth)).await, (200, 401), "made anew, the old one is worth nothing");
+        assert_eq!(attempt(&new, &code(&otpauth)).await, (303, 200));
+    }
+}

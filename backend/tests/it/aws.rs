@@ -83,13 +83,13 @@ async fn findings_of_security_hub_are_pulled() {
     assert_eq!(open().await, 3, "one is archived, one is new");
 }
 
-/// Four days of events, of which the second is quiet and the third has two hundred; every third call is told to wait.
+/// Four days of events, of which the second is quiet and the third has two hundred; every twentieth call is told to wait.
 async fn lookup(calls: web::Data<AtomicU32>, request: HttpRequest, bytes: web::Bytes) -> HttpResponse {
     let head = |name: &str| request.headers().get(name).unwrap().to_str().unwrap().to_owned();
     assert!(head("x-amz-target").ends_with(".LookupEvents"));
     let signed = head("authorization");
     assert!(signed.contains("/eu-central-1/cloudtrail/aws4_request"), "{signed}");
-    if calls.fetch_add(1, Ordering::SeqCst) % 3 == 2 {
+    if calls.fetch_add(1, Ordering::SeqCst) % 20 == 2 {
         return HttpResponse::BadRequest().json(json!({"__type": "ThrottlingException"}));
     }
     let asked: Value = serde_json::from_slice(&bytes).unwrap();

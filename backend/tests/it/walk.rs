@@ -16,7 +16,8 @@ struct Route {
 }
 
 /// Routes for people who have nothing yet, or nothing but their own account.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
+    "/emergency",
     "/sign-in/{secret}",
     "/sign-in/with/{provider}",
     "/auth/callback",

@@ -216,6 +216,11 @@ entities! {
         project_id: Option<Uuid>, person_id: Option<Uuid>, role: String, member_of: String, frameworks: String, actor: String,
         created_at: i64, from_at: Option<i64>, until_at: Option<i64>, ends_at: Option<i64>, provider: String,
     }
+    /// The local administrator for emergencies.
+    break_glass = "break_glass" {
+        #[sea_orm(primary_key, auto_increment = false)] id: String,
+        password: String, secret: Vec<u8>, last_step: i64, failures: i64, locked_until: i64, created_at: i64,
+    }
     /// What was done and refused.
     action = "action" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,

@@ -7,6 +7,7 @@ mod access;
 mod assess;
 mod assessment;
 mod asset;
+mod break_glass;
 mod connect;
 mod coverage;
 mod decision;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 /// Groups of one person that are looked at.
 const GROUPS: usize = 1000;
 /// Names that records use for the installation itself.
-const OWN: [&str; 5] = ["operator", "cli", "schedule", "system", "demo"];
+const OWN: [&str; 6] = ["operator", "cli", "schedule", "system", "demo", "break-glass"];
 
 /// Who somebody is, as a provider vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

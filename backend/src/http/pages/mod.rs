@@ -56,6 +56,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(sign_in::depart)
             .service(sign_in::come_back)
             .service(sign_in::put_out)
+            .service(sign_in::emergency)
+            .service(sign_in::break_glass)
             .service(sign_in::arrive)
             .service(sign_in::leave)
             .service(people::show)

@@ -185,6 +185,68 @@ async fn signed_in(
     provider.finish(attempt, answer.code, app.clock.now()).await
 }
 
+#[derive(Template)]
+#[template(path = "pages/emergency.html")]
+struct Emergency {
+    chrome: Chrome,
+    error: &'static str,
+}
+
+fn emergency_page(error: &'static str) -> Result<HttpResponse, Problem> {
+    page(&Emergency {
+        chrome: Chrome::bare("Emergency access"),
+        error,
+    })
+}
+
+fn is_on(app: &Context) -> Result<(), Problem> {
+    if app.sign_in.break_glass {
+        Ok(())
+    } else {
+        Err(Problem::not_found("there is nothing at this address"))
+    }
+}
+
+/// Asks for the password and the code of the administrator for emergencies.
+#[get("/emergency")]
+pub async fn emergency(app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+    is_on(&app)?;
+    emergency_page("")
+}
+
+/// Password and code.
+#[derive(Deserialize)]
+pub struct Glass {
+    password: String,
+    code: String,
+}
+
+/// Lets the administrator for emergencies in.
+#[post("/emergency")]
+pub async fn break_glass(
+    app: web::Data<Context>,
+    request: HttpRequest,
+    form: web::Form<Glass>,
+) -> Result<HttpResponse, Problem> {
+    is_on(&app)?;
+    let elsewhere = request
+        .headers()
+        .get("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && site != "none");
+    if elsewhere {
+        return Err(Problem::forbidden("a form of this site"));
+    }
+    match crate::auth::break_glass::sign_in(&app, &form.password, &form.code, browser(&request)).await? {
+        Some(secret) => {
+            put_out_old(&app, &request).await?;
+            with_cookie(redirect("/"), &cookie(SESSION_COOKIE.to_owned(), secret))
+        }
+        None => emergency_page(
+            "Password or code is wrong, the code was used before, or too many attempts came: wait a quarter of an hour.",
+        ),
+    }
+}
+
 /// A form with nothing but its secret.
 #[derive(Deserialize)]
 pub struct Bare {
