@@ -6,6 +6,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
+import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 import { startProvider, WRONG_TOKENS } from './provider.mjs';
 
@@ -44,7 +45,7 @@ issuer = "${provider.issuer}"
 audience = "affiant-ci"
 rules = [{ project = "payments", claims = { repository = "acme/payments", ref = "refs/heads/*" } }]
 `);
-const server = spawn(binary, ['serve', '--data', data, '--listen', `127.0.0.1:${port}`, '--config', config], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, CLIENT_SECRET: secret } });
+const server = spawn(binary, ['serve', '--data', data, '--listen', `127.0.0.1:${port}`, '--config', config], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, CLIENT_SECRET: secret, AFFIANT_SERVER_BREAK_GLASS: 'true' } });
 process.on('exit', () => { server.kill('SIGTERM'); fs.rmSync(data, { recursive: true, force: true }); });
 const said = [];
 for await (const line of readline.createInterface({ input: server.stdout })) { said.push(line); if (said.length === 2) break; }
@@ -67,6 +68,14 @@ const arrive = async (who, to = '/') => {
   await page.waitForURL(`${base}/**`);
   return page;
 };
+const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const look = async (page, name) => {
+  await page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const wrong = violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => `${v.id} at ${v.nodes[0].target.join(' ')}`);
+  check(`everybody can use the page ${name}`, wrong.length === 0, wrong.join('; '));
+};
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const api = async (page, method, to, body) => {
   const response = await page.request.fetch(base + to, { method, data: body, headers: { 'sec-fetch-site': 'same-origin' } });
@@ -77,7 +86,10 @@ const api = async (page, method, to, body) => {
 const stranger = await visit();
 await stranger.goto(`${base}/p/payments`);
 check('a stranger is asked to sign in', await heading(stranger) === 'Sign in');
-await stranger.screenshot({ path: path.join(shots, 'sign-in.png') });
+await look(stranger, 'sign-in');
+
+await stranger.goto(`${base}/emergency`);
+await look(stranger, 'emergency');
 
 // An administrator by group.
 const ann = await arrive('ann');
@@ -91,12 +103,12 @@ for (const slug of ['payments', 'secret']) await api(ann, 'POST', '/api/v1/proje
 // Somebody without a role; then a member by group, in one project.
 const bob = await arrive('bob', '/p/payments');
 check('who has no role sees nothing', await heading(bob) === 'No role yet', await heading(bob));
-await bob.screenshot({ path: path.join(shots, 'no-role.png') });
+await look(bob, 'no-role');
 await ann.goto(`${base}/people`);
 await ann.getByLabel('Group of the provider').fill('payments-team');
 await ann.getByLabel('Where').selectOption('payments');
 await ann.getByRole('button', { name: 'Give it' }).click();
-await ann.screenshot({ path: path.join(shots, 'people.png'), fullPage: true });
+await look(ann, 'people');
 await bob.goto(`${base}/p/payments/findings`);
 check('a member of the group is in, where they wanted to go', await heading(bob) === 'Findings', await heading(bob));
 await bob.goto(`${base}/p/secret`);
@@ -133,7 +145,7 @@ const log = (await api(ann, 'GET', '/api/v1/actions')).body.items.filter((a) => 
 check('each refusal is in the log of actions', log.length === WRONG_TOKENS.length, JSON.stringify(log.map((a) => a.detail.why)));
 check('the log holds no token', !JSON.stringify(log).includes('eyJ'));
 await ann.goto(`${base}/actions`);
-await ann.screenshot({ path: path.join(shots, 'actions.png') });
+await look(ann, 'actions');
 
 // A new key, with the old one gone.
 provider.rotate(true);
@@ -189,7 +201,7 @@ check('the one before has ended', old.status === 401, String(old.status));
 const second = await arrive('ann');
 await second.goto(`${base}/account`);
 check('both sessions are listed', await second.locator('tbody tr').count() === 2, String(await second.locator('tbody tr').count()));
-await second.screenshot({ path: path.join(shots, 'account.png') });
+await look(second, 'account');
 await second.locator('tbody tr', { hasNot: second.locator('.tag') }).getByRole('button').click();
 await ann.goto(base);
 check('a session that is ended elsewhere is over', await heading(ann) === 'Sign in', await heading(ann));
@@ -253,14 +265,14 @@ await second.getByLabel('Frameworks').fill('hipaa');
 await second.getByLabel('Nothing before').fill('2025-01-01');
 await second.getByRole('button', { name: 'Give it' }).click();
 check('the room is told', (await second.locator('main').textContent()).includes('only hipaa; from 2025-01-01'));
-await second.screenshot({ path: path.join(shots, 'people-room.png'), fullPage: true });
+await look(second, 'people-room');
 provider.state.users.erin = { name: 'Erin Extern', email: 'erin@audit.example', email_verified: true, groups: ['outside-auditors'] };
 const erin = await arrive('erin');
 check('an auditor from outside sees the project', (await erin.locator('main').textContent()).includes('payments'), await erin.locator('main').textContent());
 await erin.goto(`${base}/p/payments/reports`);
 const seen = await erin.locator('main').textContent();
 check('and the reports of the room', await erin.locator('tbody tr').count() === 1 && seen.includes('2025-07-01'), seen);
-await erin.screenshot({ path: path.join(shots, 'room.png'), fullPage: true });
+await look(erin, 'room');
 for (const [name, id] of Object.entries(reports)) {
   const { status } = await api(erin, 'GET', `/api/v1/reports/${id}/json`);
   check(`of the reports, ${name}`, status === (name === 'hipaa 2025-Q3' ? 200 : 404), String(status));
