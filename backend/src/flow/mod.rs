@@ -65,6 +65,20 @@ pub enum FlowError {
     Worker,
 }
 
+impl FlowError {
+    /// What may be kept where readers see it: a fault of ours is told to the log alone.
+    #[must_use]
+    pub fn for_readers(&self) -> String {
+        match self {
+            Self::Store(_) | Self::Io(..) | Self::Report(_) | Self::Worker => {
+                tracing::error!(error = %self, "work failed");
+                "a fault of the server; its log says which".to_owned()
+            }
+            told => told.to_string(),
+        }
+    }
+}
+
 impl From<StoreError> for FlowError {
     fn from(error: StoreError) -> Self {
         match error {

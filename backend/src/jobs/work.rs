@@ -39,7 +39,7 @@ async fn one(app: &Context, job: &entity::job::Model) {
         }
         Err(error) => (
             JobState::Failed,
-            serde_json::json!({ "error": error.to_string() }).to_string(),
+            serde_json::json!({ "error": error.for_readers() }).to_string(),
         ),
     };
     if let Err(error) = app.store.end_job(job, state, &result).await {

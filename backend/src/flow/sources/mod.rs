@@ -153,7 +153,7 @@ pub async fn pull(app: &Context, source: &entity::source::Model) -> Result<Pulle
     let outcome = pull_all(app, source).await;
     let error = match &outcome {
         Ok(pulled) => pulled.problems.first().cloned().unwrap_or_default(),
-        Err(error) => error.to_string(),
+        Err(error) => error.for_readers(),
     };
     scoped.end_pull(source.id, &error, app.clock.now()).await?;
     outcome
