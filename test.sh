@@ -72,3 +72,4 @@ if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
 fi
 "$node" tests/browser/run.mjs "$target/debug/affiant" "$target/shots"
 "$node" tests/browser/sign_in.mjs "$target/debug/affiant" "$target/shots"
+"$node" tests/browser/directory.mjs "$target/debug/affiant" "$target/shots"

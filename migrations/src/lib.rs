@@ -14,6 +14,7 @@ mod m20261120_000011_people;
 mod m20261120_000012_token_scopes;
 mod m20261120_000013_group_provider;
 mod m20261120_000014_break_glass;
+mod m20261120_000015_directory;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000012_token_scopes::Migration),
             Box::new(m20261120_000013_group_provider::Migration),
             Box::new(m20261120_000014_break_glass::Migration),
+            Box::new(m20261120_000015_directory::Migration),
         ]
     }
 }

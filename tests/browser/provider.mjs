@@ -59,8 +59,8 @@ export async function startProvider({ secret, clients }) {
       adapter: Adapter,
       // It refuses to call loopback addresses, where everything is in these tests.
       fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
-      clients: clients.map(({ id, base }) => ({
-        client_id: id, client_secret: secret, redirect_uris: [`${base}/auth/callback`], post_logout_redirect_uris: [`${base}/`],
+      clients: clients.map(({ id, base, redirect = `${base}/auth/callback` }) => ({
+        client_id: id, client_secret: secret, redirect_uris: [redirect], post_logout_redirect_uris: [`${base}/`],
         backchannel_logout_uri: `${base}/auth/backchannel-logout`, backchannel_logout_session_required: true,
         grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
       })),

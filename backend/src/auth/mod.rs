@@ -118,6 +118,8 @@ permissions! {
     WriteTokens = "tokens:write" for Admin;
     /// Give and take roles.
     WritePeople = "people:write" for Admin;
+    /// Tell people and groups by SCIM.
+    ProvisionPeople = "people:provision" for Admin;
     /// Read the log of actions.
     ReadActions = "actions:read" for Admin, Compliance, Auditor;
 }

@@ -15,6 +15,8 @@ pub struct SignIn {
     pub session: config::Session,
     /// Providers of identities.
     pub providers: Providers,
+    /// Address under which browsers and directories reach the server.
+    pub public_url: String,
     /// Whether browsers come by TLS.
     pub tls: bool,
     /// Whether the local administrator for emergencies gets in.
@@ -36,6 +38,7 @@ impl SignIn {
         Ok(Self {
             session: config.session.clone(),
             providers: Providers::new(config, secrets, public_url)?,
+            public_url: public_url.to_owned(),
             tls: public_url.starts_with("https://"),
             break_glass: config.server.break_glass,
             limits: config.limits.clone(),
@@ -50,7 +53,8 @@ const NOTED: i64 = 30_000_000;
 /// What a refresh token is sealed for.
 const REFRESH: &str = "session.refresh";
 
-/// Begins a session of somebody whom a provider vouches for; gives the secret for the cookie.
+/// Begins a session of somebody whom a provider vouches for; gives the secret for the cookie. None where the provider's directory let them
+/// go, or never told them and is to tell everybody.
 ///
 /// # Errors
 /// [`StoreError`] where the database fails.
@@ -60,8 +64,10 @@ pub async fn begin(
     who: &Identity,
     refresh: Option<String>,
     browser: &str,
-) -> Result<String, StoreError> {
-    let person = app.store.arrive(&arrival(who), app.clock.now()).await?;
+) -> Result<Option<String>, StoreError> {
+    let Some(person) = arrive(app, provider, who).await? else {
+        return Ok(None);
+    };
     let secret = random();
     let row = entity::session::Model {
         name: person.name.clone(),
@@ -75,7 +81,7 @@ pub async fn begin(
     let detail = serde_json::json!({ "provider": provider, "subject": who.subject }).to_string();
     let of = (person.name.as_str(), "sign-in", None);
     app.store.record_action(of, &detail, app.clock.now()).await?;
-    Ok(secret)
+    Ok(Some(secret))
 }
 
 /// Begins a session of who came by a link of the operator.
@@ -119,14 +125,18 @@ fn blank(app: &Context, secret: &str, browser: &str) -> entity::session::Model {
     }
 }
 
-fn arrival(who: &Identity) -> Arrival<'_> {
-    Arrival {
+async fn arrive(app: &Context, provider: &str, who: &Identity) -> Result<Option<entity::person::Model>, StoreError> {
+    let provider = app.sign_in.providers.by_name(provider);
+    let arrival = Arrival {
+        external_id: &who.external_id,
+        only_told: provider.is_some_and(|provider| provider.settings.directory_only),
         issuer: &who.issuer,
         subject: &who.subject,
         name: &who.name,
         email: &who.email,
         groups: &who.groups,
-    }
+    };
+    app.store.arrive(&arrival, app.clock.now()).await
 }
 
 /// Who a session's secret stands for, if it holds.
@@ -190,9 +200,13 @@ fn way(row: &entity::session::Model) -> Way {
     }
 }
 
-/// What a person may do: by themselves, and by the groups that their own provider last told.
+/// What a person may do: by themselves, and by the groups that their own provider last told, or its directory tells.
 pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Result<Vec<Grant>, StoreError> {
-    let groups: Vec<String> = serde_json::from_str(&person.member_of).unwrap_or_default();
+    let mut groups: Vec<String> = serde_json::from_str(&person.member_of).unwrap_or_default();
+    if !person.standing.is_empty() {
+        let told = app.store.told_groups_of(person.id).await?;
+        groups.extend(told.into_iter().map(|group| group.name));
+    }
     let own = app.sign_in.providers.by_issuer(&person.issuer);
     let provider = own.as_ref().map_or_else(String::new, |own| own.settings.name.clone());
     let administers = own.is_some_and(|provider| {
@@ -258,7 +272,10 @@ async fn renew(app: &Context, row: &entity::session::Model) -> Result<bool, Stor
     };
     match provider.renew(&refresh, &person.subject, now).await {
         Renewal::Holds(who, next) => {
-            app.store.arrive(&arrival(&who), now).await?;
+            if arrive(app, &row.provider, &who).await?.is_none() {
+                end(app, row, "the directory let them go").await?;
+                return Ok(false);
+            }
             if let Some(sealed) = next.and_then(|token| app.key.seal(REFRESH, token.as_bytes()).ok()) {
                 app.store.keep_refresh(&row.hash, sealed).await?;
             }

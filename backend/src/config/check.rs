@@ -94,6 +94,13 @@ fn check_provider(provider: &Provider, development: bool, wrong: &mut dyn FnMut(
             "an address that begins with https://; http:// is for development = true",
         );
     }
+    if provider.directory_claim.is_empty()
+        || matches!(provider.directory_claim.as_str(), "email" | "preferred_username")
+    {
+        let what =
+            "sub, or another claim that is one person's for ever; an address or a name can pass to somebody else";
+        wrong("directory_claim", what);
+    }
     if provider.client_id.is_empty() {
         wrong("client_id", "the id that the provider knows this installation by");
     }

@@ -119,6 +119,10 @@ pub struct Provider {
     pub groups_claim: String,
     /// Groups whose members administer the installation; other roles are given on the page People.
     pub admin_groups: Vec<String>,
+    /// The claim that holds what the provider's directory sends by SCIM as externalId: sub, or what never changes of a person, such as oid.
+    pub directory_claim: String,
+    /// Only those get in whom the directory told by SCIM.
+    pub directory_only: bool,
 }
 
 impl Default for Provider {
@@ -132,6 +136,8 @@ impl Default for Provider {
             scopes: vec!["profile".to_owned(), "email".to_owned()],
             groups_claim: "groups".to_owned(),
             admin_groups: Vec::new(),
+            directory_claim: "sub".to_owned(),
+            directory_only: false,
         }
     }
 }

@@ -3,9 +3,9 @@
 use super::{FlowError, invalid};
 use crate::app::Context;
 use affiant_domain::Instant;
-use affiant_domain::actor::are_one;
+use affiant_domain::actor::{are_one, person_behind};
 use affiant_domain::id::ProjectId;
-use affiant_store::{NewAttestation, NewWaiver, entity};
+use affiant_store::{NewAttestation, NewWaiver, entity, micros};
 use chrono::Duration;
 use uuid::Uuid;
 
@@ -72,9 +72,9 @@ pub async fn decide_waiver(
         .waiver(id)
         .await?
         .ok_or_else(|| FlowError::NotFound("there is no such waiver".to_owned()))?;
-    if are_one(&waiver.requested_by, actor) {
+    if are_one(&waiver.requested_by, actor) || are_one(&waiver.owner, actor) {
         return Err(FlowError::Forbidden(
-            "a waiver is decided on by somebody else than the one who asked for it".to_owned(),
+            "a waiver is decided on by somebody else than the one who asked for it or looks after it".to_owned(),
         ));
     }
     if scoped.decide_waiver(id, approve, actor, app.clock.now()).await? {
@@ -82,6 +82,57 @@ pub async fn decide_waiver(
     } else {
         Err(FlowError::Conflict("the waiver was decided on before".to_owned()))
     }
+}
+
+/// Gives a waiver to who asks for it, to look after: where its owner has left, somebody must.
+///
+/// # Errors
+/// [`FlowError::Conflict`] where it has ended, or its owner has not left.
+pub async fn take_waiver(app: &Context, project: ProjectId, id: Uuid, actor: &str) -> Result<(), FlowError> {
+    let scoped = app.store.project(project);
+    let waiver = scoped
+        .waiver(id)
+        .await?
+        .ok_or_else(|| FlowError::NotFound("there is no such waiver".to_owned()))?;
+    if without_owner(app, project, std::slice::from_ref(&waiver))
+        .await?
+        .is_empty()
+    {
+        return Err(FlowError::Conflict(format!(
+            "{} looks after it and has not left",
+            waiver.owner
+        )));
+    }
+    if !scoped.give_waiver(id, actor).await? {
+        return Err(FlowError::Conflict("the waiver has ended".to_owned()));
+    }
+    let detail = serde_json::json!({ "waiver": id, "from": waiver.owner }).to_string();
+    let of = (actor, "waiver.taken-over", Some(project.0));
+    Ok(app.store.record_action(of, &detail, app.clock.now()).await?)
+}
+
+/// Of these waivers, those that hold or are asked for and whose owner has left.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn without_owner(
+    app: &Context,
+    project: ProjectId,
+    waivers: &[entity::waiver::Model],
+) -> Result<Vec<Uuid>, FlowError> {
+    let now = micros(app.clock.now());
+    let lives = |waiver: &&entity::waiver::Model| {
+        matches!(waiver.state.as_str(), "requested" | "approved") && waiver.until_at > now
+    };
+    let live: Vec<&entity::waiver::Model> = waivers.iter().filter(lives).collect();
+    let mut owners: Vec<&str> = live.iter().map(|waiver| person_behind(&waiver.owner)).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let left = app.store.project(project).have_left(&owners).await?;
+    let orphaned = live
+        .into_iter()
+        .filter(|waiver| left.iter().any(|name| name == person_behind(&waiver.owner)));
+    Ok(orphaned.map(|waiver| waiver.id).collect())
 }
 
 /// Ends an approved waiver.

@@ -5,6 +5,7 @@ pub mod limits;
 pub mod observe;
 pub mod pages;
 pub mod problem;
+mod scim;
 mod upload;
 
 use crate::app::Context;
@@ -70,6 +71,7 @@ pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::Server
                     .service(api::browser(docs)),
             )
             .service(web::resource("/metrics").route(web::get().to(observe::metrics)))
+            .configure(scim::routes)
             .configure(pages::routes)
             .wrap(from_fn(crate::auth::identify))
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))

@@ -14,6 +14,7 @@ mod aws;
 mod bad_input;
 mod command_line;
 mod deploy;
+mod directory;
 mod events;
 mod imports;
 mod kept;

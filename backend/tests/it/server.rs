@@ -63,6 +63,42 @@ impl Server {
         (child, data, url, link)
     }
 
+    /// A server of this configuration, with a token of an administrator.
+    pub async fn start_configured(database: Option<String>, config: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("affiant.toml");
+        std::fs::write(&file, config).unwrap();
+        let named = [("AFFIANT_CONFIG", file.to_str().unwrap())];
+        let (child, data, url, _) = Self::spawn(database.as_deref(), &named);
+        let mut command = Command::new(binary());
+        command
+            .args(["token", "create", "--role", "admin", "--data"])
+            .arg(data.path());
+        if let Some(url) = &database {
+            command.args(["--database-url", url]);
+        }
+        let made = command.output().unwrap();
+        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        assert!(
+            token.starts_with("aff_"),
+            "{token} {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let server = Self {
+            url,
+            client: Client::new(),
+            jar: Arc::default(),
+            token,
+            data,
+            database,
+            child,
+        };
+        server
+            .post("/api/v1/projects", json!({"slug": "payments", "name": "Payments"}))
+            .await;
+        server
+    }
+
     /// Another server, in which nobody is signed in.
     pub fn start_beside(variables: &[(&str, &str)]) -> Self {
         let (child, data, url, _) = Self::spawn(None, variables);

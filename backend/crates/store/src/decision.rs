@@ -1,6 +1,6 @@
 //! Waivers and attestations.
 
-use crate::entity::{attestation, finding, waiver};
+use crate::entity::{attestation, finding, person, waiver};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -74,6 +74,7 @@ impl Scoped<'_> {
             requested_at: Set(micros(now)),
             decided_at: Set(None),
             revoked_at: Set(None),
+            owner: Set(new.actor.to_owned()),
         };
         Ok(Some(row.insert(&self.store.write).await?))
     }
@@ -113,6 +114,33 @@ impl Scoped<'_> {
             .exec(&self.store.write)
             .await?;
         Ok(done.rows_affected == 1)
+    }
+
+    /// Gives a waiver that is asked for or holds to somebody to look after. False where it is not there or has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn give_waiver(&self, id: Uuid, owner: &str) -> Result<bool, StoreError> {
+        let done = waiver::Entity::update_many()
+            .col_expr(waiver::Column::Owner, Expr::value(owner))
+            .filter(waiver::Column::Id.eq(id))
+            .filter(waiver::Column::ProjectId.eq(self.project.0))
+            .filter(waiver::Column::State.is_in(["requested", "approved"]))
+            .exec(&self.store.write)
+            .await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Of these names, those of people who have left.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn have_left(&self, names: &[&str]) -> Result<Vec<String>, StoreError> {
+        let query = person::Entity::find()
+            .filter(person::Column::Name.is_in(names.iter().copied()))
+            .filter(person::Column::LeftAt.is_not_null());
+        let query = query.select_only().column(person::Column::Name);
+        Ok(query.into_tuple().all(&self.store.read).await?)
     }
 
     /// Waivers, latest first; of one finding, or all.

@@ -115,7 +115,7 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Uuid, finding_id: Uuid, kind: String, reason: String, requested_by: String, state: String,
         decided_by: Option<String>, revoked_by: Option<String>, from_at: i64, until_at: i64, requested_at: i64,
-        decided_at: Option<i64>, revoked_at: Option<i64>,
+        decided_at: Option<i64>, revoked_at: Option<i64>, owner: String,
     }
     /// Attestations.
     attestation = "attestation" {
@@ -208,7 +208,17 @@ entities! {
     person = "person" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         issuer: String, subject: String, name: String, email: String, member_of: String, created_at: i64, seen_at: i64,
-        left_at: Option<i64>,
+        left_at: Option<i64>, external_id: String, user_name: String, standing: String, profile: String,
+    }
+    /// Groups as a directory tells them.
+    directory_group = "directory_group" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        issuer: String, external_id: String, name: String, created_at: i64, changed_at: i64,
+    }
+    /// Who is in them.
+    directory_member = "directory_member" {
+        #[sea_orm(primary_key, auto_increment = false)] group_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] person_id: Uuid,
     }
     /// What people and groups may do, for a project or for all.
     membership = "membership" {

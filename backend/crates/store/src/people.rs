@@ -6,7 +6,8 @@ use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Set,
 };
 use uuid::Uuid;
 
@@ -23,6 +24,10 @@ pub struct Arrival<'a> {
     pub email: &'a str,
     /// Their groups.
     pub groups: &'a [String],
+    /// What the provider's directory knows them by; empty where it has none.
+    pub external_id: &'a str,
+    /// Whether only those get in whom the directory told.
+    pub only_told: bool,
 }
 
 /// A membership to make.
@@ -54,50 +59,53 @@ pub enum Member<'a> {
 }
 
 impl Store {
-    /// The person who arrives; made where they were never seen. Who had left is back.
+    /// The person who arrives; made where they were never seen. Who had left is back, but for those whom their directory let go: for them,
+    /// and for those whom it never told where it is to tell everybody, none.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn arrive(&self, who: &Arrival<'_>, now: Instant) -> Result<person::Model, StoreError> {
+    pub async fn arrive(&self, who: &Arrival<'_>, now: Instant) -> Result<Option<person::Model>, StoreError> {
         let groups = serde_json::to_string(who.groups).unwrap_or_default();
         let tx = self.begin().await?;
-        let known = person::Entity::find()
-            .filter(person::Column::Issuer.eq(who.issuer))
-            .filter(person::Column::Subject.eq(who.subject))
-            .one(&tx)
-            .await?;
+        let known = match same(&tx, who.issuer, (person::Column::Subject, who.subject)).await? {
+            None => told(&tx, who).await?,
+            known => known,
+        };
+        let standing = known.as_ref().map_or("", |known| known.standing.as_str());
+        if matches!(standing, "inactive" | "gone") || who.only_told && standing != "active" {
+            return Ok(None);
+        }
         let row = if let Some(known) = known {
             let mut row = known.into_active_model();
+            row.subject = Set(clean(who.subject));
             row.email = Set(clean(who.email));
             row.member_of = Set(clean(&groups));
             row.seen_at = Set(micros(now));
             row.left_at = Set(None);
+            if !who.external_id.is_empty() {
+                row.external_id = Set(clean(who.external_id));
+            }
             row.update(&tx).await?
         } else {
-            let mut name = clean(who.name);
-            // One name is one person, in every record.
-            for n in 2.. {
-                let same = person::Entity::find().filter(person::Column::Name.eq(name.as_str()));
-                if same.one(&tx).await?.is_none() {
-                    break;
-                }
-                name = format!("{} ({n})", clean(who.name));
-            }
             let row = person::ActiveModel {
                 id: Set(Uuid::now_v7()),
                 issuer: Set(who.issuer.to_owned()),
                 subject: Set(clean(who.subject)),
-                name: Set(name),
+                name: Set(free_name(&tx, who.name).await?),
                 email: Set(clean(who.email)),
                 member_of: Set(clean(&groups)),
                 created_at: Set(micros(now)),
                 seen_at: Set(micros(now)),
                 left_at: Set(None),
+                external_id: Set(clean(who.external_id)),
+                user_name: Set(String::new()),
+                standing: Set(String::new()),
+                profile: Set(String::new()),
             };
             row.insert(&tx).await?
         };
         tx.commit().await?;
-        Ok(row)
+        Ok(Some(row))
     }
 
     /// A person.
@@ -268,27 +276,9 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn leave(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        let left = person::Entity::update_many()
-            .col_expr(person::Column::LeftAt, Expr::value(micros(now)))
-            .filter(person::Column::Id.eq(id))
-            .exec(&tx)
-            .await?;
-        session::Entity::delete_many()
-            .filter(session::Column::PersonId.eq(id))
-            .exec(&tx)
-            .await?;
-        token::Entity::update_many()
-            .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
-            .filter(token::Column::PersonId.eq(id))
-            .filter(token::Column::RevokedAt.is_null())
-            .exec(&tx)
-            .await?;
-        membership::Entity::delete_many()
-            .filter(membership::Column::PersonId.eq(id))
-            .exec(&tx)
-            .await?;
+        let left = let_go(&tx, id, now).await?;
         tx.commit().await?;
-        Ok(left.rows_affected > 0)
+        Ok(left)
     }
 
     /// The person of this issuer and subject.
@@ -340,4 +330,67 @@ impl Store {
             .all(&self.read)
             .await?)
     }
+}
+
+/// The person of an issuer for whom a column holds this.
+pub(crate) async fn same(
+    tx: &DatabaseTransaction,
+    issuer: &str,
+    (column, value): (person::Column, &str),
+) -> Result<Option<person::Model>, StoreError> {
+    let query = person::Entity::find().filter(person::Column::Issuer.eq(issuer));
+    Ok(query.filter(column.eq(value)).one(tx).await?)
+}
+
+/// Who arrives for the first time and was told by their directory before.
+async fn told(tx: &DatabaseTransaction, who: &Arrival<'_>) -> Result<Option<person::Model>, StoreError> {
+    if who.external_id.is_empty() {
+        return Ok(None);
+    }
+    let known = same(tx, who.issuer, (person::Column::ExternalId, who.external_id)).await?;
+    // Somebody else's subject is not taken over.
+    Ok(known.filter(|known| !known.standing.is_empty() && known.subject == unbound(known.id)))
+}
+
+/// What stands for the subject of somebody whom a directory told and who never signed in.
+pub(crate) fn unbound(id: Uuid) -> String {
+    format!("directory:{id}")
+}
+
+/// A name that nobody has yet: one name is one person, in every record.
+pub(crate) async fn free_name(tx: &DatabaseTransaction, wanted: &str) -> Result<String, StoreError> {
+    let wanted = clean(wanted);
+    let mut name = wanted.clone();
+    for n in 2.. {
+        let same = person::Entity::find().filter(person::Column::Name.eq(name.as_str()));
+        if same.one(tx).await?.is_none() {
+            break;
+        }
+        name = format!("{wanted} ({n})");
+    }
+    Ok(name)
+}
+
+/// Ends somebody's sessions, tokens and own roles; false where they are not there.
+pub(crate) async fn let_go(tx: &DatabaseTransaction, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+    let left = person::Entity::update_many()
+        .col_expr(person::Column::LeftAt, Expr::value(micros(now)))
+        .filter(person::Column::Id.eq(id))
+        .exec(tx)
+        .await?;
+    session::Entity::delete_many()
+        .filter(session::Column::PersonId.eq(id))
+        .exec(tx)
+        .await?;
+    token::Entity::update_many()
+        .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
+        .filter(token::Column::PersonId.eq(id))
+        .filter(token::Column::RevokedAt.is_null())
+        .exec(tx)
+        .await?;
+    membership::Entity::delete_many()
+        .filter(membership::Column::PersonId.eq(id))
+        .exec(tx)
+        .await?;
+    Ok(left.rows_affected > 0)
 }

@@ -22,12 +22,23 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// The provider's name for its session with them.
     pub sid: String,
+    /// What the provider's directory knows them by; empty where the claim is not there.
+    pub external_id: String,
+}
+
+/// Claims whose names a configuration says.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims<'c> {
+    /// The one that lists groups.
+    pub groups: &'c str,
+    /// The one by which the provider's directory knows people.
+    pub directory: &'c str,
 }
 
 impl Identity {
     /// Takes it from the claims of the ID token and of the user-info answer.
     #[must_use]
-    pub fn of((issuer, subject): (&str, &str), claims: &Map<String, Value>, groups_claim: &str) -> Self {
+    pub fn of((issuer, subject): (&str, &str), claims: &Map<String, Value>, names: Claims<'_>) -> Self {
         let text = |key: &str| claims.get(key).and_then(Value::as_str).unwrap_or_default();
         let called = ["name", "preferred_username", "email"].into_iter().map(text);
         let called = called.map(shown).find(|name| !name.is_empty());
@@ -36,14 +47,19 @@ impl Identity {
             subject: subject.to_owned(),
             name: called.unwrap_or_else(|| shown(subject)),
             email: text("email").chars().filter(|c| !c.is_control()).take(200).collect(),
-            groups: groups(claims.get(groups_claim)),
+            groups: groups(claims.get(names.groups)),
             sid: text("sid").to_owned(),
+            external_id: match names.directory {
+                "sub" => subject.to_owned(),
+                name => text(name).chars().take(200).collect(),
+            },
         }
     }
 }
 
 /// A name as records may bear it: no control characters, not too long, none that stands for the installation or its tokens.
-fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     let plain: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
     let plain = plain
         .split_whitespace()
@@ -80,7 +96,11 @@ mod tests {
     use serde_json::json;
 
     fn of(claims: Value) -> Identity {
-        Identity::of(("https://i", "s-1"), claims.as_object().unwrap(), "groups")
+        let names = Claims {
+            groups: "groups",
+            directory: "oid",
+        };
+        Identity::of(("https://i", "s-1"), claims.as_object().unwrap(), names)
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod logout;
 mod provider;
 mod workload;
 
-pub use identity::Identity;
+pub use identity::{Identity, shown};
 pub use provider::{Provider, Renewal};
 pub use workload::{Matched, Workload};
 
@@ -57,7 +57,8 @@ impl Providers {
     /// What is wrong with one.
     pub fn new(config: &Config, secrets: Vec<String>, public_url: &str) -> Result<Self, String> {
         let own = config.providers.iter().zip(secrets);
-        let own = own.map(|(settings, secret)| Provider::new(settings, secret, public_url).map(Arc::new));
+        let is_alone = config.providers.len() == 1;
+        let own = own.map(|(settings, secret)| Provider::new(settings, secret, public_url, is_alone).map(Arc::new));
         let workloads = config.workloads.iter().map(Workload::new);
         Ok(Self {
             sign_in: own.collect::<Result<_, _>>()?,

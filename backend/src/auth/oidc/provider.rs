@@ -111,13 +111,24 @@ pub enum Renewal {
 }
 
 impl Provider {
-    pub(super) fn new(settings: &config::Provider, secret: String, public_url: &str) -> Result<Self, String> {
+    pub(super) fn new(
+        settings: &config::Provider,
+        secret: String,
+        public_url: &str,
+        is_alone: bool,
+    ) -> Result<Self, String> {
         let base = public_url.trim_end_matches('/');
+        // Of several, each answers at an address of its own, so that none can pass off another's answer as its own. RFC 9700 section 4.4.
+        let redirect = if is_alone {
+            format!("{base}/auth/callback")
+        } else {
+            format!("{base}/auth/callback/{}", settings.name)
+        };
         let http = client()?;
         Ok(Self {
             secret: (!secret.is_empty()).then(|| ClientSecret::new(secret)),
             issuer: IssuerUrl::new(settings.issuer.clone()).map_err(|error| error.to_string())?,
-            redirect: RedirectUrl::new(format!("{base}/auth/callback")).map_err(|error| error.to_string())?,
+            redirect: RedirectUrl::new(redirect).map_err(|error| error.to_string())?,
             after_logout: format!("{base}/"),
             settings: settings.clone(),
             http,
@@ -125,7 +136,9 @@ impl Provider {
         })
     }
 
-    pub(super) fn issuer(&self) -> &str {
+    /// Its issuer, as it writes it.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
         self.issuer.as_str()
     }
 
@@ -291,7 +304,11 @@ impl Provider {
             }
         }
         let whose = (self.issuer.as_str(), subject.as_str());
-        Ok(Identity::of(whose, &all, &self.settings.groups_claim))
+        let names = super::identity::Claims {
+            groups: &self.settings.groups_claim,
+            directory: &self.settings.directory_claim,
+        };
+        Ok(Identity::of(whose, &all, names))
     }
 
     async fn user_info(

@@ -55,6 +55,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(waivers::request)
         .service(waivers::decide)
         .service(waivers::revoke)
+        .service(waivers::take_over)
         .service(attestations::list)
         .service(attestations::create)
         .service(attestations::revoke)

@@ -68,6 +68,8 @@ pub struct Person {
     pub email: String,
     /// Their groups, as the provider last told them.
     pub groups: Vec<String>,
+    /// Whether the provider's directory told them by SCIM: who leaves there leaves here.
+    pub told: bool,
     /// When they last signed in or were asked about.
     #[schema(value_type = chrono::DateTime<chrono::Utc>)]
     pub seen_at: Instant,
@@ -78,6 +80,7 @@ impl From<entity::person::Model> for Person {
         Self {
             id: row.id,
             groups: serde_json::from_str(&row.member_of).unwrap_or_default(),
+            told: !row.standing.is_empty(),
             seen_at: instant(row.seen_at),
             issuer: row.issuer,
             subject: row.subject,

@@ -2,9 +2,9 @@
 
 use super::{List, Paging, limit, time, uuid};
 use crate::auth::{DecideWaivers, In, Read, RequestWaivers};
-use crate::flow::decide::{decide_waiver, request_waiver, revoke_waiver};
+use crate::flow::decide::{decide_waiver, request_waiver, revoke_waiver, take_waiver, without_owner};
 use crate::http::problem::Problem;
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_store::{NewWaiver, entity, instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,10 @@ pub struct Waiver {
     pub reason: String,
     /// Who asked.
     pub requested_by: String,
+    /// Who looks after it.
+    pub owner: String,
+    /// Whether the owner has left and somebody must take it over.
+    pub wants_owner: bool,
     /// `requested`, `approved`, `refused` or `revoked`.
     pub state: String,
     /// Who decided.
@@ -42,6 +46,8 @@ impl From<entity::waiver::Model> for Waiver {
             kind: row.kind,
             reason: row.reason,
             requested_by: row.requested_by,
+            owner: row.owner,
+            wants_owner: false,
             state: row.state,
             decided_by: row.decided_by,
             from: instant(row.from_at),
@@ -83,10 +89,25 @@ pub struct Decision {
 #[get("/api/v1/projects/{project}/waivers")]
 pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpResponse, Problem> {
     let rows = at.scoped().waivers(None, limit(query.limit)?).await?;
+    let orphaned = without_owner(&at.app, at.id(), &rows).await?;
+    let shown = |row: entity::waiver::Model| Waiver {
+        wants_owner: orphaned.contains(&row.id),
+        ..row.into()
+    };
     Ok(HttpResponse::Ok().json(List {
-        items: rows.into_iter().map(Waiver::from).collect(),
+        items: rows.into_iter().map(shown).collect(),
         next: None,
     }))
+}
+
+/// Take over a waiver whose owner has left
+///
+/// From then on it is yours to look after, and not yours to decide on. Needs the permission `waivers:request`.
+#[utoipa::path(tag = "waivers", params(("project" = String, Path, description = "Slug"), ("waiver" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[put("/api/v1/projects/{project}/waivers/{waiver}/owner")]
+pub async fn take_over(at: In<RequestWaivers>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    take_waiver(&at.app, at.id(), uuid(&path.1, "waiver")?, &at.principal.name).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Request a waiver of a finding

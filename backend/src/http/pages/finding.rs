@@ -77,6 +77,10 @@ struct Waiver {
     until: String,
     requested_by: String,
     decided_by: String,
+    /// Who looks after it, where that is not who asked.
+    owner: String,
+    wants_owner: bool,
+    may_take: bool,
     may_decide: bool,
     may_revoke: bool,
 }
@@ -99,6 +103,7 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
     let (lines, no_lines) = lines(&at, &found).await?;
     let severity = Severity::from_rank(found.row.finding.severity);
     let waivers = at.scoped().waivers(Some(id), 50).await?;
+    let orphaned = flow::without_owner(&at.app, at.id(), &waivers).await?;
     let held = at.scoped().waivers_at(micros(now), micros(now)).await?;
     let location = match found.row.finding.line {
         0 => found.row.finding.location.clone(),
@@ -157,7 +162,10 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         format,
         received,
         digest,
-        waivers: waivers.into_iter().map(|row| waiver(&at, row)).collect(),
+        waivers: waivers
+            .into_iter()
+            .map(|row| waiver(&at, orphaned.contains(&row.id), row))
+            .collect(),
         may_request: at.may::<RequestWaivers>(),
         title: found.row.finding.title,
         message: found.row.finding.message,
@@ -256,19 +264,25 @@ fn history(found: &FindingDetail) -> Vec<(String, String)> {
     all
 }
 
-fn waiver(at: &In<Read>, row: entity::waiver::Model) -> Waiver {
+fn waiver(at: &In<Read>, wants_owner: bool, row: entity::waiver::Model) -> Waiver {
+    let own = |name: &str| affiant_domain::actor::are_one(name, &at.principal.name);
     let decides = at.may::<DecideWaivers>();
     Waiver {
         id: row.id,
-        may_decide: decides
-            && row.state == "requested"
-            && !affiant_domain::actor::are_one(&row.requested_by, &at.principal.name),
+        may_decide: decides && row.state == "requested" && !own(&row.requested_by) && !own(&row.owner),
+        may_take: wants_owner && at.may::<RequestWaivers>(),
+        wants_owner,
         may_revoke: decides && row.state == "approved",
         state: row.state,
         kind: row.kind.replace('_', " "),
         reason: row.reason,
         from: day(instant(row.from_at)),
         until: day(instant(row.until_at)),
+        owner: if row.owner == row.requested_by {
+            String::new()
+        } else {
+            row.owner
+        },
         requested_by: row.requested_by,
         decided_by: row.decided_by.unwrap_or_default(),
     }
@@ -327,5 +341,24 @@ pub async fn decide(
         "revoke" => flow::revoke_waiver(&at.app, at.id(), id, &at.principal.name).await?,
         decision => flow::decide_waiver(&at.app, at.id(), id, decision == "approve", &at.principal.name).await?,
     }
+    Ok(redirect(&format!("/p/{}/findings/{}", at.project.slug, form.finding)))
+}
+
+/// A waiver to take over.
+#[derive(Deserialize)]
+pub struct Take {
+    csrf: String,
+    finding: Uuid,
+}
+
+/// Takes over a waiver whose owner has left.
+#[post("/p/{project}/waivers/{waiver}/owner")]
+pub async fn take(
+    at: In<RequestWaivers>,
+    path: web::Path<(String, String)>,
+    form: web::Form<Take>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&at.principal, &form.csrf)?;
+    flow::take_waiver(&at.app, at.id(), uuid(&path.1, "waiver")?, &at.principal.name).await?;
     Ok(redirect(&format!("/p/{}/findings/{}", at.project.slug, form.finding)))
 }

@@ -4,6 +4,7 @@ use super::{Chrome, day, filters, minute, page};
 use crate::auth::{Assess, In, Read};
 use crate::flow::advise::recommend_over_all;
 use crate::flow::assess::Reading;
+use crate::flow::decide::without_owner;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get};
 use affiant_domain::score::{Bounds, FrameworkScore, Status};
@@ -173,7 +174,18 @@ async fn fixes(at: &In<Read>, latest: Option<Uuid>, now: Instant) -> Result<Vec<
 async fn due(at: &In<Read>, now: Instant) -> Result<Vec<String>, Problem> {
     let soon = micros(now + Duration::days(60));
     let mut due = Vec::new();
-    for waiver in at.scoped().waivers(None, 500).await? {
+    let waivers = at.scoped().waivers(None, 500).await?;
+    let orphaned = without_owner(&at.app, at.id(), &waivers).await?;
+    for waiver in waivers {
+        if orphaned.contains(&waiver.id) {
+            due.push((
+                waiver.requested_at,
+                format!(
+                    "A waiver of {}, who has left, wants somebody else to look after it",
+                    waiver.owner
+                ),
+            ));
+        }
         if waiver.state == "requested" {
             due.push((
                 waiver.requested_at,

@@ -124,8 +124,28 @@ pub async fn come_back(
     request: HttpRequest,
     answer: web::Query<Answer>,
 ) -> Result<HttpResponse, Problem> {
+    back(&app, &request, answer.into_inner(), None).await
+}
+
+/// Takes what one of several providers sent.
+#[get("/auth/callback/{provider}")]
+pub async fn come_back_from(
+    app: web::Data<Context>,
+    request: HttpRequest,
+    path: web::Path<String>,
+    answer: web::Query<Answer>,
+) -> Result<HttpResponse, Problem> {
+    back(&app, &request, answer.into_inner(), Some(&path)).await
+}
+
+async fn back(
+    app: &Context,
+    request: &HttpRequest,
+    answer: Answer,
+    from: Option<&str>,
+) -> Result<HttpResponse, Problem> {
     let name = attempt_cookie(&answer.state);
-    let attempt = open_attempt(&app, &request, &answer, &name);
+    let attempt = open_attempt(app, request, &answer, &name);
     let Some(attempt) = attempt else {
         let what = "this sign-in was not begun in this browser, took too long, or was used before; begin again";
         return with_cookie(
@@ -135,22 +155,35 @@ pub async fn come_back(
     };
     let at = attempt.back_to.clone();
     let provider = attempt.provider.clone();
-    match signed_in(&app, attempt, answer.into_inner()).await {
+    match signed_in(app, attempt, answer, from).await {
         Ok((who, refresh)) => {
-            put_out_old(&app, &request).await?;
-            let secret = session::begin(&app, &provider, &who, refresh, browser(&request)).await?;
+            put_out_old(app, request).await?;
+            let begun = session::begin(app, &provider, &who, refresh, browser(request)).await?;
+            let Some(secret) = begun else {
+                let why = "the directory of the provider does not have them as active";
+                refuse(app, &provider, why).await?;
+                let what = "your organisation's directory does not have you as active here; ask whoever runs it";
+                return with_cookie(
+                    HttpResponse::from_error(Problem::new("sign-in-refused", what)),
+                    &without(&name),
+                );
+            };
             let response = with_cookie(redirect(own_path(&at)), &cookie(SESSION_COOKIE.to_owned(), secret))?;
             with_cookie(response, &without(&name))
         }
         Err(error) => {
             if let OidcError::Refused(why) = &error {
-                let detail = serde_json::json!({ "provider": provider, "why": why }).to_string();
-                let of = ("", "sign-in.refused", None);
-                app.store.record_action(of, &detail, app.clock.now()).await?;
+                refuse(app, &provider, why).await?;
             }
             with_cookie(HttpResponse::from_error(Problem::from(error)), &without(&name))
         }
     }
+}
+
+async fn refuse(app: &Context, provider: &str, why: &str) -> Result<(), Problem> {
+    let detail = serde_json::json!({ "provider": provider, "why": why }).to_string();
+    let of = ("", "sign-in.refused", None);
+    Ok(app.store.record_action(of, &detail, app.clock.now()).await?)
 }
 
 /// The attempt that this browser began and that the answer is to.
@@ -166,11 +199,14 @@ async fn signed_in(
     app: &Context,
     attempt: Attempt,
     answer: Answer,
+    at: Option<&str>,
 ) -> Result<(crate::auth::oidc::Identity, Option<String>), OidcError> {
     let refused = |why: &str| OidcError::Refused(why.to_owned());
     let provider = app.sign_in.providers.by_name(&attempt.provider);
     let provider = provider.ok_or_else(|| refused("it is no longer set up"))?;
-    if answer.iss.is_some_and(|iss| iss != provider.settings.issuer) {
+    let several = app.sign_in.providers.iter().nth(1).is_some();
+    let meant = if several { Some(attempt.provider.as_str()) } else { None };
+    if at != meant || answer.iss.is_some_and(|iss| iss != provider.settings.issuer) {
         return Err(refused("another provider answers"));
     }
     if !answer.error.is_empty() || answer.code.is_empty() {
