@@ -19,3 +19,4 @@ pub mod frameworks;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod telemetry;

@@ -15,6 +15,7 @@ mod m20261120_000012_token_scopes;
 mod m20261120_000013_group_provider;
 mod m20261120_000014_break_glass;
 mod m20261120_000015_directory;
+mod m20261120_000016_token_holder;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000013_group_provider::Migration),
             Box::new(m20261120_000014_break_glass::Migration),
             Box::new(m20261120_000015_directory::Migration),
+            Box::new(m20261120_000016_token_holder::Migration),
         ]
     }
 }

@@ -33,7 +33,7 @@ client_secret = "env:CLIENT_SECRET"
 scopes = ["profile", "email", "groups"]
 ${more}`;
 const config = path.join(data, 'affiant.toml');
-fs.writeFileSync(config, `[server]\npublic_url = "${base}"\n${block('corp', 'Corporate sign-in', corp, 'admin_groups = ["affiant-admins"]')}${block('partner', 'Partners', partner, 'directory_only = true')}`);
+fs.writeFileSync(config, `[server]\npublic_url = "${base}"\n${block('corp', 'Corporate sign-in', corp, 'admin_groups = ["affiant-admins"]')}${block('partner', 'Partners', partner, 'directory_only = true\nrequired_acr = ["two-factors"]')}`);
 const server = spawn(binary, ['serve', '--data', data, '--listen', `127.0.0.1:${port}`, '--config', config], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, CLIENT_SECRET: secret } });
 process.on('exit', () => { server.kill('SIGTERM'); fs.rmSync(data, { recursive: true, force: true }); });
 let lines = 0;
@@ -73,6 +73,8 @@ const scim = async (method, to, body) => {
 };
 const told = await scim('POST', 'partner/Users', { userName: 'bob', externalId: 'bob', displayName: 'Bob Partner', active: true });
 check('a directory tells somebody', told.status === 201, JSON.stringify(told));
+check('who shows one factor where two are required is out', await heading(await arrive('bob', 'Partners')) === 'That did not work');
+partner.state.users.bob.acr = 'two-factors';
 const partnerBob = await arrive('bob', 'Partners');
 check('who then gets in, without the roles of a group of another provider', await heading(partnerBob) === 'No role yet', await heading(partnerBob));
 await ann.goto(`${base}/people`);

@@ -66,7 +66,8 @@ export async function startProvider({ secret, clients }) {
       })),
       jwks: { keys: state.keys }, cookies: { keys: ['only for tests'] }, pkce: { required: () => true },
       scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'], conformIdTokenClaims: false,
-      claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
+      acrValues: ['one-factor', 'two-factors'],
+      claims: { openid: ['sub', 'acr'], profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
       findAccount: (_, id) => state.users[id] && !state.users[id].disabled && { accountId: id, claims: async () => ({ sub: id, ...state.users[id] }) },
       issueRefreshToken: async (_, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),
       ttl: { AccessToken: 3600, AuthorizationCode: 60, Grant: 86400, IdToken: 3600, Interaction: 600, RefreshToken: 86400, Session: 86400 },
@@ -92,7 +93,7 @@ export async function startProvider({ secret, clients }) {
     const grant = (grantId && await provider.Grant.find(grantId)) || new provider.Grant({ accountId, clientId: params.client_id });
     grant.addOIDCScope(params.scope);
     const consent = { grantId: await grant.save() };
-    return provider.interactionFinished(request, response, prompt.name === 'login' ? { login: { accountId }, consent } : { consent }, { mergeWithLastSubmission: true });
+    return provider.interactionFinished(request, response, prompt.name === 'login' ? { login: { accountId, acr: state.users[accountId]?.acr ?? 'one-factor' }, consent } : { consent }, { mergeWithLastSubmission: true });
   };
   build();
   server.on('request', (request, response) => {

@@ -2,6 +2,7 @@
 
 use super::{Grant, Permission, Principal, Role, Way, WriteTokens, hash, session};
 use crate::app::Context;
+use crate::http::certificate;
 use crate::http::limits::{Gate, address, steady};
 use crate::http::problem::Problem;
 use actix_web::body::MessageBody;
@@ -128,7 +129,10 @@ async fn principal_of(app: &Context, request: &ServiceRequest) -> Result<Option<
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         {
-            Some((_, secret)) => by_token(app, secret.trim()).await,
+            Some((_, secret)) => {
+                let shown = certificate::shown(request, &app.sign_in.trusted_proxies);
+                by_token(app, secret.trim(), shown.as_ref()).await
+            }
             None => Ok(None),
         },
         None => match request.cookie(SESSION_COOKIE) {
@@ -158,13 +162,21 @@ async fn asked_project(
         .filter(|project| principal.known().covers(project.id)))
 }
 
-async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Problem> {
+async fn by_token(
+    app: &Context,
+    secret: &str,
+    shown: Option<&certificate::Shown>,
+) -> Result<Option<Principal>, Problem> {
     /// How often the last use is noted, microseconds.
     const NOTED: i64 = 60_000_000;
     let now = app.clock.now();
     let Some(row) = app.store.token(&hash(secret), now).await? else {
         return Ok(None);
     };
+    // Who found a token that is bound to a certificate has found nothing.
+    if !row.holder.is_empty() && !shown.is_some_and(|shown| shown.is(&row.holder)) {
+        return Ok(None);
+    }
     if row
         .last_used_at
         .is_none_or(|last| affiant_store::micros(now) - last > NOTED)
@@ -196,6 +208,7 @@ async fn by_token(app: &Context, secret: &str) -> Result<Option<Principal>, Prob
         }],
         person: row.person_id,
         scopes: (!row.scopes.is_empty()).then(|| row.scopes.split(' ').map(str::to_owned).collect()),
+        holder: row.holder,
         until: Some(affiant_store::instant(row.expires_at)),
         way: Way::Token(row.id),
     }))

@@ -197,6 +197,8 @@ pub struct Principal {
     pub person: Option<Uuid>,
     /// Permissions to which a token is bound; all of its roles, where none is named.
     pub scopes: Option<Vec<String>>,
+    /// The client certificate to which their token is bound; empty where it is bound to none.
+    pub holder: String,
     /// From when on it is worth nothing, where that is known.
     pub until: Option<Instant>,
     /// How they showed who they are.
@@ -216,6 +218,7 @@ impl Principal {
             }],
             person: None,
             scopes: None,
+            holder: String::new(),
             until: None,
             way: Way::Machine,
         }
@@ -300,6 +303,7 @@ mod tests {
             grants: grants.iter().map(grant).collect(),
             person: None,
             scopes: None,
+            holder: String::new(),
             until: None,
             way: Way::Token(Uuid::nil()),
         }

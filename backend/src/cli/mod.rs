@@ -86,28 +86,19 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    start_log();
+    let traces = match crate::telemetry::start() {
+        Ok(traces) => traces,
+        Err(why) => return Failure::Input(why).report(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let Ok(runtime) = runtime else {
         return ExitCode::from(3);
     };
-    match runtime.block_on(dispatch(cli)) {
+    let done = runtime.block_on(dispatch(cli));
+    drop(traces);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
-}
-
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,affiant=info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    if std::env::var("AFFIANT_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        log.json().init();
-    } else {
-        log.with_target(false).init();
     }
 }
 

@@ -33,6 +33,9 @@ enum Command {
         /// Permission to which it is bound, such as scans:write; repeat it for several, leave it out for all of the role
         #[arg(long = "scope")]
         scopes: Vec<String>,
+        /// Client certificate without which it is worth nothing: sha256:FINGERPRINT, dns:NAME or uri:ADDRESS of it
+        #[arg(long)]
+        holder: Option<String>,
     },
 }
 
@@ -43,6 +46,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         project,
         expires_at,
         scopes,
+        holder,
     } = args.command;
     let app = context(storage, Clock::system()).await?;
     let wanted = TokenRequest {
@@ -51,6 +55,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         project,
         expires_at,
         scopes,
+        holder,
     };
     let (_, secret) = make(&app, &wanted, &Principal::operator("cli"))
         .await

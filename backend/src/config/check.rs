@@ -29,6 +29,12 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             wrong("server.public_url".to_owned(), "with TLS it begins with https://");
         }
     }
+    if !server.tls_client_authorities.is_empty() && server.tls_certificate.is_empty() {
+        wrong(
+            "server.tls_client_authorities".to_owned(),
+            "only with tls_certificate; a proxy checks clients itself and tells by Client-Cert (RFC 9440)",
+        );
+    }
     let limits = &config.limits;
     if limits.identity_per_second == 0 || limits.anonymous_per_second == 0 {
         wrong(

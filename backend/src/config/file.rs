@@ -39,6 +39,8 @@ pub struct Server {
     pub tls_certificate: String,
     /// File with its private key, PEM.
     pub tls_key: String,
+    /// File with the authorities that vouch for clients' certificates, PEM. Clients may then show one, and tokens may be bound to it.
+    pub tls_client_authorities: String,
     /// Networks from which /metrics is answered.
     pub metrics_from: Vec<IpNet>,
 }
@@ -53,6 +55,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             tls_certificate: String::new(),
             tls_key: String::new(),
+            tls_client_authorities: String::new(),
             metrics_from: loopback.iter().filter_map(|net| net.parse().ok()).collect(),
         }
     }
@@ -119,6 +122,8 @@ pub struct Provider {
     pub groups_claim: String,
     /// Groups whose members administer the installation; other roles are given on the page People.
     pub admin_groups: Vec<String>,
+    /// How strongly people must have shown who they are there: one of these values of the claim acr. Any, where none is named.
+    pub required_acr: Vec<String>,
     /// The claim that holds what the provider's directory sends by SCIM as externalId: sub, or what never changes of a person, such as oid.
     pub directory_claim: String,
     /// Only those get in whom the directory told by SCIM.
@@ -136,6 +141,7 @@ impl Default for Provider {
             scopes: vec!["profile".to_owned(), "email".to_owned()],
             groups_claim: "groups".to_owned(),
             admin_groups: Vec::new(),
+            required_acr: Vec::new(),
             directory_claim: "sub".to_owned(),
             directory_only: false,
         }

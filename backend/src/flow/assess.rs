@@ -29,6 +29,7 @@ impl Scope {
     ///
     /// # Errors
     /// [`FlowError`] where the project is not there or the database fails.
+    #[tracing::instrument(name = "load evidence", skip_all)]
     pub async fn load(app: &Context, project: ProjectId, as_of: Instant, known: Instant) -> Result<Self, FlowError> {
         let row = app.store.project_by_id(project).await?;
         let row = row.ok_or_else(|| FlowError::NotFound("there is no such project".to_owned()))?;
@@ -465,6 +466,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// [`FlowError`] where the framework is not known or the database fails.
+#[tracing::instrument(skip_all)]
 pub async fn assess(
     app: &Context,
     project: ProjectId,

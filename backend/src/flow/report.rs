@@ -29,6 +29,7 @@ const STRETCHES: i32 = 13;
 ///
 /// # Errors
 /// [`FlowError`] where the framework is not known, the period lies in the future, or the database fails.
+#[tracing::instrument(name = "make report", skip_all)]
 pub async fn make(
     app: &Context,
     framework: &str,

@@ -1,6 +1,7 @@
 //! The server: routes, headers, errors. Handlers read the request, call one use case, and answer.
 
 pub mod api;
+pub mod certificate;
 pub mod limits;
 pub mod observe;
 pub mod pages;
@@ -93,6 +94,7 @@ pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::Server
             .wrap(from_fn(observe::observe))
     });
     let server = server
+        .on_connect(certificate::keep)
         .workers(
             std::thread::available_parallelism()
                 .map_or(2, std::num::NonZero::get)

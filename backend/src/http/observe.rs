@@ -5,6 +5,7 @@ use super::limits::address;
 use crate::app::Context;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,6 +17,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 tokio::task_local! {
@@ -74,13 +76,25 @@ pub async fn observe(
     let (id, begun) = (Uuid::now_v7(), Instant::now());
     let method = request.method().clone();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
-    let answer = REQUEST.scope(id, next.call(request)).await;
+    let span = tracing::info_span!(
+        "request", otel.kind = "server", http.request.method = known(&method),
+        http.route = tracing::field::Empty, http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty, request = %id,
+    );
+    crate::telemetry::follow(&span, request.headers());
+    let answer = REQUEST.scope(id, next.call(request)).instrument(span.clone()).await;
     let (route, status) = match &answer {
         Ok(answer) => (answer.request().match_pattern(), answer.status().as_u16()),
         Err(error) => (None, error.as_response_error().status_code().as_u16()),
     };
     let route = route.unwrap_or_else(|| "unknown".to_owned());
     let took = begun.elapsed();
+    crate::telemetry::name(&span, format!("{} {route}", known(&method)));
+    span.record("http.route", &route);
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
     if !matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
         let ms = took.as_millis();
         if matches!(status, 401 | 403 | 429) {
@@ -90,15 +104,8 @@ pub async fn observe(
         }
     }
     if let Some(metrics) = metrics {
-        // Clients invent methods: each would be a label for good.
-        let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
         let labels = Answered {
-            method: (if known.contains(&method.as_str()) {
-                method.as_str()
-            } else {
-                "other"
-            })
-            .to_owned(),
+            method: known(&method).to_owned(),
             route: route.clone(),
             status,
         };
@@ -115,6 +122,12 @@ pub async fn observe(
             .insert(HeaderName::from_static("x-request-id"), value);
     }
     Ok(answer)
+}
+
+/// A method by its name. Clients invent methods: each would be a label for good.
+fn known(method: &Method) -> &'static str {
+    let all = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    all.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
 /// Counts for Prometheus, for the networks that the operator names; for others there is nothing here.

@@ -26,6 +26,7 @@ pub(super) async fn run(app: Context) {
     }
 }
 
+#[tracing::instrument(name = "job", skip_all, fields(job = %job.id, kind = job.kind))]
 async fn one(app: &Context, job: &entity::job::Model) {
     let outcome = tokio::select! {
         outcome = perform(app, job) => outcome,

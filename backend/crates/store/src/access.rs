@@ -30,6 +30,8 @@ pub struct NewToken<'a> {
     pub scopes: &'a [String],
     /// Which workload it was exchanged for.
     pub subject: &'a str,
+    /// The client certificate to which it is bound; none, where it is empty.
+    pub holder: &'a str,
 }
 
 /// What is kept under an idempotency key.
@@ -128,6 +130,7 @@ impl Store {
             revoked_at: Set(None),
             person_id: Set(new.person),
             scopes: Set(new.scopes.join(" ")),
+            holder: Set(new.holder.to_owned()),
             subject: Set(new.subject.to_owned()),
         };
         Ok(row.insert(&self.write).await?)

@@ -241,6 +241,7 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Option<Uuid>, name: String, prefix: String, hash: String, role: String, actor: String, created_at: i64,
         expires_at: i64, last_used_at: Option<i64>, revoked_at: Option<i64>, person_id: Option<Uuid>, scopes: String, subject: String,
+        holder: String,
     }
     /// Answers kept for retries.
     idempotency = "idempotency" {

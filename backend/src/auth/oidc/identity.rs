@@ -24,6 +24,8 @@ pub struct Identity {
     pub sid: String,
     /// What the provider's directory knows them by; empty where the claim is not there.
     pub external_id: String,
+    /// How strongly they showed who they are, in the provider's words; empty where it does not say.
+    pub acr: String,
 }
 
 /// Claims whose names a configuration says.
@@ -49,6 +51,7 @@ impl Identity {
             email: text("email").chars().filter(|c| !c.is_control()).take(200).collect(),
             groups: groups(claims.get(names.groups)),
             sid: text("sid").to_owned(),
+            acr: text("acr").to_owned(),
             external_id: match names.directory {
                 "sub" => subject.to_owned(),
                 name => text(name).chars().take(200).collect(),

@@ -14,8 +14,9 @@ use openidconnect::core::{
     CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    AdditionalClaims, AuthenticationFlow, Client, EmptyExtraTokenFields, IdTokenFields, IssuerUrl, Nonce,
-    NonceVerifier, ProviderMetadataWithLogout, SubjectIdentifier, TokenResponse as _, UserInfoClaims, reqwest,
+    AdditionalClaims, AuthenticationContextClass, AuthenticationFlow, Client, EmptyExtraTokenFields, IdTokenFields,
+    IssuerUrl, Nonce, NonceVerifier, ProviderMetadataWithLogout, SubjectIdentifier, TokenResponse as _, UserInfoClaims,
+    reqwest,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -202,6 +203,9 @@ impl Provider {
         for scope in &self.settings.scopes {
             request = request.add_scope(Scope::new(scope.clone()));
         }
+        for class in &self.settings.required_acr {
+            request = request.add_auth_context_value(AuthenticationContextClass::new(class.clone()));
+        }
         // Providers give what outlives the visit only where the person is asked.
         if self.settings.scopes.iter().any(|scope| scope == "offline_access") {
             request = request.add_prompt(CoreAuthPrompt::Consent);
@@ -239,6 +243,13 @@ impl Provider {
             .map_err(|error| self.failed(&error))?;
         let nonce = Nonce::new(attempt.nonce);
         let identity = self.identity(party, &tokens, &nonce, now).await?;
+        let wanted = &self.settings.required_acr;
+        // What a provider was asked for is a wish to it: it must say that it was so.
+        if !wanted.is_empty() && !wanted.contains(&identity.acr) {
+            return Err(OidcError::Refused(
+                "the sign-in was not as strong as is required".to_owned(),
+            ));
+        }
         Ok((identity, tokens.refresh_token().map(|token| token.secret().clone())))
     }
 

@@ -212,6 +212,7 @@ pub struct Screened {
 ///
 /// # Errors
 /// [`FlowError`] where the file is refused or the disk fails.
+#[tracing::instrument(name = "mask secrets", skip_all, fields(bytes = upload.size))]
 pub async fn screen(app: &Context, upload: &Upload, options: &Options) -> Result<Screened, FlowError> {
     let format = recognise(app, upload, options).await?;
     let (path, app) = (upload.path.clone(), app.clone());
@@ -247,6 +248,7 @@ pub async fn screen(app: &Context, upload: &Upload, options: &Options) -> Result
 ///
 /// # Errors
 /// [`FlowError`]; then nothing was stored, and the original is thrown away.
+#[tracing::instrument(name = "import", skip_all, fields(bytes = upload.size))]
 pub async fn import_kept(
     app: &Context,
     project: ProjectId,

@@ -148,6 +148,7 @@ fn asset_of(text: &str) -> Result<Option<AssetKey>, FlowError> {
 ///
 /// # Errors
 /// [`FlowError`] where the store or the database is away; what was read by then is kept.
+#[tracing::instrument(name = "pull source", skip_all, fields(source = %source.id))]
 pub async fn pull(app: &Context, source: &entity::source::Model) -> Result<Pulled, FlowError> {
     let scoped = app.store.project(ProjectId(source.project_id));
     let outcome = pull_all(app, source).await;

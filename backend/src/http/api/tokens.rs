@@ -4,6 +4,7 @@ use super::{bytes, time, uuid};
 use crate::app::Context;
 use crate::auth::oidc::OidcError;
 use crate::auth::{Allowed, PERMISSIONS, Principal, Role, WriteTokens, hash, token};
+use crate::http::certificate;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_store::{NewToken, entity, instant};
@@ -31,6 +32,9 @@ pub struct Token {
     /// Permissions to which it is bound; all of its role, where none is named.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// The client certificate without which it is worth nothing: `sha256:…`, `dns:…` or `uri:…`; null where it is bound to none.
+    #[serde(default)]
+    pub holder: Option<String>,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
     /// When it was last used, to the minute.
@@ -55,6 +59,7 @@ impl From<entity::token::Model> for Token {
                 .filter(|scope| !scope.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            holder: (!row.holder.is_empty()).then_some(row.holder),
             expires_at: instant(row.expires_at),
             last_used_at: row.last_used_at.map(instant),
             revoked_at: row.revoked_at.map(instant),
@@ -80,6 +85,9 @@ pub struct TokenRequest {
     /// Permissions to which it is bound, such as `scans:write`; all of its role, where none is named.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// The client certificate without which it is worth nothing: `sha256:` and its fingerprint, or a name in it, `dns:…` or `uri:…`.
+    #[schema(example = "uri:spiffe://acme.example/ci")]
+    pub holder: Option<String>,
 }
 
 /// List tokens
@@ -141,6 +149,7 @@ pub(crate) async fn make(
         return Err(Problem::invalid("/expires_at", "a token ends within a year from now"));
     }
     let scopes = scopes(&new.scopes, role, who)?;
+    let holder = holder(new.holder.as_deref(), who)?;
     let reach = who.reach::<WriteTokens>();
     let project = match (&new.project, reach.only()) {
         (None, None) => None,
@@ -164,6 +173,7 @@ pub(crate) async fn make(
         person: who.person,
         scopes: &scopes,
         subject: "",
+        holder: &holder,
     };
     let made = app.store.add_token(&row, now).await?;
     record(app, who, "token.made", &made).await?;
@@ -174,6 +184,22 @@ async fn record(app: &Context, who: &Principal, kind: &str, token: &entity::toke
     let detail = serde_json::json!({ "token": token.id, "name": token.name, "role": token.role }).to_string();
     let of = (who.name.as_str(), kind, token.project_id);
     Ok(app.store.record_action(of, &detail, app.clock.now()).await?)
+}
+
+/// The certificate to which a token is bound: that of the token by which it is made, where that is bound to one.
+fn holder(wanted: Option<&str>, who: &Principal) -> Result<String, Problem> {
+    let known = |text: &str| {
+        let what = "sha256: and 64 hexadecimal digits, dns: and a name, or uri: and an address";
+        certificate::holder(text).ok_or_else(|| Problem::invalid("/holder", what))
+    };
+    let wanted = wanted.map(known).transpose()?;
+    match wanted {
+        Some(wanted) if !who.holder.is_empty() && wanted != who.holder => {
+            Err(Problem::forbidden("that is not bound to a certificate"))
+        }
+        Some(wanted) => Ok(wanted),
+        None => Ok(who.holder.clone()),
+    }
 }
 
 /// The permissions to which a token is bound: of its role, and no more than whoever makes it is bound to.
@@ -254,6 +280,9 @@ pub async fn rotate(
         .collect();
     let role = Role::parse(&old.role).ok_or_else(|| Problem::internal("a token without a role"))?;
     let scopes = scopes(&held, role, &who.principal)?;
+    if !who.principal.holder.is_empty() && who.principal.holder != old.holder {
+        return Err(Problem::forbidden("that is not bound to a certificate"));
+    }
     let until = now + Duration::microseconds(old.expires_at - old.created_at);
     let secret = token();
     let row = NewToken {
@@ -268,6 +297,7 @@ pub async fn rotate(
         person: who.principal.person,
         scopes: &scopes,
         subject: &old.subject,
+        holder: &old.holder,
     };
     let made = app.store.add_token(&row, now).await?;
     let overlap = Duration::seconds(wanted.overlap_seconds.into());
@@ -382,6 +412,7 @@ pub async fn exchange(app: web::Data<Context>, body: web::Payload) -> Result<Htt
         person: None,
         scopes: &[],
         subject: &matched.subject,
+        holder: "",
     };
     let made = app.store.add_token(&row, now).await?;
     let detail = serde_json::json!({ "token": made.id, "subject": matched.subject }).to_string();
