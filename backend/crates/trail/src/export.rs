@@ -1,0 +1,170 @@
+//! A file that holds a trail whole: JSON Lines, in the order of the entries, each checkpoint behind the last entry that it covers.
+
+use crate::{Hash, Payload, PublicKey};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// What is shown of the payload of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It has none.
+    None,
+    /// Salt and content.
+    Open(Payload),
+    /// It is there, and not shown here.
+    Sealed,
+    /// It cannot be read by anybody: the key of its subject is destroyed.
+    Erased,
+    /// It was purged; an entry says by which rule.
+    Purged,
+}
+
+/// One line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) trail: Option<Header<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) leaf: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) payload: Option<Told<'a>>,
+}
+
+impl Line<'_> {
+    const EMPTY: Self = Self {
+        trail: None,
+        checkpoint: None,
+        index: None,
+        hash: None,
+        leaf: None,
+        payload: None,
+    };
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header<'a> {
+    pub(crate) version: u8,
+    #[serde(borrow)]
+    pub(crate) origin: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) size: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) key: Cow<'a, str>,
+}
+
+/// A payload in a line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Told<'a> {
+    #[serde(borrow)]
+    pub(crate) state: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) salt: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<Cow<'a, str>>,
+}
+
+/// Writes such a file.
+#[derive(Debug)]
+pub struct Writer<W: Write> {
+    out: W,
+    next: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a file of a trail of this name, with so many entries, whose first checkpoints were signed by this key.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn begin(mut out: W, origin: &str, size: u64, first: &PublicKey) -> io::Result<Self> {
+        let header = Header {
+            version: 1,
+            origin: origin.into(),
+            size: size.to_string().into(),
+            key: first.as_str().into(),
+        };
+        line(
+            &mut out,
+            &Line {
+                trail: Some(header),
+                ..Line::EMPTY
+            },
+        )?;
+        Ok(Self { out, next: 0 })
+    }
+
+    /// The next entry: its canonical form, or its hash alone where it is not for the reader.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn entry(&mut self, hash: Hash, leaf: Option<&str>, payload: &Shown) -> io::Result<()> {
+        let state = |state: &'static str| {
+            Some(Told {
+                state: state.into(),
+                salt: None,
+                content: None,
+            })
+        };
+        let payload = match payload {
+            Shown::None => None,
+            Shown::Sealed => state("sealed"),
+            Shown::Erased => state("erased"),
+            Shown::Purged => state("purged"),
+            Shown::Open(payload) => Some(Told {
+                state: "open".into(),
+                salt: Some(hex::encode(payload.salt).into()),
+                content: Some(payload.content.as_str().into()),
+            }),
+        };
+        let index = self.next.to_string();
+        self.next += 1;
+        line(
+            &mut self.out,
+            &Line {
+                index: Some(index.into()),
+                hash: Some(hex::encode(hash.0).into()),
+                leaf: leaf.map(Into::into),
+                payload,
+                ..Line::EMPTY
+            },
+        )
+    }
+
+    /// A checkpoint over the entries so far.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn checkpoint(&mut self, note: &str) -> io::Result<()> {
+        line(
+            &mut self.out,
+            &Line {
+                checkpoint: Some(note.into()),
+                ..Line::EMPTY
+            },
+        )
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn end(mut self) -> io::Result<W> {
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+fn line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}

@@ -1,0 +1,25 @@
+//! The trail: a transparency log of everything that happened. Pure: canonical entries, hashes, proofs, checkpoints and verification;
+//! where entries are kept is somebody else's.
+//!
+//! - [`Entry`] is the skeleton that a leaf commits to, canonical by RFC 8785;
+//! - [`Frontier`] appends leaves to a tree of RFC 6962 and knows its root; [`proof`] gives proofs of inclusion and consistency;
+//! - [`SigningKey`] signs a [`Head`] as a checkpoint (C2SP `signed-note` and `tlog-checkpoint`); [`PublicKey`] checks it;
+//! - [`Writer`] writes a file that holds all of it, and [`verify()`] checks such a file in flat memory, without anything else at hand.
+//!
+//! `docs/TRAIL.md` describes the format for who writes a verifier of their own.
+
+mod checkpoint;
+mod entry;
+mod export;
+mod payload;
+pub mod proof;
+mod tree;
+mod verify;
+
+pub use checkpoint::{Head, PublicKey, SigningKey, signed_by};
+pub use entry::{Entry, LONGEST, Malformed, ROTATED, leaf_hash};
+pub use export::{Shown, Writer};
+pub use payload::{Payload, open, seal};
+pub use tlog_tiles::Hash;
+pub use tree::{Frontier, Node, tile_path};
+pub use verify::{Fault, Trusted, Verified, verify};

@@ -1,0 +1,376 @@
+//! Checks an exported file line by line, in flat memory: nothing else is needed, and nothing in the file is believed that is not signed.
+
+use crate::export::{Line, Told};
+use crate::{Entry, Frontier, Hash, Head, Payload, PublicKey, ROTATED, leaf_hash};
+use std::io::{BufRead, Read};
+
+/// Bytes of a line at most: a skeleton and a payload, with escapes.
+const LINE: u64 = 64 << 20;
+
+/// What the one who checks brings along.
+#[derive(Clone, Debug, Default)]
+pub struct Trusted {
+    /// Keys known from elsewhere. Where one is named, the file's first key, or one that it was changed for, must be among them.
+    pub keys: Vec<PublicKey>,
+    /// Checkpoints kept elsewhere: the file must agree with each.
+    pub checkpoints: Vec<String>,
+}
+
+/// What a file that is intact holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verified {
+    /// Name of the trail.
+    pub origin: String,
+    /// Entries.
+    pub entries: u64,
+    /// Of these, those of which only the hash is there.
+    pub hidden: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Payloads that are there and are what the entry commits to.
+    pub intact: u64,
+    /// Payloads that are there and not shown in the file.
+    pub sealed: u64,
+    /// Payloads that nobody can read any more.
+    pub erased: u64,
+    /// Payloads that were purged.
+    pub purged: u64,
+    /// When the last checkpoint was signed.
+    pub signed_at: String,
+    /// The keys that signed, in order.
+    pub keys: Vec<PublicKey>,
+    /// Root over all entries.
+    pub root: Hash,
+}
+
+/// Why a file is not intact: the first thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An entry is not what its hash says.
+    #[error("entry {index} was edited: {why}")]
+    Edited {
+        /// The entry.
+        index: u64,
+        /// How it shows.
+        why: String,
+    },
+    /// The payload of an entry is not what the entry commits to.
+    #[error("the payload of entry {0} was edited")]
+    PayloadEdited(u64),
+    /// An entry commits to a payload, and the file says nothing of it.
+    #[error("the payload of entry {0} is missing, and nothing says that it was erased or purged")]
+    PayloadMissing(u64),
+    /// Another entry stands where this one should.
+    #[error("entry {expected} was removed or moved: entry {found} stands in its place")]
+    Displaced {
+        /// The entry that should stand there.
+        expected: u64,
+        /// The entry that does.
+        found: u64,
+    },
+    /// An entry stands where another already stood.
+    #[error("an entry was inserted or moved at {at}: it calls itself entry {found}")]
+    Inserted {
+        /// The place.
+        at: u64,
+        /// What it calls itself.
+        found: u64,
+    },
+    /// A checkpoint does not agree with the entries, which agree with their own hashes: these were rewritten too.
+    #[error("between entry {from} and entry {until} something was edited, removed or inserted, and its hashes rewritten: the checkpoint of {size} entries does not agree")]
+    Rewritten {
+        /// First entry behind the last good checkpoint.
+        from: u64,
+        /// First entry that the bad checkpoint does not cover.
+        until: u64,
+        /// The bad checkpoint's size.
+        size: u64,
+    },
+    /// Entries are missing at the end.
+    #[error("the tail was cut: there are {have} entries, and {want} were signed")]
+    Cut {
+        /// Entries there.
+        have: u64,
+        /// Entries that a checkpoint covers.
+        want: u64,
+    },
+    /// Nobody vouches for the last entries.
+    #[error("the entries from {0} on are under no checkpoint")]
+    Unsigned(u64),
+    /// A checkpoint is not signed by the key that was in force.
+    #[error("the checkpoint of {0} entries is not signed by the key in force")]
+    Signature(u64),
+    /// None of the keys is one that is trusted.
+    #[error("the file is signed by a key that you did not name as trusted: {0}")]
+    Stranger(String),
+    /// The file cannot be read, or is of another form.
+    #[error("line {line}: {what}")]
+    Broken {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+struct Check<'t> {
+    found: Verified,
+    tree: Frontier,
+    line: u64,
+    key: Option<PublicKey>,
+    /// A key that an entry takes into use: the next checkpoint must bear both.
+    next_key: Option<PublicKey>,
+    /// Entries that the last good checkpoint covers.
+    good: u64,
+    size: u64,
+    kept: Vec<Head>,
+    trusted: &'t Trusted,
+}
+
+/// Checks a file.
+///
+/// # Errors
+/// [`Fault`]: the first thing that is wrong.
+pub fn verify(mut file: impl BufRead, trusted: &Trusted) -> Result<Verified, Fault> {
+    let mut check = Check {
+        found: Verified::default(),
+        tree: Frontier::new(),
+        line: 0,
+        key: None,
+        next_key: None,
+        good: 0,
+        size: 0,
+        kept: Vec::new(),
+        trusted,
+    };
+    for note in &trusted.checkpoints {
+        let head = Head::parse(note).ok_or_else(|| check.broken("a checkpoint that you named is none"))?;
+        check.kept.push(head);
+    }
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        check.line += 1;
+        let read = (&mut file).take(LINE).read_until(b'\n', &mut line);
+        let read = read.map_err(|error| check.broken(&format!("cannot be read: {error}")))?;
+        if read == 0 {
+            break;
+        }
+        if line.pop() != Some(b'\n') {
+            return Err(check.broken("the file ends inside a line, or a line is too long"));
+        }
+        check.line(&line)?;
+    }
+    check.end()
+}
+
+impl Check<'_> {
+    fn broken(&self, what: &str) -> Fault {
+        Fault::Broken {
+            line: self.line,
+            what: what.to_owned(),
+        }
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let line: Line<'_> = serde_json::from_slice(bytes).map_err(|error| self.broken(&error.to_string()))?;
+        if self.line == 1 {
+            return self.header(&line);
+        }
+        match line {
+            Line {
+                checkpoint: Some(note),
+                index: None,
+                trail: None,
+                ..
+            } => self.checkpoint(&note),
+            Line {
+                checkpoint: None,
+                trail: None,
+                index: Some(index),
+                hash: Some(hash),
+                leaf,
+                payload,
+            } => self.entry((&index, &hash), leaf.as_deref(), payload.as_ref()),
+            _ => Err(self.broken("neither an entry nor a checkpoint")),
+        }
+    }
+
+    fn header(&mut self, line: &Line<'_>) -> Result<(), Fault> {
+        let header = line.trail.as_ref().filter(|header| header.version == 1);
+        let header = header.ok_or_else(|| self.broken("the file does not begin as an export of version 1 does"))?;
+        let key = PublicKey::parse(&header.key).ok_or_else(|| self.broken("the key is malformed"))?;
+        self.size = number(&header.size).ok_or_else(|| self.broken("the size is no number"))?;
+        self.found.origin = header.origin.clone().into_owned();
+        self.found.keys = vec![key.clone()];
+        self.key = Some(key);
+        self.agrees_with_kept()
+    }
+
+    fn entry(
+        &mut self,
+        (index, hash): (&str, &str),
+        leaf: Option<&str>,
+        payload: Option<&Told<'_>>,
+    ) -> Result<(), Fault> {
+        let expected = self.tree.size();
+        let index = number(index).ok_or_else(|| self.broken("the index is no number"))?;
+        if index > expected {
+            return Err(Fault::Displaced { expected, found: index });
+        }
+        if index < expected {
+            return Err(Fault::Inserted { at: expected, found: index });
+        }
+        let mut told = [0; 32];
+        hex::decode_to_slice(hash, &mut told).map_err(|_| self.broken("the hash is not 64 hexadecimal digits"))?;
+        let told = Hash(told);
+        match leaf {
+            Some(leaf) => self.leaf(index, told, leaf, payload)?,
+            None if payload.is_some() => return Err(self.broken("a payload without its entry")),
+            None => self.found.hidden += 1,
+        }
+        self.tree.append(told, &mut |_| {});
+        self.agrees_with_kept()
+    }
+
+    fn leaf(&mut self, index: u64, told: Hash, leaf: &str, payload: Option<&Told<'_>>) -> Result<(), Fault> {
+        let edited = |why: String| Fault::Edited { index, why };
+        if leaf_hash(leaf) != told {
+            return Err(edited("its hash is another".to_owned()));
+        }
+        let entry = Entry::parse(leaf).map_err(|error| edited(error.to_string()))?;
+        if number(&entry.index) != Some(index) {
+            return match number(&entry.index) {
+                Some(found) if found > index => Err(Fault::Displaced { expected: index, found }),
+                Some(found) => Err(Fault::Inserted { at: index, found }),
+                None => Err(edited("it has no index".to_owned())),
+            };
+        }
+        self.payload(index, entry.payload.as_deref(), payload)?;
+        if entry.action == ROTATED {
+            let key = entry.refs.get("to").and_then(|to| PublicKey::parse(to));
+            let from = entry.refs.get("from").map(String::as_str);
+            let now = self.key.as_ref().map(PublicKey::as_str);
+            // Two changes between two checkpoints would leave one key unsigned.
+            match key.filter(|_| from == now && self.next_key.is_none()) {
+                Some(key) => self.next_key = Some(key),
+                None => return Err(edited("it changes a key that is not in force".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    fn payload(&mut self, index: u64, committed: Option<&str>, told: Option<&Told<'_>>) -> Result<(), Fault> {
+        let (Some(committed), Some(told)) = (committed, told) else {
+            return match (committed, told) {
+                (None, None) => Ok(()),
+                (Some(_), _) => Err(Fault::PayloadMissing(index)),
+                (None, Some(_)) => Err(Fault::PayloadEdited(index)),
+            };
+        };
+        let found = &mut self.found;
+        match told.state.as_ref() {
+            "open" => {
+                let salt = told.salt.as_deref().and_then(|salt| hex::decode(salt).ok());
+                let salt = salt.and_then(|salt| salt.try_into().ok());
+                let (Some(salt), Some(content)) = (salt, &told.content) else {
+                    return Err(Fault::PayloadEdited(index));
+                };
+                let content = content.clone().into_owned();
+                if (Payload { salt, content }).commitment() != committed {
+                    return Err(Fault::PayloadEdited(index));
+                }
+                found.intact += 1;
+            }
+            "sealed" => found.sealed += 1,
+            "erased" => found.erased += 1,
+            "purged" => found.purged += 1,
+            _ => return Err(self.broken("a payload is open, sealed, erased or purged")),
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, note: &str) -> Result<(), Fault> {
+        let head = Head::parse(note).ok_or_else(|| self.broken("a checkpoint that is none"))?;
+        let size = head.size;
+        let signed = |key: &PublicKey| key.check(note).is_some_and(|head| head.origin == self.found.origin);
+        let by_both = self.key.as_ref().is_some_and(signed) && self.next_key.as_ref().is_none_or(signed);
+        if !by_both {
+            return Err(Fault::Signature(size));
+        }
+        let have = self.tree.size();
+        if size > have {
+            return Err(Fault::Cut { have, want: size });
+        }
+        if size < have {
+            return Err(self.broken("a checkpoint does not stand behind the last entry that it covers"));
+        }
+        if head.root != self.tree.root() {
+            return Err(Fault::Rewritten {
+                from: self.good,
+                until: size,
+                size,
+            });
+        }
+        if let Some(next) = self.next_key.take() {
+            self.found.keys.push(next.clone());
+            self.key = Some(next);
+        }
+        self.good = size;
+        self.found.checkpoints += 1;
+        self.found.signed_at = head.time;
+        Ok(())
+    }
+
+    /// Compares the tree with the checkpoints of this size that were kept elsewhere.
+    fn agrees_with_kept(&mut self) -> Result<(), Fault> {
+        let size = self.tree.size();
+        let wrong = self.kept.iter().any(|head| head.size == size && head.root != self.tree.root());
+        if wrong {
+            return Err(Fault::Rewritten {
+                from: self.good,
+                until: size,
+                size,
+            });
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Verified, Fault> {
+        if self.key.is_none() {
+            return Err(self.broken("the file is empty"));
+        }
+        let have = self.tree.size();
+        let longest = self.kept.iter().map(|head| head.size).max().unwrap_or(0);
+        if have < self.size.max(longest) {
+            return Err(Fault::Cut {
+                have,
+                want: self.size.max(longest),
+            });
+        }
+        if self.good < have || self.found.checkpoints == 0 {
+            return Err(Fault::Unsigned(self.good));
+        }
+        // A key that was changed for vouches for the ones behind it; the latest vouches for all, since it signed the whole tree.
+        let trusted = &self.trusted.keys;
+        if !trusted.is_empty() && !self.found.keys.iter().any(|key| trusted.contains(key)) {
+            let first = self.found.keys.first().map_or("", |key| key.as_str());
+            return Err(Fault::Stranger(first.to_owned()));
+        }
+        for note in &self.trusted.checkpoints {
+            let signed = |key: &PublicKey| key.check(note).is_some_and(|head| head.origin == self.found.origin);
+            if !self.found.keys.iter().any(signed) {
+                return Err(Fault::Signature(Head::parse(note).map_or(0, |head| head.size)));
+            }
+        }
+        self.found.entries = have;
+        self.found.root = self.tree.root();
+        Ok(self.found)
+    }
+}
+
+/// A number as decimal digits without leading zeros.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (text.len() == 1 || !text.starts_with(['0', '+'])).then_some(number)
+}
