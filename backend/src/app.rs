@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::flow::ingest::Progress;
 use crate::flow::sources::Allowed;
 use crate::keys::Key;
+use crate::trail::Trail;
 use affiant_domain::catalogue::Catalogue;
 use affiant_ingest::{Formats, Limits};
 use affiant_store::Store;
@@ -26,6 +27,8 @@ pub struct Context {
     pub formats: Arc<Formats>,
     /// The installation's key.
     pub key: Key,
+    /// How entries of the trail look and are sealed.
+    pub trail: Arc<Trail>,
     /// Where sources may read from.
     pub sources: Allowed,
     /// How people get in.
@@ -73,6 +76,8 @@ impl Context {
             .unwrap_or_else(|| spool.with_file_name("installation.key"));
         let key = Key::load_or_create(&key_file)
             .map_err(|error| crate::flow::FlowError::Io(key_file.display().to_string(), error))?;
+        let trail = Arc::new(Trail::new(key.clone()));
+        let store = store.with_log(trail.clone());
         let events = crate::flow::events::Writer::start(store.clone(), clock.clone());
         Ok(Self {
             store,
@@ -80,6 +85,7 @@ impl Context {
             clock,
             formats,
             key,
+            trail,
             sources: places.sources,
             sign_in: Arc::default(),
             limits: Limits::default(),

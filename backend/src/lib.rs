@@ -20,3 +20,4 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod telemetry;
+pub mod trail;

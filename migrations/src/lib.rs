@@ -16,6 +16,7 @@ mod m20261120_000013_group_provider;
 mod m20261120_000014_break_glass;
 mod m20261120_000015_directory;
 mod m20261120_000016_token_holder;
+mod m20261120_000017_trail;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000014_break_glass::Migration),
             Box::new(m20261120_000015_directory::Migration),
             Box::new(m20261120_000016_token_holder::Migration),
+            Box::new(m20261120_000017_trail::Migration),
         ]
     }
 }

@@ -56,6 +56,8 @@ impl Table {
         boolean, not_null => boolean;
         /// Bytes.
         bytes, not_null => blob;
+        /// Bytes that may be missing.
+        bytes_null, null => blob;
         /// Scores.
         double, not_null => double;
         /// Scores that may be missing.

@@ -61,7 +61,7 @@ impl Failure {
 impl From<FlowError> for Failure {
     fn from(error: FlowError) -> Self {
         match error {
-            FlowError::Store(_) | FlowError::Away(_) | FlowError::Io(..) | FlowError::Worker | FlowError::Report(_) => {
+            FlowError::Store(_) | FlowError::Away(_) | FlowError::Io(..) | FlowError::Worker | FlowError::Trail(_) | FlowError::Report(_) => {
                 Self::fault(error)
             }
             FlowError::MassClose { closing, open } => Self::No(format!(

@@ -8,7 +8,7 @@ use affiant_domain::audit::{AuditEvent, RiskLevel, is_data_processing, risk};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::retention::keep_until;
-use affiant_domain::{Instant, sha256_hex};
+use affiant_domain::Instant;
 use affiant_ingest::{Bytes, Kind, Limits, Rejection, Sink, Source, Stop};
 use affiant_store::{NewEvent, Store, micros};
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,7 @@ pub(super) fn prepare(app: &Context, mut event: AuditEvent, now: Instant, number
         risk(&event)
     };
     let key = if event.event_id.is_empty() {
-        numbered.key(identity(&event))
+        numbered.key(identity(app, &event))
     } else {
         event.event_id.chars().take(300).collect()
     };
@@ -217,13 +217,14 @@ pub(super) fn prepare(app: &Context, mut event: AuditEvent, now: Instant, number
         risk: level.as_str(),
         reasons,
         tags: event.tags.clone(),
+        content: content(&event),
         is_processing: !interim && is_data_processing(&event.action, &event.data_categories),
         event,
     }
 }
 
-/// The identity of an event whose sender gave it none: a digest of all that it says.
-fn identity(event: &AuditEvent) -> String {
+/// The identity of an event whose sender gave it none: a keyed digest of all that it says, since a plain one could be guessed.
+fn identity(app: &Context, event: &AuditEvent) -> String {
     let text = format!(
         "{:?}|{}|{}|{}|{}|{}|{}|{:?}|{}",
         event.at.map(micros),
@@ -236,7 +237,16 @@ fn identity(event: &AuditEvent) -> String {
         event.payloads,
         event.detail
     );
-    sha256_hex(text.as_bytes())
+    hex::encode(app.key.hash("event", text.as_bytes()))
+}
+
+/// What of an event is sealed: all that was said, people and attributes among it.
+fn content(event: &AuditEvent) -> String {
+    let all = serde_json::json!({
+        "user": event.user, "source_ip": event.source_ip, "agent": event.agent, "action": event.action, "resource": event.resource,
+        "data_categories": event.data_categories, "payloads": event.payloads, "detail": event.detail,
+    });
+    all.to_string()
 }
 
 struct Order {

@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod project;
 pub mod report;
 pub mod sources;
+pub mod trail;
 
 use affiant_domain::catalogue::UnknownFramework;
 use affiant_ingest::ReadError;
@@ -60,6 +61,9 @@ pub enum FlowError {
     /// A report could not be drawn.
     #[error("the report could not be made: {0}")]
     Report(String),
+    /// The trail is damaged, or cannot be signed.
+    #[error("{0}")]
+    Trail(String),
     /// A part of the program ended early.
     #[error("a worker ended before its work was done")]
     Worker,
@@ -70,7 +74,7 @@ impl FlowError {
     #[must_use]
     pub fn for_readers(&self) -> String {
         match self {
-            Self::Store(_) | Self::Io(..) | Self::Report(_) | Self::Worker => {
+            Self::Store(_) | Self::Io(..) | Self::Report(_) | Self::Trail(_) | Self::Worker => {
                 tracing::error!(error = %self, "work failed");
                 "a fault of the server; its log says which".to_owned()
             }

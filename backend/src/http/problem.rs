@@ -262,6 +262,10 @@ impl From<FlowError> for Problem {
                 Self::new("unavailable", "the server cannot write at the moment")
             }
             FlowError::Report(_) | FlowError::Worker => Self::internal(&text),
+            FlowError::Trail(_) => {
+                tracing::error!(error = text, "the trail");
+                Self::new("unavailable", "the trail cannot be written or signed; the server's log says why")
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The database.
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub struct Store {
     pub(crate) write: DatabaseConnection,
     pub(crate) read: DatabaseConnection,
+    pub(crate) log: Option<Arc<dyn crate::Log>>,
 }
 
 /// Why the store did not do what was asked.
@@ -69,6 +71,13 @@ impl Store {
         Ok(store)
     }
 
+    /// With a trail to write to.
+    #[must_use]
+    pub fn with_log(mut self, log: Arc<dyn crate::Log>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
     async fn sqlite(url: &str) -> Result<Self, StoreError> {
         let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
         let open = |connections: u32| {
@@ -92,6 +101,7 @@ impl Store {
         Ok(Self {
             write: open(1).await?,
             read: open(4).await?,
+            log: None,
         })
     }
 
@@ -100,11 +110,16 @@ impl Store {
         options
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(2))
-            .sqlx_logging(false);
+            .sqlx_logging(false)
+            .map_sqlx_postgres_opts(|postgres| {
+                // A server that sleeps inside a transaction holds the trail's head: it is fenced off, and nothing of it is kept.
+                postgres.options([("idle_in_transaction_session_timeout", "30000")])
+            });
         let pool = Database::connect(options).await?;
         Ok(Self {
             write: pool.clone(),
             read: pool,
+            log: None,
         })
     }
 

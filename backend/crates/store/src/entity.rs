@@ -188,11 +188,6 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Uuid, agent: String, action: String, actor: String, within_seconds: i64, created_at: i64,
     }
-    /// Persons in audit events.
-    audit_event_person = "audit_event_person" {
-        #[sea_orm(primary_key, auto_increment = false)] event_id: Uuid,
-        user_name: String, source_ip: String,
-    }
     /// One-time links.
     sign_in_link = "sign_in_link" {
         #[sea_orm(primary_key, auto_increment = false)] hash: String,
@@ -231,10 +226,38 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: String,
         password: String, secret: Vec<u8>, last_step: i64, failures: i64, locked_until: i64, created_at: i64,
     }
-    /// What was done and refused.
-    action = "action" {
+    /// The tree of the trail as far as it has grown.
+    trail_head = "trail_head" {
+        #[sea_orm(primary_key, auto_increment = false)] id: i16,
+        frontier: Vec<u8>,
+    }
+    /// Entries of the trail.
+    trail_entry = "trail_entry" {
+        #[sea_orm(primary_key, auto_increment = false)] idx: i64,
+        at: i64, project_id: Option<Uuid>, record_id: Option<Uuid>, subject_id: Option<Uuid>, action: String, outcome: String,
+        leaf: String, hash: Vec<u8>, sealed: Option<Vec<u8>>, state: i16,
+    }
+    /// Whole nodes of the tree that are first hashes of tiles.
+    trail_node = "trail_node" {
+        #[sea_orm(primary_key, auto_increment = false)] level: i16,
+        #[sea_orm(primary_key, auto_increment = false)] idx: i64,
+        hash: Vec<u8>,
+    }
+    /// Signed checkpoints.
+    trail_checkpoint = "trail_checkpoint" {
+        #[sea_orm(primary_key, auto_increment = false)] size: i64,
+        #[sea_orm(primary_key, auto_increment = false)] at: i64,
+        note: String,
+    }
+    /// Keys that sign checkpoints.
+    trail_key = "trail_key" {
+        #[sea_orm(primary_key, auto_increment = false)] from_size: i64,
+        created_at: i64, public: String, sealed: Vec<u8>,
+    }
+    /// People whom records concern, with the key under which what is personal is sealed.
+    subject = "subject" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
-        project_id: Option<Uuid>, actor: String, kind: String, detail: String, at: i64,
+        lookup: Option<String>, wrapped: Option<Vec<u8>>, created_at: i64, erased_at: Option<i64>,
     }
     /// Tokens.
     token = "token" {

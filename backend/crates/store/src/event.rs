@@ -1,14 +1,15 @@
 //! Audit events. The same event of one source twice is one.
 
-use crate::entity::{audit_event, audit_event_person};
+use crate::entity::{audit_event, trail_entry};
 use crate::import::intern_assets;
 use crate::page::{Cursor, Page};
-use crate::sql::{clean, column, marks, rows, run, tuples};
-use crate::{Scoped, StoreError, micros};
+use crate::sql::{clean, column, marks, rows, tuples};
+use crate::{Draft, Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::AuditEvent;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
+use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
@@ -31,6 +32,8 @@ pub struct NewEvent {
     pub is_processing: bool,
     /// Until when it is kept, and the rule that says so.
     pub keep: (i64, &'static str),
+    /// What is sealed in the trail: all that was said, as JSON.
+    pub content: String,
 }
 
 /// A stored event with the person.
@@ -55,6 +58,14 @@ pub struct EventSummary {
     pub processing: u64,
     /// All events.
     pub all: u64,
+}
+
+/// What of the sealed part of an event is shown.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Person {
+    user: String,
+    source_ip: String,
 }
 
 impl Scoped<'_> {
@@ -142,7 +153,7 @@ impl Scoped<'_> {
                 json(&new.tags).into(),
                 json(&event.data_categories).into(),
                 json(&event.payloads).into(),
-                json(&event.detail).into(),
+                "{}".into(),
                 new.is_processing.into(),
                 new.at.into(),
                 micros(now).into(),
@@ -161,26 +172,38 @@ impl Scoped<'_> {
             .iter()
             .map(|row| column::<Uuid>(row, "id"))
             .collect::<Result<_, _>>()?;
-        let persons: Vec<(&Uuid, &AuditEvent)> = ids
+        let drafts: Vec<Draft> = ids
             .iter()
-            .zip(chunk.iter().map(|new| &new.event))
-            .filter(|(id, event)| stored.contains(*id) && !(event.user.is_empty() && event.source_ip.is_empty()))
+            .zip(&chunk)
+            .filter(|(id, _)| stored.contains(*id))
+            .map(|(id, new)| self.draft(*id, source, new, now))
             .collect();
-        if !persons.is_empty() {
-            let sql = format!(
-                "INSERT INTO audit_event_person (event_id, user_name, source_ip) VALUES {}",
-                tuples(3, persons.len())
-            );
-            let values = persons.iter().flat_map(|(id, event)| {
-                [
-                    Value::from(**id),
-                    clean(&event.user).into(),
-                    clean(&event.source_ip).into(),
-                ]
-            });
-            run(tx, &sql, values.collect()).await?;
-        }
+        self.store.append(tx, &drafts).await?;
         Ok(stored.len() as u64)
+    }
+
+    fn draft(&self, id: Uuid, source: &str, new: &NewEvent, now: Instant) -> Draft {
+        let event = &new.event;
+        let mut refs = vec![
+            ("event", id.to_string()),
+            ("did", affiant_domain::audit::normalise_action(&event.action)),
+            ("happened", crate::instant(new.at).to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+            ("risk", new.risk.to_owned()),
+            ("source", clean(source)),
+        ];
+        if !event.agent.is_empty() {
+            refs.push(("agent", clean(&event.agent)));
+        }
+        Draft {
+            action: "event".to_owned(),
+            outcome: event.outcome.as_str(),
+            actor: clean(&event.user),
+            project: Some(self.project.0),
+            record: Some(id),
+            refs,
+            content: new.content.clone(),
+            at: micros(now),
+        }
     }
 
     /// One page of events, latest first.
@@ -216,24 +239,22 @@ impl Scoped<'_> {
             .limit(limit + 1)
             .all(&self.store.read)
             .await?;
-        let mut persons: HashMap<Uuid, audit_event_person::Model> = HashMap::new();
         let ids: Vec<Uuid> = found.iter().map(|event| event.id).collect();
+        let mut persons: HashMap<Uuid, Person> = HashMap::new();
         for chunk in ids.chunks(1000) {
-            let query = audit_event_person::Entity::find()
-                .filter(audit_event_person::Column::EventId.is_in(chunk.iter().copied()));
-            persons.extend(
-                query
-                    .all(&self.store.read)
-                    .await?
-                    .into_iter()
-                    .map(|person| (person.event_id, person)),
-            );
+            let query = trail_entry::Entity::find().filter(trail_entry::Column::RecordId.is_in(chunk.iter().copied()));
+            let entries = query.all(&self.store.read).await?;
+            let contents = self.store.contents(&entries).await?;
+            persons.extend(entries.iter().filter_map(|entry| {
+                let person = serde_json::from_str(contents.get(&entry.idx)?).ok()?;
+                Some((entry.record_id?, person))
+            }));
         }
         let items = found
             .into_iter()
             .map(|event| {
-                let person = persons.remove(&event.id);
-                let (user, source_ip) = person.map_or_else(Default::default, |p| (p.user_name, p.source_ip));
+                let person = persons.remove(&event.id).unwrap_or_default();
+                let (user, source_ip) = (person.user, person.source_ip);
                 EventRow { event, user, source_ip }
             })
             .collect();

@@ -27,6 +27,7 @@ mod reread;
 mod schedule;
 mod source;
 mod sql;
+mod trail;
 
 pub use access::{Held, NewToken};
 pub use assess::{Aggregates, EvidenceFinding, FindingGroup, LatestResult, LatestScan};
@@ -49,6 +50,7 @@ pub use report::NewReport;
 pub use reread::{KeptImport, Refingerprint, Reread};
 pub use schedule::DueSlot;
 pub use source::{Checkpoint, Gap, NewSource};
+pub use trail::{Draft, EntryFilter, Extended, Log, Subject, Written};
 
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;

@@ -1,8 +1,8 @@
 //! People by issuer and subject, what they and their groups may do, and the log of what was done and refused.
 
-use crate::entity::{action, membership, person, session, token};
+use crate::entity::{membership, person, session, token};
 use crate::sql::clean;
-use crate::{Store, StoreError, micros};
+use crate::{Draft, Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -303,32 +303,21 @@ impl Store {
         detail: &str,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let row = action::ActiveModel {
-            id: Set(Uuid::now_v7()),
-            project_id: Set(project),
-            actor: Set(clean(actor)),
-            kind: Set(kind.to_owned()),
-            detail: Set(clean(detail)),
-            at: Set(micros(now)),
-        };
-        action::Entity::insert(row).exec_without_returning(&self.write).await?;
-        Ok(())
+        self.append_alone(&[action((actor, kind, project), detail, now)]).await
     }
+}
 
-    /// The latest actions, of these projects or all.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database fails.
-    pub async fn actions(&self, only: Option<&[Uuid]>, limit: u64) -> Result<Vec<action::Model>, StoreError> {
-        let mut query = action::Entity::find();
-        if let Some(only) = only {
-            query = query.filter(action::Column::ProjectId.is_in(only.iter().copied()));
-        }
-        Ok(query
-            .order_by_desc(action::Column::Id)
-            .limit(limit)
-            .all(&self.read)
-            .await?)
+/// An action as an entry of the trail.
+pub(crate) fn action((actor, kind, project): (&str, &str, Option<Uuid>), detail: &str, now: Instant) -> Draft {
+    Draft {
+        action: kind.to_owned(),
+        outcome: if kind.ends_with(".refused") { "denied" } else { "success" },
+        actor: clean(actor),
+        project,
+        record: None,
+        refs: Vec::new(),
+        content: serde_json::json!({ "actor": actor, "detail": detail }).to_string(),
+        at: micros(now),
     }
 }
 

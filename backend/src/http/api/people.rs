@@ -6,7 +6,7 @@ use crate::auth::{Allowed, Principal, ReadActions, ReadFramework, Role, WritePeo
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_domain::Instant;
-use affiant_store::{Member, NewMembership, entity, instant};
+use affiant_store::{EntryFilter, Member, NewMembership, entity, instant};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -395,10 +395,12 @@ pub(crate) async fn take(app: &Context, who: &Principal, id: Uuid) -> Result<(),
 /// Something that was done or refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Action {
+    /// Its place in the trail.
+    pub index: u64,
     /// When.
     #[schema(value_type = chrono::DateTime<chrono::Utc>)]
     pub at: Instant,
-    /// Who; empty where nobody is known.
+    /// Who; empty where nobody is known, or nobody may know any more.
     pub actor: String,
     /// What: `sign-in`, `sign-in.refused`, `sign-out`, `session.ended`, `membership.given`, …
     #[schema(example = "sign-in.refused")]
@@ -423,13 +425,33 @@ pub async fn actions(who: Allowed<ReadActions>, app: web::Data<Context>) -> Resu
 /// The latest actions that somebody may read.
 pub(crate) async fn latest(app: &Context, who: &Principal) -> Result<Vec<Action>, Problem> {
     let slugs = slugs(app, who).await?;
-    let rows = app.store.actions(who.reach::<ReadActions>().only(), 200).await?;
-    let action = |row: entity::action::Model| Action {
-        at: instant(row.at),
-        actor: row.actor,
-        kind: row.kind,
-        project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
-        detail: serde_json::from_str(&row.detail).unwrap_or_default(),
+    let reach = who.reach::<ReadActions>();
+    let filter = EntryFilter {
+        only: reach.only(),
+        actions_only: true,
+        ..EntryFilter::default()
+    };
+    let rows = app.store.trail_entries(&filter, 200).await?;
+    let contents = app.store.contents(&rows).await?;
+    let action = |row: entity::trail_entry::Model| {
+        let told: Option<Told> = contents.get(&row.idx).and_then(|text| serde_json::from_str(text).ok());
+        let told = told.unwrap_or_default();
+        Action {
+            index: row.idx.unsigned_abs(),
+            at: instant(row.at),
+            actor: told.actor,
+            kind: row.action,
+            project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
+            detail: serde_json::from_str(&told.detail).unwrap_or_default(),
+        }
     };
     Ok(rows.into_iter().map(action).collect())
+}
+
+/// The sealed part of an action.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    actor: String,
+    detail: String,
 }

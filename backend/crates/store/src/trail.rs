@@ -1,0 +1,428 @@
+//! The trail as rows. Entries are appended in the transaction of what they tell, under a lock on the tree's head: no change without its
+//! entry, no entry without its change, and one order over all servers. How an entry looks is the business of a [`Log`].
+
+use crate::entity::{subject, trail_checkpoint, trail_entry, trail_head, trail_key, trail_node};
+use crate::sql::{column, marks, rows, run, tuples};
+use crate::{Store, StoreError, micros};
+use affiant_domain::Instant;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Value,
+};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// What happened, before it has its place.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What was done.
+    pub action: String,
+    /// `success`, `failure` or `denied`.
+    pub outcome: &'static str,
+    /// Who did it, by name; empty where nobody is known.
+    pub actor: String,
+    /// The project.
+    pub project: Option<Uuid>,
+    /// The record that it tells of.
+    pub record: Option<Uuid>,
+    /// Facts that are nobody's.
+    pub refs: Vec<(&'static str, String)>,
+    /// The payload: JSON, to be sealed; empty where there is none.
+    pub content: String,
+    /// When it was recorded, microseconds.
+    pub at: i64,
+}
+
+/// A person whom records concern.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Their token.
+    pub id: Uuid,
+    /// Their key, wrapped; none once it is destroyed.
+    pub wrapped: Option<Vec<u8>>,
+}
+
+/// An entry with its place.
+#[derive(Debug)]
+pub struct Written {
+    /// Its place.
+    pub index: u64,
+    /// Its canonical form.
+    pub leaf: String,
+    /// The hash of its leaf.
+    pub hash: [u8; 32],
+    /// Its payload, sealed.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// What comes of appending.
+#[derive(Debug)]
+pub struct Extended {
+    /// The tree's frontier.
+    pub frontier: Vec<u8>,
+    /// The entries, in order.
+    pub entries: Vec<Written>,
+    /// Nodes that became whole: level of the tile, place, hash.
+    pub nodes: Vec<(u8, u64, [u8; 32])>,
+}
+
+/// Knows how entries look, how they are sealed, and how people are found.
+pub trait Log: Send + Sync + std::fmt::Debug {
+    /// What a person is found by: a keyed hash of their name. None where it is the name of a part of the installation.
+    fn lookup(&self, name: &str) -> Option<String>;
+    /// A new key for a person, wrapped.
+    fn new_key(&self, subject: Uuid) -> Vec<u8>;
+    /// The payload of an entry; none where it is not there, or nobody can read it any more.
+    fn open(&self, entry: &trail_entry::Model, subject: Option<&Subject>) -> Option<String>;
+    /// Appends entries to a tree; beside each is the person who did it, where it is one.
+    ///
+    /// # Errors
+    /// Why an entry cannot be written.
+    fn extend(&self, frontier: &[u8], drafts: &[(&Draft, Option<&Subject>)]) -> Result<Extended, String>;
+}
+
+/// Which entries.
+#[derive(Clone, Debug, Default)]
+pub struct EntryFilter<'a> {
+    /// Of these projects; of all and of none, where it is not said.
+    pub only: Option<&'a [Uuid]>,
+    /// Those that tell of no audit event.
+    pub actions_only: bool,
+    /// Before this place.
+    pub before: Option<i64>,
+    /// With this action.
+    pub action: Option<&'a str>,
+}
+
+/// Rows that one statement writes.
+const CHUNK: usize = 100;
+
+impl Store {
+    /// Appends entries in a transaction; they are there when it is committed, and not before.
+    pub(crate) async fn append(&self, tx: &DatabaseTransaction, drafts: &[Draft]) -> Result<(), StoreError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let Some(log) = &self.log else {
+            return Err(StoreError::Damaged("there is no trail to write to".to_owned()));
+        };
+        let subjects = self.subjects(tx, log.as_ref(), drafts).await?;
+        let of = |draft: &Draft| log.lookup(&draft.actor).and_then(|lookup| subjects.get(&lookup));
+        let with: Vec<(&Draft, Option<&Subject>)> = drafts.iter().map(|draft| (draft, of(draft))).collect();
+        // From here to the end of the transaction nobody else appends.
+        let head = trail_head::Entity::find_by_id(1_i16).lock_exclusive().one(tx).await?;
+        let head = head.ok_or_else(|| StoreError::Damaged("the trail has no head".to_owned()))?;
+        let extended = log.extend(&head.frontier, &with).map_err(StoreError::Damaged)?;
+        for (entries, drafts) in extended.entries.chunks(CHUNK).zip(with.chunks(CHUNK)) {
+            write_entries(tx, entries, drafts).await?;
+        }
+        for (level, index, hash) in extended.nodes {
+            let node = trail_node::ActiveModel {
+                level: Set(level.into()),
+                idx: Set(index.cast_signed()),
+                hash: Set(hash.to_vec()),
+            };
+            trail_node::Entity::insert(node).exec_without_returning(tx).await?;
+        }
+        let head = trail_head::ActiveModel {
+            id: Set(1),
+            frontier: Set(extended.frontier),
+        };
+        head.update(tx).await?;
+        Ok(())
+    }
+
+    /// Appends entries by themselves.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails; then what they tell must not be done.
+    pub async fn append_alone(&self, drafts: &[Draft]) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        self.append(&tx, drafts).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The people who act in drafts, by what they are found by; made where they were never seen.
+    async fn subjects(
+        &self,
+        tx: &DatabaseTransaction,
+        log: &dyn Log,
+        drafts: &[Draft],
+    ) -> Result<HashMap<String, Subject>, StoreError> {
+        let mut wanted: Vec<String> = drafts.iter().filter_map(|draft| log.lookup(&draft.actor)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut found = known(tx, &wanted).await?;
+        let missing: Vec<&String> = wanted.iter().filter(|lookup| !found.contains_key(*lookup)).collect();
+        for lookup in missing {
+            let id = Uuid::now_v7();
+            let row = subject::ActiveModel {
+                id: Set(id),
+                lookup: Set(Some(lookup.clone())),
+                wrapped: Set(Some(log.new_key(id))),
+                created_at: Set(drafts.first().map_or(0, |draft| draft.at)),
+                erased_at: Set(None),
+            };
+            // Another server may be as quick.
+            let once = sea_orm::sea_query::OnConflict::column(subject::Column::Lookup)
+                .do_nothing()
+                .to_owned();
+            subject::Entity::insert(row)
+                .on_conflict(once)
+                .exec_without_returning(tx)
+                .await?;
+        }
+        if found.len() < wanted.len() {
+            found = known(tx, &wanted).await?;
+        }
+        Ok(found)
+    }
+
+    /// People by their tokens.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn subjects_by_id(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Subject>, StoreError> {
+        let mut all = HashMap::new();
+        for chunk in ids.chunks(500) {
+            let query = subject::Entity::find().filter(subject::Column::Id.is_in(chunk.iter().copied()));
+            let found = query.all(&self.read).await?;
+            all.extend(found.into_iter().map(|row| {
+                let one = Subject {
+                    id: row.id,
+                    wrapped: row.wrapped,
+                };
+                (row.id, one)
+            }));
+        }
+        Ok(all)
+    }
+
+    /// The payloads of entries, by place, as far as they can be read.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn contents(&self, entries: &[trail_entry::Model]) -> Result<HashMap<i64, String>, StoreError> {
+        let Some(log) = &self.log else {
+            return Ok(HashMap::new());
+        };
+        let mut ids: Vec<Uuid> = entries.iter().filter_map(|entry| entry.subject_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let subjects = self.subjects_by_id(&ids).await?;
+        let open = |entry: &trail_entry::Model| {
+            let subject = entry.subject_id.and_then(|id| subjects.get(&id));
+            Some((entry.idx, log.open(entry, subject)?))
+        };
+        Ok(entries.iter().filter_map(open).collect())
+    }
+
+    /// Entries, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn trail_entries(
+        &self,
+        filter: &EntryFilter<'_>,
+        limit: u64,
+    ) -> Result<Vec<trail_entry::Model>, StoreError> {
+        let mut query = trail_entry::Entity::find();
+        if let Some(only) = filter.only {
+            query = query.filter(trail_entry::Column::ProjectId.is_in(only.iter().copied()));
+        }
+        if filter.actions_only {
+            query = query.filter(trail_entry::Column::RecordId.is_null());
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(trail_entry::Column::Idx.lt(before));
+        }
+        if let Some(action) = filter.action {
+            query = query.filter(trail_entry::Column::Action.eq(action));
+        }
+        let query = query.order_by_desc(trail_entry::Column::Idx).limit(limit);
+        Ok(query.all(&self.read).await?)
+    }
+
+    /// Entries from one place on, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn trail_from(&self, from: u64, limit: u64) -> Result<Vec<trail_entry::Model>, StoreError> {
+        let query = trail_entry::Entity::find().filter(trail_entry::Column::Idx.gte(from.cast_signed()));
+        let query = query.order_by_asc(trail_entry::Column::Idx).limit(limit);
+        Ok(query.all(&self.read).await?)
+    }
+
+    /// The tree's frontier.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn trail_frontier(&self) -> Result<Vec<u8>, StoreError> {
+        let head = trail_head::Entity::find_by_id(1_i16).one(&self.read).await?;
+        head.map(|head| head.frontier)
+            .ok_or_else(|| StoreError::Damaged("the trail has no head".to_owned()))
+    }
+
+    /// Hashes of the tree: of leaves at level 0, else of whole nodes of a level of tiles; in order, as many as there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn trail_hashes(&self, level: u8, from: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let (from, until) = (from.cast_signed(), (from + count).cast_signed());
+        let (table, only) = if level == 0 {
+            ("trail_entry", String::new())
+        } else {
+            ("trail_node", format!("level = {level} AND "))
+        };
+        let sql = format!("SELECT hash FROM {table} WHERE {only}idx >= ? AND idx < ? ORDER BY idx");
+        let found = rows(&self.read, &sql, vec![from.into(), until.into()]).await?;
+        found.iter().map(|row| column(row, "hash")).collect()
+    }
+
+    /// Keeps a checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn keep_checkpoint(&self, size: u64, note: &str, now: Instant) -> Result<(), StoreError> {
+        let sql = "INSERT INTO trail_checkpoint (size, at, note) VALUES (?, ?, ?) ON CONFLICT (size, at) DO NOTHING";
+        let values = vec![size.cast_signed().into(), micros(now).into(), note.into()];
+        run(&self.write, sql, values).await?;
+        Ok(())
+    }
+
+    /// The checkpoints from a size on, in order: of each size the latest.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn checkpoints(&self, from: u64, limit: u64) -> Result<Vec<trail_checkpoint::Model>, StoreError> {
+        let query = trail_checkpoint::Entity::find().filter(trail_checkpoint::Column::Size.gte(from.cast_signed()));
+        let query = query
+            .order_by_asc(trail_checkpoint::Column::Size)
+            .order_by_asc(trail_checkpoint::Column::At);
+        Ok(query.limit(limit).all(&self.read).await?)
+    }
+
+    /// The latest checkpoints, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn latest_checkpoints(&self, limit: u64) -> Result<Vec<trail_checkpoint::Model>, StoreError> {
+        let query = trail_checkpoint::Entity::find()
+            .order_by_desc(trail_checkpoint::Column::Size)
+            .order_by_desc(trail_checkpoint::Column::At);
+        Ok(query.limit(limit).all(&self.read).await?)
+    }
+
+    /// The keys that signed, first first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn trail_keys(&self) -> Result<Vec<trail_key::Model>, StoreError> {
+        Ok(trail_key::Entity::find()
+            .order_by_asc(trail_key::Column::FromSize)
+            .all(&self.read)
+            .await?)
+    }
+
+    /// Keeps the first key, where there is none; gives the one that is there then.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn first_trail_key(
+        &self,
+        public: &str,
+        sealed: &[u8],
+        now: Instant,
+    ) -> Result<Vec<trail_key::Model>, StoreError> {
+        let sql =
+            "INSERT INTO trail_key (from_size, created_at, public, sealed) VALUES (0, ?, ?, ?) ON CONFLICT (from_size) DO NOTHING";
+        run(
+            &self.write,
+            sql,
+            vec![micros(now).into(), public.into(), sealed.to_vec().into()],
+        )
+        .await?;
+        Ok(trail_key::Entity::find()
+            .order_by_asc(trail_key::Column::FromSize)
+            .all(&self.write)
+            .await?)
+    }
+
+    /// Takes a new key into use, together with the entry that says so; gives false where another change came between.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn rotate_trail_key(
+        &self,
+        (public, sealed): (&str, &[u8]),
+        draft: &Draft,
+        (keys, now): (usize, Instant),
+    ) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        self.append(&tx, std::slice::from_ref(draft)).await?;
+        // The head is locked: its last entry is the one that was just written.
+        let last = trail_entry::Entity::find().order_by_desc(trail_entry::Column::Idx).one(&tx).await?;
+        let known = trail_key::Entity::find().all(&tx).await?;
+        let (Some(last), true) = (last, known.len() == keys) else {
+            return Ok(false);
+        };
+        let row = trail_key::ActiveModel {
+            from_size: Set(last.idx + 1),
+            created_at: Set(micros(now)),
+            public: Set(public.to_owned()),
+            sealed: Set(sealed.to_vec()),
+        };
+        row.insert(&tx).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+async fn known(tx: &DatabaseTransaction, wanted: &[String]) -> Result<HashMap<String, Subject>, StoreError> {
+    let mut found = HashMap::with_capacity(wanted.len());
+    for chunk in wanted.chunks(500) {
+        let sql = format!(
+            "SELECT id, lookup, wrapped FROM subject WHERE lookup IN ({})",
+            marks(chunk.len())
+        );
+        let values = chunk.iter().map(|lookup| lookup.as_str().into()).collect();
+        for row in rows(tx, &sql, values).await? {
+            let one = Subject {
+                id: column(&row, "id")?,
+                wrapped: column(&row, "wrapped")?,
+            };
+            found.insert(column(&row, "lookup")?, one);
+        }
+    }
+    Ok(found)
+}
+
+async fn write_entries(
+    tx: &DatabaseTransaction,
+    entries: &[Written],
+    drafts: &[(&Draft, Option<&Subject>)],
+) -> Result<(), StoreError> {
+    const COLUMNS: usize = 11;
+    let mut values: Vec<Value> = Vec::with_capacity(entries.len() * COLUMNS);
+    for (entry, (draft, subject)) in entries.iter().zip(drafts) {
+        let state = i16::from(entry.sealed.is_some());
+        values.extend([
+            entry.index.cast_signed().into(),
+            draft.at.into(),
+            draft.project.into(),
+            draft.record.into(),
+            subject.map(|subject| subject.id).into(),
+            draft.action.as_str().into(),
+            draft.outcome.into(),
+            entry.leaf.as_str().into(),
+            entry.hash.to_vec().into(),
+            entry.sealed.clone().into(),
+            state.into(),
+        ]);
+    }
+    let sql = format!(
+        "INSERT INTO trail_entry (idx, at, project_id, record_id, subject_id, action, outcome, leaf, hash, sealed, state) VALUES {}",
+        tuples(COLUMNS, entries.len())
+    );
+    run(tx, &sql, values).await?;
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! Signs, proves and exports the trail.
+
+use super::FlowError;
+use crate::app::Context;
+use affiant_store::{Draft, entity, instant, micros};
+use affiant_trail::proof::{At, Claim, fold};
+use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Writer, signed_by};
+use chrono::SecondsFormat;
+use std::collections::HashMap;
+use std::io::Write;
+use uuid::Uuid;
+
+/// What signing keys are sealed for.
+const SIGNING: &str = "trail.signing";
+/// A checkpoint is signed again after so many seconds without a new entry, so that silence is vouched for too.
+const EMPTY: i64 = 3600;
+/// Entries that are read at once.
+const PAGE: u64 = 2000;
+
+/// The keys of the trail, first first; the first one is made where there is none.
+///
+/// # Errors
+/// [`FlowError`] where the database fails or a key cannot be opened.
+pub async fn keys(app: &Context) -> Result<Vec<(u64, SigningKey)>, FlowError> {
+    let mut rows = app.store.trail_keys().await?;
+    if rows.is_empty() {
+        let name = origin(app);
+        let seed: [u8; 32] = rand::random();
+        let (public, sealed) = sealed(app, &name, &seed)?;
+        rows = app.store.first_trail_key(&public, &sealed, app.clock.now()).await?;
+    }
+    let open = |row: &entity::trail_key::Model| {
+        let seed = app.key.open(SIGNING, &row.sealed).ok()?;
+        let name = row.public.split('+').next()?;
+        let key = SigningKey::new(name, &seed.try_into().ok()?)?;
+        Some((row.from_size.unsigned_abs(), key))
+    };
+    let all: Option<Vec<_>> = rows.iter().map(open).collect();
+    all.ok_or_else(|| FlowError::Trail("a signing key cannot be opened: is this the installation's key file?".to_owned()))
+}
+
+/// The trail's name: where the installation is reached, and what sets it apart from another there.
+fn origin(app: &Context) -> String {
+    let url = &app.sign_in.public_url;
+    let host = url.split("://").nth(1).unwrap_or("affiant.invalid");
+    let host = host.split(['/', '+', ' ']).next().unwrap_or("affiant.invalid");
+    format!("{host}/trail/{}", &Uuid::now_v7().simple().to_string()[..12])
+}
+
+fn sealed(app: &Context, name: &str, seed: &[u8; 32]) -> Result<(String, Vec<u8>), FlowError> {
+    let key = SigningKey::new(name, seed).ok_or_else(|| FlowError::Trail("a key cannot be made".to_owned()))?;
+    let sealed = app.key.seal(SIGNING, seed);
+    let sealed = sealed.map_err(|error| FlowError::Trail(error.to_string()))?;
+    Ok((key.public().as_str().to_owned(), sealed))
+}
+
+fn damaged(what: &str) -> FlowError {
+    FlowError::Trail(what.to_owned())
+}
+
+/// Signs the tree as it is, where something was added since the last checkpoint or that is long ago; gives the latest checkpoint.
+/// A tree that does not continue what was signed before is not signed.
+///
+/// # Errors
+/// [`FlowError::Trail`] where the trail was changed behind our back.
+pub async fn sign(app: &Context) -> Result<String, FlowError> {
+    let keys = keys(app).await?;
+    let now = app.clock.now();
+    // In this order: what another server signs meanwhile is of a later tree than ours, never of an earlier one.
+    let last = app.store.latest_checkpoints(1).await?.pop();
+    let bytes = app.store.trail_frontier().await?;
+    let tree = Frontier::from_bytes(&bytes).ok_or_else(|| damaged("the head of the trail is damaged"))?;
+    let mut signed = 0;
+    if let Some(last) = &last {
+        let head = keys.iter().rev().find_map(|(_, key)| key.public().check(&last.note));
+        let head = head.ok_or_else(|| damaged("the last checkpoint is not one of ours"))?;
+        signed = head.size;
+        if head.size == tree.size() && micros(now) - last.at < EMPTY * 1_000_000 {
+            return Ok(last.note.clone());
+        }
+        continues(app, &head, &tree).await?;
+    }
+    let Some((_, origin)) = keys.first() else {
+        return Err(damaged("there is no key"));
+    };
+    let head = Head {
+        origin: name_of(origin.public()),
+        size: tree.size(),
+        root: tree.root(),
+        time: now.to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    // The key in force, and the one before where it was changed since the last checkpoint.
+    let at = |size: u64| keys.iter().rposition(|(from, _)| *from <= size).unwrap_or(0);
+    let first = last.as_ref().map_or(0, |_| at(signed));
+    let signers: Vec<&SigningKey> = keys[first..=at(tree.size())].iter().map(|(_, key)| key).collect();
+    let note = signed_by(&head, &signers).ok_or_else(|| damaged("the checkpoint cannot be signed"))?;
+    app.store.keep_checkpoint(tree.size(), &note, now).await?;
+    Ok(note)
+}
+
+fn name_of(key: &PublicKey) -> String {
+    key.as_str().split('+').next().unwrap_or_default().to_owned()
+}
+
+/// Whether a tree begins with what a head says, by the hashes that are stored.
+async fn continues(app: &Context, head: &Head, tree: &Frontier) -> Result<(), FlowError> {
+    if head.size == 0 {
+        return Ok(());
+    }
+    let changed = || {
+        tracing::error!(size = head.size, "the trail does not continue what was signed; it is not signed");
+        damaged("the trail does not continue what was signed before: it was changed")
+    };
+    let claim = Claim::Consistency {
+        size: tree.size(),
+        old: head.size,
+    };
+    let proof = prove(app, claim).await.map_err(|_| changed())?;
+    if claim.holds(&proof, tree.root(), head.root) {
+        Ok(())
+    } else {
+        Err(changed())
+    }
+}
+
+/// A proof from the hashes that are stored.
+///
+/// # Errors
+/// [`FlowError::NotFound`] where there can be no such proof.
+pub async fn prove(app: &Context, claim: Claim) -> Result<Vec<Hash>, FlowError> {
+    let none = || FlowError::NotFound("the trail is not that long".to_owned());
+    let mut nodes: HashMap<At, Hash> = HashMap::new();
+    for (level, index) in claim.needs().ok_or_else(none)? {
+        let (tile, within) = (level / 8, level % 8);
+        let hashes = app.store.trail_hashes(tile, index << within, 1 << within).await?;
+        let hashes: Option<Vec<Hash>> = hashes.into_iter().map(|hash| hash.try_into().ok().map(Hash)).collect();
+        let hash = hashes.filter(|all| all.len() == 1 << within).and_then(fold).ok_or_else(none)?;
+        nodes.insert((level, index), hash);
+    }
+    claim.proof(&nodes).ok_or_else(none)
+}
+
+/// Takes a new signing key into use: an entry says so, and the next checkpoint is signed by both.
+///
+/// # Errors
+/// [`FlowError::Conflict`] where another change came between.
+pub async fn rotate(app: &Context, actor: &str) -> Result<PublicKey, FlowError> {
+    // What was added so far is signed by the old key alone.
+    sign(app).await?;
+    let keys = keys(app).await?;
+    let Some((_, last)) = keys.last() else {
+        return Err(damaged("there is no key"));
+    };
+    let (public, sealed) = sealed(app, &name_of(last.public()), &rand::random())?;
+    let draft = Draft {
+        action: ROTATED.to_owned(),
+        outcome: "success",
+        actor: actor.to_owned(),
+        project: None,
+        record: None,
+        refs: vec![("from", last.public().as_str().to_owned()), ("to", public.clone())],
+        content: String::new(),
+        at: micros(app.clock.now()),
+    };
+    let now = app.clock.now();
+    if !app.store.rotate_trail_key((&public, &sealed), &draft, (keys.len(), now)).await? {
+        return Err(FlowError::Conflict("another key was taken into use meanwhile".to_owned()));
+    }
+    sign(app).await?;
+    PublicKey::parse(&public).ok_or_else(|| damaged("a key cannot be read"))
+}
+
+/// Writes the trail as a file that verifies by itself, up to a checkpoint that is signed now. For one project, the rest is hashes alone.
+///
+/// # Errors
+/// [`FlowError`] where the database or the writer fails.
+pub async fn export<W: Write + Send>(
+    app: &Context,
+    out: W,
+    project: Option<Uuid>,
+    with_payloads: bool,
+) -> Result<W, FlowError> {
+    let io = |error| FlowError::Io("the export".to_owned(), error);
+    let last = sign(app).await?;
+    let size = Head::parse(&last).map_or(0, |head| head.size);
+    let keys = keys(app).await?;
+    let first = keys.first().ok_or_else(|| damaged("there is no key"))?;
+    let mut writer = Writer::begin(out, &name_of(first.1.public()), size, first.1.public()).map_err(io)?;
+    let mut notes = Notes::new(app).await?;
+    notes.up_to(app, 0, &mut writer).await?;
+    let mut next = 0;
+    while next < size {
+        let entries = app.store.trail_from(next, PAGE.min(size - next)).await?;
+        if entries.is_empty() {
+            return Err(damaged("entries are missing at the end of the trail"));
+        }
+        let payloads = payloads(app, &entries, with_payloads).await?;
+        for entry in &entries {
+            let hash: [u8; 32] = entry.hash.clone().try_into().map_err(|_| damaged("a hash is damaged"))?;
+            let mine = project.is_none() || entry.project_id == project;
+            let shown = payloads.get(&entry.idx).unwrap_or(&Shown::None);
+            if mine {
+                writer.entry(Hash(hash), Some(&entry.leaf), shown).map_err(io)?;
+            } else {
+                writer.entry(Hash(hash), None, &Shown::None).map_err(io)?;
+            }
+            next = entry.idx.unsigned_abs() + 1;
+            notes.up_to(app, next, &mut writer).await?;
+        }
+    }
+    writer.end().map_err(io)
+}
+
+/// The checkpoints of an export, in order, each size once.
+struct Notes {
+    waiting: std::collections::VecDeque<entity::trail_checkpoint::Model>,
+    next: u64,
+}
+
+impl Notes {
+    async fn new(app: &Context) -> Result<Self, FlowError> {
+        let mut own = Self {
+            waiting: Default::default(),
+            next: 0,
+        };
+        own.fetch(app).await?;
+        Ok(own)
+    }
+
+    async fn fetch(&mut self, app: &Context) -> Result<(), FlowError> {
+        let found = app.store.checkpoints(self.next, 1000).await?;
+        if let Some(last) = found.last() {
+            self.next = last.size.unsigned_abs() + 1;
+        }
+        for note in found {
+            match self.waiting.back_mut() {
+                Some(same) if same.size == note.size => *same = note,
+                _ => self.waiting.push_back(note),
+            }
+        }
+        Ok(())
+    }
+
+    async fn up_to<W: Write>(&mut self, app: &Context, size: u64, writer: &mut Writer<W>) -> Result<(), FlowError> {
+        while let Some(first) = self.waiting.front()
+            && first.size.unsigned_abs() <= size
+        {
+            if first.size.unsigned_abs() == size {
+                let io = |error| FlowError::Io("the export".to_owned(), error);
+                writer.checkpoint(&first.note).map_err(io)?;
+            }
+            self.waiting.pop_front();
+            if self.waiting.is_empty() {
+                self.fetch(app).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an export shows of payloads.
+async fn payloads(
+    app: &Context,
+    entries: &[entity::trail_entry::Model],
+    open: bool,
+) -> Result<HashMap<i64, Shown>, FlowError> {
+    const PURGED: i16 = 2;
+    let mut ids: Vec<Uuid> = entries.iter().filter_map(|entry| entry.subject_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let subjects = app.store.subjects_by_id(&ids).await?;
+    let shown = |entry: &entity::trail_entry::Model| {
+        let subject = entry.subject_id.and_then(|id| subjects.get(&id));
+        let readable = entry.subject_id.is_none() || subject.is_some_and(|subject| subject.wrapped.is_some());
+        match (entry.state, entry.sealed.is_some()) {
+            (PURGED, _) => Shown::Purged,
+            (_, false) => Shown::None,
+            (_, true) if !readable => Shown::Erased,
+            (_, true) if !open => Shown::Sealed,
+            // What does not open and should is told as it is: the file will not verify.
+            (_, true) => app.trail.payload(entry, subject).map_or(Shown::None, Shown::Open),
+        }
+    };
+    Ok(entries.iter().map(|entry| (entry.idx, shown(entry))).collect())
+}
+
+/// When a checkpoint was signed last.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn last_signed(app: &Context) -> Result<Option<affiant_domain::Instant>, FlowError> {
+    Ok(app.store.latest_checkpoints(1).await?.pop().map(|last| instant(last.at)))
+}

@@ -1,0 +1,133 @@
+//! How the trail's entries look and are sealed: each person's under a key of their own, the rest under the installation's.
+
+use crate::keys::Key;
+use affiant_domain::actor::person_behind;
+use affiant_store::{Draft, Extended, Log, Subject, Written, entity, instant};
+use affiant_trail::{Entry, Frontier, Payload, leaf_hash, open, seal};
+use chrono::SecondsFormat;
+use uuid::Uuid;
+
+/// Names that the installation acts under itself; all others are people, or may tell of one.
+const OWN: [&str; 6] = ["operator", "cli", "schedule", "system", "demo", "break-glass"];
+/// Characters of a fact in an entry.
+const FACT: usize = 1000;
+
+/// The trail of an installation.
+#[derive(Debug)]
+pub struct Trail {
+    key: Key,
+}
+
+impl Trail {
+    /// The trail that is sealed under this key.
+    #[must_use]
+    pub const fn new(key: Key) -> Self {
+        Self { key }
+    }
+
+    fn key_of(&self, subject: Option<&Subject>) -> Option<[u8; 32]> {
+        match subject {
+            None => Some(self.key.hash("trail/payload", b"")),
+            Some(subject) => {
+                let wrapped = subject.wrapped.as_ref()?;
+                let key = self.key.open(&purpose(subject.id), wrapped).ok()?;
+                key.try_into().ok()
+            }
+        }
+    }
+
+    fn entry(&self, index: u64, draft: &Draft, subject: Option<&Subject>) -> Result<Written, String> {
+        let payload = (!draft.content.is_empty()).then(|| Payload {
+            salt: rand::random(),
+            content: draft.content.clone(),
+        });
+        let token = match subject {
+            Some(subject) => Some(subject.id.simple().to_string()),
+            None => Some(draft.actor.clone()).filter(|actor| !actor.is_empty()),
+        };
+        let fact = |text: &str| text.chars().take(FACT).collect::<String>();
+        let entry = Entry {
+            action: fact(&draft.action),
+            subjects: token.iter().filter(|_| subject.is_some()).cloned().collect(),
+            actor: token,
+            at: instant(draft.at).to_rfc3339_opts(SecondsFormat::Micros, true),
+            index: index.to_string(),
+            outcome: draft.outcome.to_owned(),
+            payload: payload.as_ref().map(Payload::commitment),
+            project: draft.project.map(|project| project.to_string()),
+            refs: draft.refs.iter().map(|(key, text)| ((*key).to_owned(), fact(text))).collect(),
+            v: 1,
+        };
+        let leaf = entry.canonical().map_err(|error| error.to_string())?;
+        let sealed = match payload {
+            None => None,
+            Some(payload) => {
+                let key = self.key_of(subject).ok_or("the key of a person cannot be unwrapped")?;
+                let sealed = seal(&key, rand::random(), &identity(index), &payload.to_bytes());
+                Some(sealed.ok_or("a payload is too long")?)
+            }
+        };
+        Ok(Written {
+            index,
+            hash: leaf_hash(&leaf).0,
+            leaf,
+            sealed,
+        })
+    }
+
+    /// The payload of an entry with its salt; none where nobody can read it.
+    #[must_use]
+    pub fn payload(&self, entry: &entity::trail_entry::Model, subject: Option<&Subject>) -> Option<Payload> {
+        // What was sealed for a person is for nobody where the person is not there.
+        if entry.subject_id.is_some() && subject.is_none() {
+            return None;
+        }
+        let key = self.key_of(subject)?;
+        let bytes = open(&key, &identity(entry.idx.unsigned_abs()), entry.sealed.as_ref()?)?;
+        Payload::from_bytes(&bytes)
+    }
+}
+
+/// What a payload is bound to.
+fn identity(index: u64) -> String {
+    format!("trail/{index}")
+}
+
+fn purpose(subject: Uuid) -> String {
+    format!("subject {subject}")
+}
+
+impl Log for Trail {
+    fn lookup(&self, name: &str) -> Option<String> {
+        let name = person_behind(name).trim();
+        let own = OWN.contains(&name) || name.starts_with("workload:") || name.starts_with("source:");
+        (!name.is_empty() && !own).then(|| hex::encode(self.key.hash("subject", name.to_lowercase().as_bytes())))
+    }
+
+    fn new_key(&self, subject: Uuid) -> Vec<u8> {
+        let key: [u8; 32] = rand::random();
+        // A key of 32 bytes always fits the cipher; an empty one would never open again.
+        self.key.seal(&purpose(subject), &key).unwrap_or_default()
+    }
+
+    fn open(&self, entry: &entity::trail_entry::Model, subject: Option<&Subject>) -> Option<String> {
+        self.payload(entry, subject).map(|payload| payload.content)
+    }
+
+    fn extend(&self, frontier: &[u8], drafts: &[(&Draft, Option<&Subject>)]) -> Result<Extended, String> {
+        let mut tree = Frontier::from_bytes(frontier).ok_or("the head of the trail is damaged")?;
+        let (mut entries, mut nodes) = (Vec::with_capacity(drafts.len()), Vec::new());
+        for (draft, subject) in drafts {
+            let entry = self.entry(tree.size(), draft, *subject)?;
+            tree.append(affiant_trail::Hash(entry.hash), &mut |node| {
+                nodes.push((node.level, node.index, node.hash.0));
+            });
+            entries.push(entry);
+        }
+        Ok(Extended {
+            frontier: tree.to_bytes(),
+            entries,
+            nodes,
+        })
+    }
+}
