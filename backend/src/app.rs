@@ -8,7 +8,7 @@ use crate::keys::Key;
 use crate::trail::Trail;
 use affiant_domain::catalogue::Catalogue;
 use affiant_ingest::{Formats, Limits};
-use affiant_store::Store;
+use affiant_store::{Store, StoreError};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -55,6 +55,30 @@ pub struct Places {
 }
 
 impl Context {
+    /// Does something together with its entry in the trail: both are there when it comes back, or neither is. The work gives what came of it
+    /// and what the entry is to say; it may use nothing but the context that it is given.
+    ///
+    /// # Errors
+    /// Those of the work, and of the database.
+    pub async fn deed<T, E, F, Fut>(&self, of: (&str, &str, Option<Uuid>), work: F) -> Result<T, E>
+    where
+        F: FnOnce(Self) -> Fut,
+        Fut: Future<Output = Result<(T, serde_json::Value), E>>,
+        E: From<StoreError>,
+    {
+        let own = self.clone();
+        let within = |store: Store| async move {
+            let app = Self {
+                store: store.clone(),
+                ..own.clone()
+            };
+            let (done, detail) = work(app).await?;
+            store.record_action(of, &detail.to_string(), own.clock.now()).await?;
+            Ok(done)
+        };
+        self.store.together(within).await
+    }
+
     /// Puts the parts together and keeps the catalogue for later recomputation.
     ///
     /// # Errors

@@ -55,7 +55,11 @@ impl Trail {
             outcome: draft.outcome.to_owned(),
             payload: payload.as_ref().map(Payload::commitment),
             project: draft.project.map(|project| project.to_string()),
-            refs: draft.refs.iter().map(|(key, text)| ((*key).to_owned(), fact(text))).collect(),
+            refs: draft
+                .refs
+                .iter()
+                .map(|(key, text)| ((*key).to_owned(), fact(text)))
+                .collect(),
             v: 1,
         };
         let leaf = entry.canonical().map_err(|error| error.to_string())?;

@@ -50,6 +50,19 @@ impl<P: Permission> In<P> {
         self.principal.reach::<Q>().covers(self.project.id)
     }
 
+    /// Does something in the project together with its entry in the trail, as [`Context::deed`] does.
+    ///
+    /// # Errors
+    /// Those of the work, and of the database.
+    pub async fn deed<T, F, Fut>(&self, kind: &str, work: F) -> Result<T, Problem>
+    where
+        F: FnOnce(Context) -> Fut,
+        Fut: Future<Output = Result<(T, serde_json::Value), Problem>>,
+    {
+        let of = (self.principal.name.as_str(), kind, Some(self.project.id));
+        self.app.deed(of, work).await
+    }
+
     /// The project's view of the store.
     #[must_use]
     pub fn scoped(&self) -> Scoped<'_> {

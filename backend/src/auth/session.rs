@@ -77,10 +77,11 @@ pub async fn begin(
         refresh: refresh.and_then(|token| app.key.seal(REFRESH, token.as_bytes()).ok()),
         ..blank(app, &secret, browser)
     };
-    app.store.add_session(row).await?;
-    let detail = serde_json::json!({ "provider": provider, "subject": who.subject }).to_string();
-    let of = (person.name.as_str(), "sign-in", None);
-    app.store.record_action(of, &detail, app.clock.now()).await?;
+    let add = |app: Context| async move {
+        app.store.add_session(row).await?;
+        Ok::<_, StoreError>(((), serde_json::json!({ "provider": provider, "subject": who.subject })))
+    };
+    app.deed((&person.name, "sign-in", None), add).await?;
     Ok(Some(secret))
 }
 
@@ -99,9 +100,11 @@ pub async fn begin_by_link(
         role: link.role.clone(),
         ..blank(app, &secret, browser)
     };
-    app.store.add_session(row).await?;
-    let of = (link.name.as_str(), "sign-in", None);
-    app.store.record_action(of, r#"{"link":true}"#, app.clock.now()).await?;
+    let add = |app: Context| async move {
+        app.store.add_session(row).await?;
+        Ok::<_, StoreError>(((), serde_json::json!({ "link": true })))
+    };
+    app.deed((&link.name, "sign-in", None), add).await?;
     Ok(secret)
 }
 

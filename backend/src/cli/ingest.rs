@@ -117,7 +117,7 @@ impl Local {
             Some(project) => project,
             None => {
                 warn(format_args!("there is no project \"{slug}\" yet; it is made now"));
-                flow::project::create(&app, slug, slug, &std::collections::BTreeSet::new()).await?
+                flow::project::create(&app, slug, slug, &std::collections::BTreeSet::new(), "cli").await?
             }
         };
         Ok(Self {

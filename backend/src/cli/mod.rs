@@ -15,6 +15,7 @@ mod score;
 mod serve;
 mod sources;
 mod token;
+mod trail;
 
 use crate::app::Context;
 use crate::clock::Clock;
@@ -63,6 +64,8 @@ enum Command {
     Config(config::Args),
     /// Make a local administrator for the day on which no provider answers
     BreakGlass(break_glass::Args),
+    /// Export, verify and prove the trail of everything that happened
+    Trail(trail::Args),
     /// Ask a server whether it is ready
     Health(health::Args),
     /// Bring the database's schema up to date
@@ -118,6 +121,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Token(args) => token::run(storage, args).await,
         Command::Config(args) => config::run(&args).await,
         Command::BreakGlass(args) => break_glass::run(storage, &args).await,
+        Command::Trail(args) => trail::run(storage, args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Migrate => {
             context(storage, Clock::system()).await?;

@@ -61,9 +61,12 @@ impl Failure {
 impl From<FlowError> for Failure {
     fn from(error: FlowError) -> Self {
         match error {
-            FlowError::Store(_) | FlowError::Away(_) | FlowError::Io(..) | FlowError::Worker | FlowError::Trail(_) | FlowError::Report(_) => {
-                Self::fault(error)
-            }
+            FlowError::Store(_)
+            | FlowError::Away(_)
+            | FlowError::Io(..)
+            | FlowError::Worker
+            | FlowError::Trail(_)
+            | FlowError::Report(_) => Self::fault(error),
             FlowError::MassClose { closing, open } => Self::No(format!(
                 "this snapshot would close {closing} of {open} open findings; repeat it with --confirm if that is meant"
             )),

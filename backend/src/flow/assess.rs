@@ -483,22 +483,35 @@ pub async fn assess(
         ));
     }
     let reading = Reading::load(app, &app.catalogue, project, as_of, now).await?;
-    let mut stored = Vec::new();
-    for framework in wanted {
-        let input = reading.input(framework);
-        let score = compute(&input);
-        let new = NewAssessment {
-            score: &score,
-            catalogue_digest: app.catalogue.digest(),
-            evidence_digest: &input.digest(),
-            origin: request.origin,
-            actor: request.actor,
-            slot: request.slot,
-        };
-        let row = app.store.project(project).store_assessment(&new, now).await?;
-        stored.push((row, score));
-    }
-    Ok(stored)
+    let scored: Vec<(FrameworkScore, String)> = wanted
+        .into_iter()
+        .map(|framework| {
+            let input = reading.input(framework);
+            (compute(&input), input.digest())
+        })
+        .collect();
+    let store = |app: Context| async move {
+        let mut stored = Vec::new();
+        for (score, digest) in scored {
+            let new = NewAssessment {
+                score: &score,
+                catalogue_digest: app.catalogue.digest(),
+                evidence_digest: &digest,
+                origin: request.origin,
+                actor: request.actor,
+                slot: request.slot,
+            };
+            let row = app.store.project(project).store_assessment(&new, now).await?;
+            stored.push((row, score));
+        }
+        let told = stored
+            .iter()
+            .map(|(row, _)| serde_json::json!({ "assessment": row.id, "framework": row.framework, "evidence": row.evidence_digest }));
+        let detail = serde_json::json!({ "origin": request.origin, "assessments": told.collect::<Vec<_>>() });
+        Ok((stored, detail))
+    };
+    app.deed((request.actor, "assessment.made", Some(project.0)), store)
+        .await
 }
 
 /// The frameworks of these ids; all where none is named.

@@ -7,6 +7,7 @@ use affiant_domain::actor::{are_one, person_behind};
 use affiant_domain::id::ProjectId;
 use affiant_store::{NewAttestation, NewWaiver, entity, micros};
 use chrono::Duration;
+use serde_json::json;
 use uuid::Uuid;
 
 /// Reasons for which a risk can be accepted.
@@ -52,8 +53,13 @@ pub async fn request_waiver(
     }
     check_text("/reason", new.reason)?;
     check_span(new.from, new.until)?;
-    let made = app.store.project(project).request_waiver(new, app.clock.now()).await?;
-    made.ok_or_else(|| FlowError::NotFound("there is no such finding".to_owned()))
+    let ask = |app: Context| async move {
+        let made = app.store.project(project).request_waiver(new, app.clock.now()).await?;
+        let made = made.ok_or_else(|| FlowError::NotFound("there is no such finding".to_owned()))?;
+        let detail = json!({ "waiver": made.id, "finding": made.finding_id, "kind": made.kind, "reason": made.reason });
+        Ok((made, detail))
+    };
+    app.deed((new.actor, "waiver.requested", Some(project.0)), ask).await
 }
 
 /// Approves or refuses a waiver. Whoever asked for it does not decide on it.
@@ -77,11 +83,15 @@ pub async fn decide_waiver(
             "a waiver is decided on by somebody else than the one who asked for it or looks after it".to_owned(),
         ));
     }
-    if scoped.decide_waiver(id, approve, actor, app.clock.now()).await? {
-        Ok(())
-    } else {
-        Err(FlowError::Conflict("the waiver was decided on before".to_owned()))
-    }
+    let decide = |app: Context| async move {
+        let scoped = app.store.project(project);
+        if !scoped.decide_waiver(id, approve, actor, app.clock.now()).await? {
+            return Err(FlowError::Conflict("the waiver was decided on before".to_owned()));
+        }
+        Ok(((), json!({ "waiver": id })))
+    };
+    let kind = if approve { "waiver.approved" } else { "waiver.rejected" };
+    app.deed((actor, kind, Some(project.0)), decide).await
 }
 
 /// Gives a waiver to who asks for it, to look after: where its owner has left, somebody must.
@@ -103,12 +113,13 @@ pub async fn take_waiver(app: &Context, project: ProjectId, id: Uuid, actor: &st
             waiver.owner
         )));
     }
-    if !scoped.give_waiver(id, actor).await? {
-        return Err(FlowError::Conflict("the waiver has ended".to_owned()));
-    }
-    let detail = serde_json::json!({ "waiver": id, "from": waiver.owner }).to_string();
-    let of = (actor, "waiver.taken-over", Some(project.0));
-    Ok(app.store.record_action(of, &detail, app.clock.now()).await?)
+    let take = |app: Context| async move {
+        if !app.store.project(project).give_waiver(id, actor).await? {
+            return Err(FlowError::Conflict("the waiver has ended".to_owned()));
+        }
+        Ok(((), json!({ "waiver": id, "from": waiver.owner })))
+    };
+    app.deed((actor, "waiver.taken-over", Some(project.0)), take).await
 }
 
 /// Of these waivers, those that hold or are asked for and whose owner has left.
@@ -144,11 +155,14 @@ pub async fn revoke_waiver(app: &Context, project: ProjectId, id: Uuid, actor: &
     if scoped.waiver(id).await?.is_none() {
         return Err(FlowError::NotFound("there is no such waiver".to_owned()));
     }
-    if scoped.revoke_waiver(id, actor, app.clock.now()).await? {
-        Ok(())
-    } else {
-        Err(FlowError::Conflict("only an approved waiver can be revoked".to_owned()))
-    }
+    let revoke = |app: Context| async move {
+        let scoped = app.store.project(project);
+        if !scoped.revoke_waiver(id, actor, app.clock.now()).await? {
+            return Err(FlowError::Conflict("only an approved waiver can be revoked".to_owned()));
+        }
+        Ok(((), json!({ "waiver": id })))
+    };
+    app.deed((actor, "waiver.revoked", Some(project.0)), revoke).await
 }
 
 /// Records a statement on a control.
@@ -175,5 +189,10 @@ pub async fn attest(
     }
     check_text("/statement", new.statement)?;
     check_span(new.from, new.until)?;
-    Ok(app.store.project(project).attest(new, app.clock.now()).await?)
+    let attest = |app: Context| async move {
+        let made = app.store.project(project).attest(new, app.clock.now()).await?;
+        let detail = json!({ "attestation": made.id, "control": made.control, "outcome": made.outcome });
+        Ok((made, detail))
+    };
+    app.deed((new.actor, "attestation.made", Some(project.0)), attest).await
 }

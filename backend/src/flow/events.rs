@@ -3,12 +3,12 @@
 use super::{FlowError, invalid};
 use crate::app::Context;
 use crate::clock::Clock;
+use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::{AuditEvent, RiskLevel, is_data_processing, risk};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::retention::keep_until;
-use affiant_domain::Instant;
 use affiant_ingest::{Bytes, Kind, Limits, Rejection, Sink, Source, Stop};
 use affiant_store::{NewEvent, Store, micros};
 use serde::{Deserialize, Serialize};
@@ -202,7 +202,8 @@ pub(super) fn prepare(app: &Context, mut event: AuditEvent, now: Instant, number
     let key = if event.event_id.is_empty() {
         numbered.key(identity(app, &event))
     } else {
-        event.event_id.chars().take(300).collect()
+        // A sender may put anything into its identities.
+        hex::encode(app.key.hash("event id", event.event_id.as_bytes()))
     };
     let at = event.at.unwrap_or(now);
     let days = event

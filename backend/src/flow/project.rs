@@ -64,33 +64,43 @@ pub async fn create(
     slug: &str,
     name: &str,
     wanted: &BTreeSet<String>,
+    actor: &str,
 ) -> Result<entity::project::Model, FlowError> {
     check_slug(slug)?;
     check(name, wanted)?;
     let now = app.clock.now();
-    let project = app
-        .store
-        .create_project(
-            &NewProject {
-                slug,
-                name,
-                profiles: wanted,
-            },
-            now,
-        )
-        .await?;
-    let scoped = app.store.project(ProjectId(project.id));
-    for framework in app.catalogue.frameworks.keys() {
-        scoped.set_schedule(framework, DEFAULT_CRON, "UTC", true, now).await?;
-    }
-    Ok(project)
+    let create = |app: Context| async move {
+        let new = NewProject {
+            slug,
+            name,
+            profiles: wanted,
+        };
+        let project = app.store.create_project(&new, now).await?;
+        let scoped = app.store.project(ProjectId(project.id));
+        for framework in app.catalogue.frameworks.keys() {
+            scoped.set_schedule(framework, DEFAULT_CRON, "UTC", true, now).await?;
+        }
+        let detail = serde_json::json!({ "project": project.id, "slug": slug, "profiles": wanted });
+        Ok((project, detail))
+    };
+    app.deed((actor, "project.created", None), create).await
 }
 
 /// Changes a project.
 ///
 /// # Errors
 /// [`FlowError`] where something is wrong with the new values.
-pub async fn update(app: &Context, id: ProjectId, name: &str, wanted: &BTreeSet<String>) -> Result<(), FlowError> {
+pub async fn update(
+    app: &Context,
+    id: ProjectId,
+    name: &str,
+    wanted: &BTreeSet<String>,
+    actor: &str,
+) -> Result<(), FlowError> {
     check(name, wanted)?;
-    Ok(app.store.update_project(id, name, wanted).await?)
+    let change = |app: Context| async move {
+        app.store.update_project(id, name, wanted).await?;
+        Ok(((), serde_json::json!({ "name": name, "profiles": wanted })))
+    };
+    app.deed((actor, "project.changed", Some(id.0)), change).await
 }

@@ -73,7 +73,14 @@ pub async fn make(
         end: period.end(),
         body: &json,
     };
-    Ok((app.store.store_report(&new, now).await?, report))
+    let new = &new;
+    let store = |app: Context| async move {
+        let row = app.store.store_report(new, now).await?;
+        let detail = serde_json::json!({ "report": row.id, "framework": row.framework, "sha256": row.digest });
+        Ok::<_, FlowError>((row, detail))
+    };
+    let row = app.deed((actor, "report.made", new.project), store).await?;
+    Ok((row, report))
 }
 
 async fn gather(

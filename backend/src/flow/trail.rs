@@ -36,7 +36,9 @@ pub async fn keys(app: &Context) -> Result<Vec<(u64, SigningKey)>, FlowError> {
         Some((row.from_size.unsigned_abs(), key))
     };
     let all: Option<Vec<_>> = rows.iter().map(open).collect();
-    all.ok_or_else(|| FlowError::Trail("a signing key cannot be opened: is this the installation's key file?".to_owned()))
+    all.ok_or_else(|| {
+        FlowError::Trail("a signing key cannot be opened: is this the installation's key file?".to_owned())
+    })
 }
 
 /// The trail's name: where the installation is reached, and what sets it apart from another there.
@@ -108,7 +110,10 @@ async fn continues(app: &Context, head: &Head, tree: &Frontier) -> Result<(), Fl
         return Ok(());
     }
     let changed = || {
-        tracing::error!(size = head.size, "the trail does not continue what was signed; it is not signed");
+        tracing::error!(
+            size = head.size,
+            "the trail does not continue what was signed; it is not signed"
+        );
         damaged("the trail does not continue what was signed before: it was changed")
     };
     let claim = Claim::Consistency {
@@ -134,7 +139,10 @@ pub async fn prove(app: &Context, claim: Claim) -> Result<Vec<Hash>, FlowError> 
         let (tile, within) = (level / 8, level % 8);
         let hashes = app.store.trail_hashes(tile, index << within, 1 << within).await?;
         let hashes: Option<Vec<Hash>> = hashes.into_iter().map(|hash| hash.try_into().ok().map(Hash)).collect();
-        let hash = hashes.filter(|all| all.len() == 1 << within).and_then(fold).ok_or_else(none)?;
+        let hash = hashes
+            .filter(|all| all.len() == 1 << within)
+            .and_then(fold)
+            .ok_or_else(none)?;
         nodes.insert((level, index), hash);
     }
     claim.proof(&nodes).ok_or_else(none)
@@ -163,14 +171,21 @@ pub async fn rotate(app: &Context, actor: &str) -> Result<PublicKey, FlowError> 
         at: micros(app.clock.now()),
     };
     let now = app.clock.now();
-    if !app.store.rotate_trail_key((&public, &sealed), &draft, (keys.len(), now)).await? {
-        return Err(FlowError::Conflict("another key was taken into use meanwhile".to_owned()));
+    if !app
+        .store
+        .rotate_trail_key((&public, &sealed), &draft, (keys.len(), now))
+        .await?
+    {
+        return Err(FlowError::Conflict(
+            "another key was taken into use meanwhile".to_owned(),
+        ));
     }
     sign(app).await?;
     PublicKey::parse(&public).ok_or_else(|| damaged("a key cannot be read"))
 }
 
-/// Writes the trail as a file that verifies by itself, up to a checkpoint that is signed now. For one project, the rest is hashes alone.
+/// Writes the trail as a file that verifies by itself, up to a checkpoint that is signed now. For one project, the rest is hashes alone. A
+/// trail that was changed is not signed any more, and is written as it is: whoever verifies the file sees where.
 ///
 /// # Errors
 /// [`FlowError`] where the database or the writer fails.
@@ -181,8 +196,13 @@ pub async fn export<W: Write + Send>(
     with_payloads: bool,
 ) -> Result<W, FlowError> {
     let io = |error| FlowError::Io("the export".to_owned(), error);
-    let last = sign(app).await?;
-    let size = Head::parse(&last).map_or(0, |head| head.size);
+    let size = match sign(app).await {
+        Ok(last) => Head::parse(&last).map_or(0, |head| head.size),
+        Err(FlowError::Trail(_)) => {
+            Frontier::from_bytes(&app.store.trail_frontier().await?).map_or(0, |tree| tree.size())
+        }
+        Err(other) => return Err(other),
+    };
     let keys = keys(app).await?;
     let first = keys.first().ok_or_else(|| damaged("there is no key"))?;
     let mut writer = Writer::begin(out, &name_of(first.1.public()), size, first.1.public()).map_err(io)?;
@@ -191,20 +211,26 @@ pub async fn export<W: Write + Send>(
     let mut next = 0;
     while next < size {
         let entries = app.store.trail_from(next, PAGE.min(size - next)).await?;
+        // The header says how many there should be.
         if entries.is_empty() {
-            return Err(damaged("entries are missing at the end of the trail"));
+            break;
         }
         let payloads = payloads(app, &entries, with_payloads).await?;
         for entry in &entries {
-            let hash: [u8; 32] = entry.hash.clone().try_into().map_err(|_| damaged("a hash is damaged"))?;
+            let hash: [u8; 32] = entry
+                .hash
+                .clone()
+                .try_into()
+                .map_err(|_| damaged("a hash is damaged"))?;
+            let index = entry.idx.unsigned_abs();
             let mine = project.is_none() || entry.project_id == project;
             let shown = payloads.get(&entry.idx).unwrap_or(&Shown::None);
             if mine {
-                writer.entry(Hash(hash), Some(&entry.leaf), shown).map_err(io)?;
+                writer.entry(index, Hash(hash), Some(&entry.leaf), shown).map_err(io)?;
             } else {
-                writer.entry(Hash(hash), None, &Shown::None).map_err(io)?;
+                writer.entry(index, Hash(hash), None, &Shown::None).map_err(io)?;
             }
-            next = entry.idx.unsigned_abs() + 1;
+            next = index + 1;
             notes.up_to(app, next, &mut writer).await?;
         }
     }
@@ -289,5 +315,10 @@ async fn payloads(
 /// # Errors
 /// [`FlowError`] where the database fails.
 pub async fn last_signed(app: &Context) -> Result<Option<affiant_domain::Instant>, FlowError> {
-    Ok(app.store.latest_checkpoints(1).await?.pop().map(|last| instant(last.at)))
+    Ok(app
+        .store
+        .latest_checkpoints(1)
+        .await?
+        .pop()
+        .map(|last| instant(last.at)))
 }

@@ -7,6 +7,7 @@ pub mod observe;
 pub mod pages;
 pub mod problem;
 mod scim;
+mod tiles;
 mod upload;
 
 use crate::app::Context;
@@ -73,6 +74,7 @@ pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::Server
             )
             .service(web::resource("/metrics").route(web::get().to(observe::metrics)))
             .configure(scim::routes)
+            .configure(tiles::routes)
             .configure(pages::routes)
             .wrap(from_fn(crate::auth::identify))
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))

@@ -264,7 +264,10 @@ impl From<FlowError> for Problem {
             FlowError::Report(_) | FlowError::Worker => Self::internal(&text),
             FlowError::Trail(_) => {
                 tracing::error!(error = text, "the trail");
-                Self::new("unavailable", "the trail cannot be written or signed; the server's log says why")
+                Self::new(
+                    "unavailable",
+                    "the trail cannot be written or signed; the server's log says why",
+                )
             }
         }
     }

@@ -29,4 +29,5 @@ mod secrets;
 mod server;
 mod sources;
 mod traces;
+mod trail;
 mod walk;

@@ -41,7 +41,7 @@ async fn run(url: String) {
         context(&url, &clock, &folder).await,
         context(&url, &clock, &folder).await,
     );
-    let project = affiant::flow::project::create(&one, "payments", "Payments", &BTreeSet::new())
+    let project = affiant::flow::project::create(&one, "payments", "Payments", &BTreeSet::new(), "test")
         .await
         .unwrap();
     let scoped = one.store.project(ProjectId(project.id));

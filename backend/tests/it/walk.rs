@@ -82,6 +82,7 @@ fn all_routes() -> Vec<Route> {
     all.extend(routes("src/http/api"));
     assert!(all.len() > 80);
     all.extend(routes("src/http/scim"));
+    all.extend(routes("src/http/tiles"));
     all
 }
 

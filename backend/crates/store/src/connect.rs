@@ -3,8 +3,8 @@
 use affiant_migrations::{Migrator, MigratorTrait};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,54 @@ use std::time::Duration;
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(crate) write: DatabaseConnection,
-    pub(crate) read: DatabaseConnection,
+    pub(crate) write: Conn,
+    pub(crate) read: Conn,
     pub(crate) log: Option<Arc<dyn crate::Log>>,
+}
+
+/// Where statements go: a pool, or a transaction that is open.
+#[derive(Clone, Debug)]
+pub(crate) enum Conn {
+    Pool(DatabaseConnection),
+    Within(Arc<DatabaseTransaction>),
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Conn {
+    fn get_database_backend(&self) -> DbBackend {
+        match self {
+            Self::Pool(pool) => pool.get_database_backend(),
+            Self::Within(tx) => tx.get_database_backend(),
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Pool(pool) => pool.execute_raw(statement).await,
+            Self::Within(tx) => tx.execute_raw(statement).await,
+        }
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Pool(pool) => pool.execute_unprepared(sql).await,
+            Self::Within(tx) => tx.execute_unprepared(sql).await,
+        }
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        match self {
+            Self::Pool(pool) => pool.query_one_raw(statement).await,
+            Self::Within(tx) => tx.query_one_raw(statement).await,
+        }
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match self {
+            Self::Pool(pool) => pool.query_all_raw(statement).await,
+            Self::Within(tx) => tx.query_all_raw(statement).await,
+        }
+    }
 }
 
 /// Why the store did not do what was asked.
@@ -99,8 +144,8 @@ impl Store {
             Database::connect(options)
         };
         Ok(Self {
-            write: open(1).await?,
-            read: open(4).await?,
+            write: Conn::Pool(open(1).await?),
+            read: Conn::Pool(open(4).await?),
             log: None,
         })
     }
@@ -117,21 +162,26 @@ impl Store {
             });
         let pool = Database::connect(options).await?;
         Ok(Self {
-            write: pool.clone(),
-            read: pool,
+            write: Conn::Pool(pool.clone()),
+            read: Conn::Pool(pool),
             log: None,
         })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
+        let Conn::Pool(pool) = &self.write else {
+            return Err(StoreError::Damaged(
+                "a schema is not changed within a transaction".to_owned(),
+            ));
+        };
         if self.is_postgres() {
             // Several servers may start at once: the first one migrates.
-            let lock = self.write.begin().await?;
+            let lock = pool.begin().await?;
             lock.execute_unprepared("SELECT pg_advisory_xact_lock(7215190)").await?;
-            Migrator::up(&self.write, None).await?;
+            Migrator::up(pool, None).await?;
             lock.commit().await?;
         } else {
-            Migrator::up(&self.write, None).await?;
+            Migrator::up(pool, None).await?;
         }
         Ok(())
     }
@@ -157,6 +207,32 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.write.begin_with_options(options).await?)
+        Ok(match &self.write {
+            Conn::Pool(pool) => pool.begin_with_options(options).await?,
+            Conn::Within(tx) => tx.begin().await?,
+        })
+    }
+
+    /// Does several things as one: all of it is there when it comes back, or nothing is. What is given to the closure writes and reads
+    /// within the transaction, and nothing else may be asked of the store meanwhile.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] where the database fails.
+    pub async fn together<T, E, F, Fut>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(Self) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: From<StoreError>,
+    {
+        let tx = Arc::new(self.begin().await?);
+        let within = Self {
+            write: Conn::Within(tx.clone()),
+            read: Conn::Within(tx.clone()),
+            log: self.log.clone(),
+        };
+        let done = work(within).await?;
+        let tx = Arc::try_unwrap(tx).map_err(|_| StoreError::Damaged("a transaction is still in use".to_owned()))?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(done)
     }
 }

@@ -187,7 +187,10 @@ impl Scoped<'_> {
         let mut refs = vec![
             ("event", id.to_string()),
             ("did", affiant_domain::audit::normalise_action(&event.action)),
-            ("happened", crate::instant(new.at).to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+            (
+                "happened",
+                crate::instant(new.at).to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            ),
             ("risk", new.risk.to_owned()),
             ("source", clean(source)),
         ];

@@ -4,7 +4,7 @@
 //! [`ImportTx::commit`].
 
 use crate::sql::{clean, column, marks, row, rows, run, tuples};
-use crate::{Scoped, Store, StoreError, micros};
+use crate::{Draft, Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::id::ProjectId;
@@ -12,6 +12,7 @@ use affiant_domain::observation::{Check, Place};
 use affiant_domain::{Severity, matching::State, sha256_hex};
 use sea_orm::{DatabaseTransaction, Value};
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use uuid::Uuid;
 
 /// Findings written by one statement.
@@ -22,7 +23,10 @@ const ROWS_AT_ONCE: usize = 200;
 /// A transaction that imports.
 pub struct ImportTx {
     tx: DatabaseTransaction,
+    store: Store,
     project: ProjectId,
+    /// What is to be told in the trail.
+    told: std::sync::Mutex<Vec<Draft>>,
 }
 
 /// A scope: an asset, a tool and a part of it, locked until the end of the transaction.
@@ -241,7 +245,9 @@ impl Store {
     pub async fn begin_import(&self, project: ProjectId) -> Result<ImportTx, StoreError> {
         Ok(ImportTx {
             tx: self.begin().await?,
+            store: self.clone(),
             project,
+            told: std::sync::Mutex::default(),
         })
     }
 }
@@ -510,6 +516,15 @@ impl ImportTx {
             micros(now).into(),
         ];
         run(&self.tx, sql, values).await?;
+        let detail = serde_json::json!({ "import": import.id, "mode": import.mode, "part": import.part });
+        let of = (import.actor, "scan.imported", Some(self.project.0));
+        let mut draft = crate::people::action(of, &detail.to_string(), now);
+        draft.refs = vec![
+            ("import", import.id.to_string()),
+            ("sha256", import.digest.to_owned()),
+            ("format", import.format.to_owned()),
+        ];
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(draft);
         Ok(())
     }
 
@@ -635,6 +650,8 @@ impl ImportTx {
     /// # Errors
     /// [`StoreError`] where the database fails; then nothing was written.
     pub async fn commit(self) -> Result<(), StoreError> {
+        let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.store.append(&self.tx, &told).await?;
         self.tx.commit().await?;
         Ok(())
     }

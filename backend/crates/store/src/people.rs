@@ -311,7 +311,11 @@ impl Store {
 pub(crate) fn action((actor, kind, project): (&str, &str, Option<Uuid>), detail: &str, now: Instant) -> Draft {
     Draft {
         action: kind.to_owned(),
-        outcome: if kind.ends_with(".refused") { "denied" } else { "success" },
+        outcome: if kind.ends_with(".refused") {
+            "denied"
+        } else {
+            "success"
+        },
         actor: clean(actor),
         project,
         record: None,

@@ -333,8 +333,7 @@ impl Store {
         sealed: &[u8],
         now: Instant,
     ) -> Result<Vec<trail_key::Model>, StoreError> {
-        let sql =
-            "INSERT INTO trail_key (from_size, created_at, public, sealed) VALUES (0, ?, ?, ?) ON CONFLICT (from_size) DO NOTHING";
+        let sql = "INSERT INTO trail_key (from_size, created_at, public, sealed) VALUES (0, ?, ?, ?) ON CONFLICT (from_size) DO NOTHING";
         run(
             &self.write,
             sql,
@@ -360,7 +359,10 @@ impl Store {
         let tx = self.begin().await?;
         self.append(&tx, std::slice::from_ref(draft)).await?;
         // The head is locked: its last entry is the one that was just written.
-        let last = trail_entry::Entity::find().order_by_desc(trail_entry::Column::Idx).one(&tx).await?;
+        let last = trail_entry::Entity::find()
+            .order_by_desc(trail_entry::Column::Idx)
+            .one(&tx)
+            .await?;
         let known = trail_key::Entity::find().all(&tx).await?;
         let (Some(last), true) = (last, known.len() == keys) else {
             return Ok(false);

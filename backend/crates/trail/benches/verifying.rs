@@ -25,14 +25,18 @@ fn file() -> Vec<u8> {
             outcome: "success".to_owned(),
             payload: Some(payload.commitment()),
             project: Some("018f0000-0000-7000-8000-000000000000".to_owned()),
-            refs: [("event".to_owned(), format!("{n:032x}")), ("risk".to_owned(), "LOW".to_owned())].into(),
+            refs: [
+                ("event".to_owned(), format!("{n:032x}")),
+                ("risk".to_owned(), "LOW".to_owned()),
+            ]
+            .into(),
             subjects: vec![format!("{n:032x}")],
             v: 1,
         };
         let leaf = entry.canonical().unwrap();
         let hash = leaf_hash(&leaf);
         tree.append(hash, &mut |_| {});
-        writer.entry(hash, Some(&leaf), &Shown::Open(payload)).unwrap();
+        writer.entry(n, hash, Some(&leaf), &Shown::Open(payload)).unwrap();
         if n % 1000 == 999 {
             let head = Head {
                 origin: "bench.example/trail".to_owned(),

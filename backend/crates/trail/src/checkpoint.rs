@@ -21,7 +21,11 @@ pub struct Head {
 impl Head {
     fn text(&self) -> Option<Vec<u8>> {
         let extension = format!("time {}\n", self.time);
-        Some(Checkpoint::new(&self.origin, self.size, self.root, &extension).ok()?.to_bytes())
+        Some(
+            Checkpoint::new(&self.origin, self.size, self.root, &extension)
+                .ok()?
+                .to_bytes(),
+        )
     }
 
     /// Reads a note without looking at its signatures; none where it is no checkpoint.
@@ -31,7 +35,10 @@ impl Head {
         // The library wants the blank line that ends the text of a note.
         let text = [note.text(), b"\n"].concat();
         let checkpoint = Checkpoint::from_reader(&mut text.as_slice(), false).ok()?;
-        let time = checkpoint.extension().lines().find_map(|line| line.strip_prefix("time "));
+        let time = checkpoint
+            .extension()
+            .lines()
+            .find_map(|line| line.strip_prefix("time "));
         Some(Self {
             origin: checkpoint.origin().to_owned(),
             size: checkpoint.size(),
@@ -60,7 +67,8 @@ impl SigningKey {
     pub fn new(name: &str, seed: &[u8; 32]) -> Option<Self> {
         let secret = signed_note_secret(seed);
         let public = new_ed25519_verifier_key(name, &secret);
-        let id = public.rsplit('+').nth(1)?.to_owned();
+        // The key itself may hold a plus.
+        let id = public.split('+').nth(1)?.to_owned();
         let bytes = [&[1_u8], seed.as_slice()].concat();
         let encoded = format!("PRIVATE+KEY+{name}+{id}+{}", STANDARD.encode(bytes));
         Some(Self {
@@ -115,7 +123,9 @@ impl PublicKey {
         let (name, id) = (own.name().to_owned(), own.key_id());
         let parsed = Note::from_bytes(note.as_bytes()).ok()?;
         let (good, _) = parsed.verify(&VerifierList::new(vec![Box::new(own)])).ok()?;
-        let signed = good.iter().any(|signature| signature.name() == name && signature.id() == id);
+        let signed = good
+            .iter()
+            .any(|signature| signature.name() == name && signature.id() == id);
         Head::parse(note).filter(|_| signed)
     }
 }

@@ -78,7 +78,6 @@ pub(crate) struct Told<'a> {
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
-    next: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -100,14 +99,14 @@ impl<W: Write> Writer<W> {
                 ..Line::EMPTY
             },
         )?;
-        Ok(Self { out, next: 0 })
+        Ok(Self { out })
     }
 
-    /// The next entry: its canonical form, or its hash alone where it is not for the reader.
+    /// The next entry: its place, and its canonical form, or its hash alone where it is not for the reader.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn entry(&mut self, hash: Hash, leaf: Option<&str>, payload: &Shown) -> io::Result<()> {
+    pub fn entry(&mut self, index: u64, hash: Hash, leaf: Option<&str>, payload: &Shown) -> io::Result<()> {
         let state = |state: &'static str| {
             Some(Told {
                 state: state.into(),
@@ -126,12 +125,10 @@ impl<W: Write> Writer<W> {
                 content: Some(payload.content.as_str().into()),
             }),
         };
-        let index = self.next.to_string();
-        self.next += 1;
         line(
             &mut self.out,
             &Line {
-                index: Some(index.into()),
+                index: Some(index.to_string().into()),
                 hash: Some(hex::encode(hash.0).into()),
                 leaf: leaf.map(Into::into),
                 payload,

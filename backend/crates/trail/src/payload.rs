@@ -51,7 +51,9 @@ pub fn seal(key: &[u8; 32], nonce: [u8; 24], identity: &str, bytes: &[u8]) -> Op
         msg: bytes,
         aad: identity.as_bytes(),
     };
-    let sealed = XChaCha20Poly1305::new(&(*key).into()).encrypt(&nonce.into(), bound).ok()?;
+    let sealed = XChaCha20Poly1305::new(&(*key).into())
+        .encrypt(&nonce.into(), bound)
+        .ok()?;
     Some([nonce.as_slice(), &sealed].concat())
 }
 
@@ -63,5 +65,7 @@ pub fn open(key: &[u8; 32], identity: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         msg: rest,
         aad: identity.as_bytes(),
     };
-    XChaCha20Poly1305::new(&(*key).into()).decrypt(&(*nonce).into(), bound).ok()
+    XChaCha20Poly1305::new(&(*key).into())
+        .decrypt(&(*nonce).into(), bound)
+        .ok()
 }

@@ -34,7 +34,9 @@ struct Wishes(RefCell<Vec<At>>);
 
 impl HashReader for Wishes {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
-        self.0.borrow_mut().extend(indexes.iter().map(|index| split_stored_hash_index(*index)));
+        self.0
+            .borrow_mut()
+            .extend(indexes.iter().map(|index| split_stored_hash_index(*index)));
         Ok(vec![Hash::default(); indexes.len()])
     }
 }

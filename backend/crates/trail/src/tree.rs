@@ -95,6 +95,10 @@ pub fn tile_path(level: &str, index: u64, width: u16) -> String {
         path = format!("x{:03}/{path}", rest % 1000);
         rest /= 1000;
     }
-    let part = if width == 256 { String::new() } else { format!(".p/{width}") };
+    let part = if width == 256 {
+        String::new()
+    } else {
+        format!(".p/{width}")
+    };
     format!("tile/{level}/{path}{part}")
 }

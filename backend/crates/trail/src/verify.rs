@@ -77,7 +77,9 @@ pub enum Fault {
         found: u64,
     },
     /// A checkpoint does not agree with the entries, which agree with their own hashes: these were rewritten too.
-    #[error("between entry {from} and entry {until} something was edited, removed or inserted, and its hashes rewritten: the checkpoint of {size} entries does not agree")]
+    #[error(
+        "between entry {from} and entry {until} something was edited, removed or inserted, and its hashes rewritten: the checkpoint of {size} entries does not agree"
+    )]
     Rewritten {
         /// First entry behind the last good checkpoint.
         from: u64,
@@ -219,7 +221,10 @@ impl Check<'_> {
             return Err(Fault::Displaced { expected, found: index });
         }
         if index < expected {
-            return Err(Fault::Inserted { at: expected, found: index });
+            return Err(Fault::Inserted {
+                at: expected,
+                found: index,
+            });
         }
         let mut told = [0; 32];
         hex::decode_to_slice(hash, &mut told).map_err(|_| self.broken("the hash is not 64 hexadecimal digits"))?;
@@ -325,7 +330,10 @@ impl Check<'_> {
     /// Compares the tree with the checkpoints of this size that were kept elsewhere.
     fn agrees_with_kept(&mut self) -> Result<(), Fault> {
         let size = self.tree.size();
-        let wrong = self.kept.iter().any(|head| head.size == size && head.root != self.tree.root());
+        let wrong = self
+            .kept
+            .iter()
+            .any(|head| head.size == size && head.root != self.tree.root());
         if wrong {
             return Err(Fault::Rewritten {
                 from: self.good,

@@ -50,10 +50,12 @@ fn lines(size: u64, at: &[u64], make: impl Fn(u64) -> Entry, keys: &dyn Fn(u64) 
         let leaf = entry.canonical().unwrap();
         let hash = leaf_hash(&leaf);
         tree.append(hash, &mut |_| {});
-        writer.entry(hash, Some(&leaf), &Shown::Open(own)).unwrap();
+        writer.entry(n, hash, Some(&leaf), &Shown::Open(own)).unwrap();
         if at.contains(&(n + 1)) {
             let keys = keys(n + 1);
-            writer.checkpoint(&signed_by(&head(n + 1, &tree), &keys.iter().collect::<Vec<_>>()).unwrap()).unwrap();
+            writer
+                .checkpoint(&signed_by(&head(n + 1, &tree), &keys.iter().collect::<Vec<_>>()).unwrap())
+                .unwrap();
         }
     }
     let text = String::from_utf8(writer.end().unwrap()).unwrap();
@@ -111,7 +113,10 @@ fn roots_are_those_of_certificate_transparency() {
         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
     ];
     let mut tree = Frontier::new();
-    assert_eq!(hex::encode(tree.root().0), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_eq!(
+        hex::encode(tree.root().0),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
     for (leaf, root) in leaves.iter().zip(roots) {
         tree.append(tlog_tiles::record_hash(&hex::decode(leaf).unwrap()), &mut |_| {});
         assert_eq!(hex::encode(tree.root().0), root);
@@ -167,7 +172,9 @@ fn proofs_hold_for_all_pairs_of_sizes_to_300_and_for_nothing_else() {
 fn whole_nodes_are_the_hashes_of_tiles() {
     let leaves: Vec<Hash> = (0..1000_u64).map(|n| leaf_hash(&n.to_string())).collect();
     let (mut tree, mut whole) = (Frontier::new(), Vec::new());
-    leaves.iter().for_each(|leaf| tree.append(*leaf, &mut |node| whole.push(node)));
+    leaves
+        .iter()
+        .for_each(|leaf| tree.append(*leaf, &mut |node| whole.push(node)));
     assert_eq!(whole.len(), 3);
     for (n, node) in whole.iter().enumerate() {
         assert_eq!((node.level, node.index), (1, n as u64));
@@ -180,7 +187,10 @@ fn whole_nodes_are_the_hashes_of_tiles() {
 #[test]
 fn a_trail_that_is_whole_verifies() {
     let found = check(&trail(40, &[7, 16, 40])).unwrap();
-    assert_eq!((found.entries, found.checkpoints, found.intact, found.hidden), (40, 3, 40, 0));
+    assert_eq!(
+        (found.entries, found.checkpoints, found.intact, found.hidden),
+        (40, 3, 40, 0)
+    );
     assert_eq!(found.origin, ORIGIN);
 }
 
@@ -203,7 +213,13 @@ fn any_removal_swap_insertion_and_cut_is_named() {
         assert_eq!(expected, index);
         let mut doubled = whole.clone();
         doubled.insert(*at, whole[*at].clone());
-        assert_eq!(check(&doubled).unwrap_err(), Fault::Inserted { at: index + 1, found: index });
+        assert_eq!(
+            check(&doubled).unwrap_err(),
+            Fault::Inserted {
+                at: index + 1,
+                found: index
+            }
+        );
         let mut edited = whole.clone();
         edited[*at] = edited[*at].replacen("test", "tost", 1);
         assert!(matches!(check(&edited).unwrap_err(), Fault::Edited { index: named, .. } if named == index));
@@ -212,7 +228,11 @@ fn any_removal_swap_insertion_and_cut_is_named() {
         let from = index / 10 * 10;
         assert_eq!(
             check(&deep).unwrap_err(),
-            Fault::Rewritten { from, until: from + 10, size: from + 10 }
+            Fault::Rewritten {
+                from,
+                until: from + 10,
+                size: from + 10
+            }
         );
         let mut opened = whole.clone();
         opened[*at] = opened[*at].replacen("\\\"n\\\"", "\\\"m\\\"", 1);
@@ -225,7 +245,13 @@ fn any_removal_swap_insertion_and_cut_is_named() {
         if let Some(next) = entries.get(index as usize + 1).filter(|next| **next == at + 1) {
             let mut swapped = whole.clone();
             swapped.swap(*at, *next);
-            assert_eq!(check(&swapped).unwrap_err(), Fault::Displaced { expected: index, found: index + 1 });
+            assert_eq!(
+                check(&swapped).unwrap_err(),
+                Fault::Displaced {
+                    expected: index,
+                    found: index + 1
+                }
+            );
         }
     }
     for end in 1..whole.len() {
@@ -244,12 +270,27 @@ fn a_tail_cut_with_its_checkpoints_shows_against_one_that_was_kept() {
         checkpoints: vec![last["checkpoint"].as_str().unwrap().to_owned()],
         ..Trusted::default()
     };
-    assert_eq!(check_with(&cut, &trusted).unwrap_err(), Fault::Cut { have: 20, want: 30 });
+    assert_eq!(
+        check_with(&cut, &trusted).unwrap_err(),
+        Fault::Cut { have: 20, want: 30 }
+    );
     assert_eq!(check_with(&whole, &trusted).unwrap().entries, 30);
     // A fork that was signed by the same key: the one that was kept tells.
-    let fork = lines(30, &[10, 20, 30], |n| entry(n, if n == 25 { "other" } else { "test" }), &|_| vec![key(1)]);
+    let fork = lines(
+        30,
+        &[10, 20, 30],
+        |n| entry(n, if n == 25 { "other" } else { "test" }),
+        &|_| vec![key(1)],
+    );
     assert_eq!(check(&fork).unwrap().entries, 30);
-    assert!(matches!(check_with(&fork, &trusted).unwrap_err(), Fault::Rewritten { from: 20, until: 30, .. }));
+    assert!(matches!(
+        check_with(&fork, &trusted).unwrap_err(),
+        Fault::Rewritten {
+            from: 20,
+            until: 30,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -257,7 +298,9 @@ fn a_key_changes_only_by_an_entry_that_both_sign() {
     let make = |n: u64| {
         let mut entry = entry(n, if n == 5 { ROTATED } else { "test" });
         if n == 5 {
-            entry.refs.insert("from".to_owned(), key(1).public().as_str().to_owned());
+            entry
+                .refs
+                .insert("from".to_owned(), key(1).public().as_str().to_owned());
             entry.refs.insert("to".to_owned(), key(2).public().as_str().to_owned());
         }
         entry
@@ -269,19 +312,34 @@ fn a_key_changes_only_by_an_entry_that_both_sign() {
     };
     let found = check(&lines(20, &[3, 10, 20], make, &both)).unwrap();
     assert_eq!(found.keys, [key(1).public().clone(), key(2).public().clone()]);
-    let trust = |keys: Vec<PublicKey>| Trusted { keys, ..Trusted::default() };
+    let trust = |keys: Vec<PublicKey>| Trusted {
+        keys,
+        ..Trusted::default()
+    };
     let whole = lines(20, &[3, 10, 20], make, &both);
     assert!(check_with(&whole, &trust(vec![key(1).public().clone()])).is_ok());
     assert!(check_with(&whole, &trust(vec![key(2).public().clone()])).is_ok());
-    assert!(matches!(check_with(&whole, &trust(vec![key(3).public().clone()])).unwrap_err(), Fault::Stranger(_)));
+    assert!(matches!(
+        check_with(&whole, &trust(vec![key(3).public().clone()])).unwrap_err(),
+        Fault::Stranger(_)
+    ));
     for one in [1, 2] {
         let alone = |size: u64| if size == 10 { vec![key(one)] } else { both(size) };
-        assert_eq!(check(&lines(20, &[3, 10, 20], make, &alone)).unwrap_err(), Fault::Signature(10));
+        assert_eq!(
+            check(&lines(20, &[3, 10, 20], make, &alone)).unwrap_err(),
+            Fault::Signature(10)
+        );
     }
     let stays = |size: u64| if size > 10 { vec![key(1)] } else { both(size) };
-    assert_eq!(check(&lines(20, &[3, 10, 20], make, &stays)).unwrap_err(), Fault::Signature(20));
+    assert_eq!(
+        check(&lines(20, &[3, 10, 20], make, &stays)).unwrap_err(),
+        Fault::Signature(20)
+    );
     let stranger = |_: u64| vec![key(9)];
-    assert_eq!(check(&lines(20, &[20], |n| entry(n, "test"), &stranger)).unwrap_err(), Fault::Signature(20));
+    assert_eq!(
+        check(&lines(20, &[20], |n| entry(n, "test"), &stranger)).unwrap_err(),
+        Fault::Signature(20)
+    );
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -291,19 +349,26 @@ fn text() -> impl Strategy<Value = String> {
 fn entries() -> impl Strategy<Value = Entry> {
     let refs = proptest::collection::btree_map("[a-z0-9_.-]{1,6}", text(), 0..4);
     let texts = (text(), proptest::option::of(text()), text(), text(), text());
-    let more = (proptest::option::of(text()), proptest::option::of(text()), refs, proptest::collection::vec(text(), 0..3));
-    (texts, more).prop_map(|((action, actor, at, index, outcome), (payload, project, refs, subjects))| Entry {
-        action,
-        actor,
-        at,
-        index,
-        outcome,
-        payload,
-        project,
+    let more = (
+        proptest::option::of(text()),
+        proptest::option::of(text()),
         refs,
-        subjects,
-        v: 1,
-    })
+        proptest::collection::vec(text(), 0..3),
+    );
+    (texts, more).prop_map(
+        |((action, actor, at, index, outcome), (payload, project, refs, subjects))| Entry {
+            action,
+            actor,
+            at,
+            index,
+            outcome,
+            payload,
+            project,
+            refs,
+            subjects,
+            v: 1,
+        },
+    )
 }
 
 proptest! {

@@ -85,7 +85,7 @@ pub(super) async fn make(app: &Context, clock: &Clock, now: Instant) -> Result<(
     let mut ids = Vec::new();
     for plan in &COMPANY {
         let profiles: BTreeSet<String> = plan.profiles.iter().map(|p| (*p).to_owned()).collect();
-        let made = project::create(app, plan.slug, plan.name, &profiles).await?;
+        let made = project::create(app, plan.slug, plan.name, &profiles, "demo").await?;
         ids.push(ProjectId(made.id));
     }
     for step in 0..STEPS {

@@ -11,7 +11,7 @@ mod settings;
 
 pub use coverage::{Coverage, Lost, coverage, share};
 pub use layout::{Exported, export};
-pub use register::{Operation, expect};
+pub use register::{Operation, expect, forget};
 pub use settings::{Allowed, Own, Reference, Settings};
 
 use super::events::{Numbered, prepare};
@@ -129,7 +129,26 @@ pub async fn set(app: &Context, project: ProjectId, wanted: &Wanted, actor: &str
         expected_seconds: wanted.expected_seconds,
         actor: actor.to_owned(),
     };
-    Ok(app.store.project(project).set_source(&new, app.clock.now()).await?)
+    let set = |app: Context| async move {
+        let id = app.store.project(project).set_source(&new, app.clock.now()).await?;
+        let detail = serde_json::json!({ "source": id, "name": new.name, "kind": new.kind, "tags": new.tags });
+        Ok((id, detail))
+    };
+    app.deed((actor, "source.set", Some(project.0)), set).await
+}
+
+/// Removes a source; its events stay. False where it is not there.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn remove(app: &Context, project: ProjectId, name: &str, actor: &str) -> Result<(), FlowError> {
+    let remove = |app: Context| async move {
+        if !app.store.project(project).remove_source(name).await? {
+            return Err(FlowError::NotFound("there is no such source".to_owned()));
+        }
+        Ok(((), serde_json::json!({ "name": name })))
+    };
+    app.deed((actor, "source.removed", Some(project.0)), remove).await
 }
 
 /// What a project's sources may name.
@@ -232,10 +251,10 @@ async fn take(
         told.events += new.len() as u64;
         let ids: Vec<Uuid> = new
             .iter()
-            .filter_map(|event| Uuid::parse_str(&event.key).ok())
+            .filter_map(|new| Uuid::parse_str(&new.event.event_id).ok())
             .collect();
         let own = scoped.own_events(&ids).await?;
-        new.retain(|event| !Uuid::parse_str(&event.key).is_ok_and(|id| own.contains(&id)));
+        new.retain(|new| !Uuid::parse_str(&new.event.event_id).is_ok_and(|id| own.contains(&id)));
         // A cursor moves when its whole page is stored: a page that is cut off is read again, and equal events add nothing.
         let version = if point.key == "cursor" {
             continue_cursor(app, source, &point).await?

@@ -36,9 +36,29 @@ pub async fn expect(app: &Context, project: ProjectId, wanted: &Operation, actor
     if !(60..=365 * 86_400).contains(&wanted.within_seconds) {
         return Err(invalid("within_seconds", "between 60 and 31536000"));
     }
-    let scoped = app.store.project(project);
-    let operation = (wanted.agent.trim(), wanted.action.trim());
-    Ok(scoped
-        .expect_operation(operation, wanted.within_seconds, actor, app.clock.now())
-        .await?)
+    let expect = |app: Context| async move {
+        let scoped = app.store.project(project);
+        let (agent, action) = (wanted.agent.trim(), wanted.action.trim());
+        let within = wanted.within_seconds;
+        let id = scoped
+            .expect_operation((agent, action), within, actor, app.clock.now())
+            .await?;
+        let detail = serde_json::json!({ "agent": agent, "action": action, "within_seconds": within });
+        Ok((id, detail))
+    };
+    app.deed((actor, "operation.expected", Some(project.0)), expect).await
+}
+
+/// Expects an operation no longer.
+///
+/// # Errors
+/// [`FlowError::NotFound`] where it was not expected.
+pub async fn forget(app: &Context, project: ProjectId, id: Uuid, actor: &str) -> Result<(), FlowError> {
+    let forget = |app: Context| async move {
+        if !app.store.project(project).forget_operation(id).await? {
+            return Err(FlowError::NotFound("there is no such expected operation".to_owned()));
+        }
+        Ok(((), serde_json::json!({ "operation": id })))
+    };
+    app.deed((actor, "operation.forgotten", Some(project.0)), forget).await
 }

@@ -1,6 +1,7 @@
 //! Assets, and rulings on what is in scope.
 
 use super::{List, limit, listed, time};
+use crate::app::Context;
 use crate::auth::{In, Read, WriteAssets, WriteScope};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
@@ -9,6 +10,7 @@ use affiant_domain::id::AssetId;
 use affiant_store::{AssetRow, instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 /// An asset.
@@ -125,7 +127,12 @@ pub async fn list(at: In<Read>, query: web::Query<AssetQuery>, request: HttpRequ
 pub async fn register(at: In<WriteAssets>, new: web::Json<NewAsset>) -> Result<HttpResponse, Problem> {
     let key = AssetKey::parse(&new.key).map_err(|error| Problem::invalid("/key", error.to_string()))?;
     let now = at.app.clock.now();
-    let row = at.scoped().register_asset(&key, now, now).await?;
+    let at = &at;
+    let add = |app: Context| async move {
+        let row = app.store.project(at.id()).register_asset(&key, now, now).await?;
+        Ok((row, json!({ "asset": key.as_str() })))
+    };
+    let row = at.deed("asset.registered", add).await?;
     Ok(HttpResponse::Created().json(Asset::from(row)))
 }
 
@@ -148,17 +155,25 @@ pub async fn rule(at: In<WriteScope>, ruling: web::Json<AssetRuling>) -> Result<
         at.scoped().asset(&ruling.asset).await?
     };
     let asset = asset.ok_or_else(|| Problem::invalid("/asset", "there is no such asset in this project"))?;
-    at.scoped()
-        .rule_asset_scope(
-            AssetId(asset.id),
-            &ruling.framework,
-            ruling.in_scope,
-            &ruling.reason,
-            &at.principal.name,
-            from,
-            now,
-        )
-        .await?;
+    let at = &at;
+    let ruled = |app: Context| async move {
+        let scoped = app.store.project(at.id());
+        let asset = AssetId(asset.id);
+        scoped
+            .rule_asset_scope(
+                asset,
+                &ruling.framework,
+                ruling.in_scope,
+                &ruling.reason,
+                &at.principal.name,
+                from,
+                now,
+            )
+            .await?;
+        let detail = json!({ "asset": ruling.asset, "framework": ruling.framework, "in_scope": ruling.in_scope, "reason": ruling.reason });
+        Ok(((), detail))
+    };
+    at.deed("scope.ruled", ruled).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -181,15 +196,17 @@ pub async fn rule_requirement(
     }
     reason(&ruling.reason)?;
     let now = at.app.clock.now();
-    at.scoped()
-        .rule_requirement_scope(
-            &ruling.requirement,
-            ruling.applicable,
-            &ruling.reason,
-            &at.principal.name,
-            now,
-        )
-        .await?;
+    let at = &at;
+    let ruled = |app: Context| async move {
+        let scoped = app.store.project(at.id());
+        let (requirement, reason) = (&ruling.requirement, &ruling.reason);
+        scoped
+            .rule_requirement_scope(requirement, ruling.applicable, reason, &at.principal.name, now)
+            .await?;
+        let detail = json!({ "requirement": requirement, "applicable": ruling.applicable, "reason": reason });
+        Ok(((), detail))
+    };
+    at.deed("scope.ruled", ruled).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

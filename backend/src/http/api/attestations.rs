@@ -1,6 +1,7 @@
 //! Attestations: what a person states of a control.
 
 use super::{List, Paging, limit, time, uuid};
+use crate::app::Context;
 use crate::auth::{Attest, In, Read};
 use crate::flow::decide;
 use crate::http::problem::Problem;
@@ -121,15 +122,16 @@ pub async fn create(at: In<Attest>, new: web::Json<Statement>) -> Result<HttpRes
 #[utoipa::path(tag = "attestations", params(("project" = String, Path, description = "Slug"), ("attestation" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/projects/{project}/attestations/{attestation}")]
 pub async fn revoke(at: In<Attest>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    if at
-        .scoped()
-        .revoke_attestation(uuid(&path.1, "attestation")?, at.app.clock.now())
-        .await?
-    {
-        Ok(HttpResponse::NoContent().finish())
-    } else {
-        Err(Problem::not_found(
-            "there is no such attestation, or it was withdrawn before",
-        ))
-    }
+    let id = uuid(&path.1, "attestation")?;
+    let at = &at;
+    let end = |app: Context| async move {
+        let scoped = app.store.project(at.id());
+        if !scoped.revoke_attestation(id, app.clock.now()).await? {
+            let what = "there is no such attestation, or it was withdrawn before";
+            return Err(Problem::not_found(what));
+        }
+        Ok(((), serde_json::json!({ "attestation": id })))
+    };
+    at.deed("attestation.revoked", end).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -16,6 +16,7 @@ pub mod scans;
 pub mod schedules;
 pub mod sources;
 pub mod tokens;
+pub mod trail;
 pub mod waivers;
 
 use super::problem::Problem;
@@ -91,6 +92,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(catalogue::frameworks)
         .service(catalogue::framework)
         .service(catalogue::formats)
+        .service(trail::entries)
+        .service(trail::proof)
+        .service(trail::keys)
+        .service(trail::export)
+        .service(trail::verify)
         .service(tokens::list)
         .service(tokens::create)
         .service(tokens::exchange)

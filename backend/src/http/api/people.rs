@@ -129,14 +129,13 @@ pub(crate) async fn put_out(app: &Context, who: &Principal, person: Uuid) -> Res
     let now = app.clock.now();
     let person = app.store.person(person).await?;
     let person = person.ok_or_else(|| Problem::not_found("there is no such person"))?;
-    for session in app.store.sessions_of(person.id, now).await? {
-        app.store.end_session(&session.hash).await?;
-    }
-    let detail = serde_json::json!({ "of": person.name }).to_string();
-    app.store
-        .record_action((&who.name, "session.ended", None), &detail, now)
-        .await?;
-    Ok(())
+    let end = |app: Context| async move {
+        for session in app.store.sessions_of(person.id, now).await? {
+            app.store.end_session(&session.hash).await?;
+        }
+        Ok(((), serde_json::json!({ "of": person.name })))
+    };
+    app.deed((&who.name, "session.ended", None), end).await
 }
 
 /// Let somebody leave
@@ -160,12 +159,11 @@ pub(crate) async fn let_go(app: &Context, who: &Principal, person: Uuid) -> Resu
     let now = app.clock.now();
     let person = app.store.person(person).await?;
     let person = person.ok_or_else(|| Problem::not_found("there is no such person"))?;
-    app.store.leave(person.id, now).await?;
-    let detail = serde_json::json!({ "of": person.name }).to_string();
-    app.store
-        .record_action((&who.name, "person.left", None), &detail, now)
-        .await?;
-    Ok(())
+    let part = |app: Context| async move {
+        app.store.leave(person.id, now).await?;
+        Ok(((), serde_json::json!({ "of": person.name })))
+    };
+    app.deed((&who.name, "person.left", None), part).await
 }
 
 /// What somebody, or a group, may do.
@@ -355,12 +353,12 @@ pub(crate) async fn give(
         ends_at,
         actor: &who.name,
     };
-    let row = app.store.add_membership(&new, now).await?;
-    let detail = serde_json::json!({ "role": row.role, "group": row.member_of, "person": row.person_id }).to_string();
-    app.store
-        .record_action((&who.name, "membership.given", project), &detail, now)
-        .await?;
-    Ok(row)
+    let give = |app: Context| async move {
+        let row = app.store.add_membership(&new, now).await?;
+        let detail = serde_json::json!({ "role": row.role, "group": row.member_of, "person": row.person_id });
+        Ok((row, detail))
+    };
+    app.deed((&who.name, "membership.given", project), give).await
 }
 
 /// End a membership
@@ -379,17 +377,14 @@ pub async fn remove(
 
 /// Ends a membership of a project whose people somebody manages.
 pub(crate) async fn take(app: &Context, who: &Principal, id: Uuid) -> Result<(), Problem> {
-    if !app
-        .store
-        .remove_membership(id, who.reach::<WritePeople>().only())
-        .await?
-    {
-        return Err(Problem::not_found("there is no such membership"));
-    }
-    let detail = serde_json::json!({ "membership": id }).to_string();
-    let of = (who.name.as_str(), "membership.ended", None);
-    app.store.record_action(of, &detail, app.clock.now()).await?;
-    Ok(())
+    let reach = who.reach::<WritePeople>();
+    let end = |app: Context| async move {
+        if !app.store.remove_membership(id, reach.only()).await? {
+            return Err(Problem::not_found("there is no such membership"));
+        }
+        Ok(((), serde_json::json!({ "membership": id })))
+    };
+    app.deed((&who.name, "membership.ended", None), end).await
 }
 
 /// Something that was done or refused.

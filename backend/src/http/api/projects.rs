@@ -95,7 +95,7 @@ pub async fn create(
     if !who.principal.reach::<WriteProjects>().is_all() {
         return Err(Problem::forbidden("projects:write for all projects"));
     }
-    let row = make(&app, &new.slug, &new.name, &new.profiles).await?;
+    let row = make(&app, &new.slug, &new.name, &new.profiles, &who.principal.name).await?;
     let project = Project::try_from(&row)?;
     Ok(HttpResponse::Created()
         .insert_header(("ETag", etag(&project)))
@@ -132,7 +132,7 @@ pub async fn update(
     }
     let name = change_.name.clone().unwrap_or(before.name);
     let wanted = change_.profiles.clone().unwrap_or(before.profiles);
-    change(&at.app, at.id(), &name, &wanted).await?;
+    change(&at.app, at.id(), &name, &wanted, &at.principal.name).await?;
     let project = Project {
         slug: before.slug,
         name,

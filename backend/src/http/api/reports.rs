@@ -203,6 +203,10 @@ pub(crate) async fn render(
         affiant_report::RenderError::Table(_) => Problem::invalid("table", error.to_string()),
         other => Problem::internal(&other.to_string()),
     })?;
+    // A report that leaves is told before it does.
+    let detail = serde_json::json!({ "report": row.id, "format": format.name }).to_string();
+    let of = (who.name.as_str(), "report.downloaded", row.project_id);
+    app.store.record_action(of, &detail, app.clock.now()).await?;
     Ok(HttpResponse::Ok()
         .content_type(format.media_type)
         .insert_header((

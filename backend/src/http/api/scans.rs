@@ -205,6 +205,9 @@ pub async fn original(at: In<ReadOriginals>, path: web::Path<(String, String)>) 
         row.id,
         if head.gzip { ".gz" } else { "" }
     );
+    let detail = serde_json::json!({ "import": row.id, "sha256": row.digest }).to_string();
+    let of = (at.principal.name.as_str(), "original.read", Some(at.project.id));
+    at.app.store.record_action(of, &detail, at.app.clock.now()).await?;
     let (app, project) = (at.app.clone(), at.id());
     let pieces = futures::stream::try_unfold((app, head, 0), move |(app, head, n)| async move {
         match app.store.project(project).original_piece(&head, n).await {

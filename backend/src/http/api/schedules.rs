@@ -1,6 +1,7 @@
 //! Schedules of assessments.
 
 use super::List;
+use crate::app::Context;
 use crate::auth::{In, Read, WriteSchedules};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, put, web};
@@ -100,8 +101,16 @@ pub async fn set(
         Problem::invalid(at, error.to_string())
     })?;
     let enabled = times.enabled.unwrap_or(true);
-    at.scoped()
-        .set_schedule(&path.1, &times.cron, &times.zone, enabled, at.app.clock.now())
-        .await?;
+    let at = &at;
+    let change = |app: Context| async move {
+        let (framework, cron, zone) = (&path.1, &times.cron, &times.zone);
+        let scoped = app.store.project(at.id());
+        scoped
+            .set_schedule(framework, cron, zone, enabled, app.clock.now())
+            .await?;
+        let detail = serde_json::json!({ "framework": framework, "cron": cron, "zone": zone, "enabled": enabled });
+        Ok(((), detail))
+    };
+    at.deed("schedule.changed", change).await?;
     Ok(HttpResponse::NoContent().finish())
 }

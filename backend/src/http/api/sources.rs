@@ -2,7 +2,9 @@
 
 use super::List;
 use crate::auth::{In, Read, WriteSources};
-use crate::flow::sources::{Coverage, Operation, Pulled, Wanted, coverage as covered, expect, pull, set as set_up};
+use crate::flow::sources::{
+    Coverage, Operation, Pulled, Wanted, coverage as covered, expect, forget, pull, remove as remove_it, set as set_up,
+};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_domain::Instant;
@@ -92,11 +94,8 @@ fn missing() -> Problem {
 #[utoipa::path(tag = "sources", params(("project" = String, Path, description = "Slug"), ("source" = String, Path, description = "Name")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
 #[delete("/api/v1/projects/{project}/sources/{source}")]
 pub async fn remove(at: In<WriteSources>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    if at.scoped().remove_source(&path.1).await? {
-        Ok(HttpResponse::NoContent().finish())
-    } else {
-        Err(missing())
-    }
+    remove_it(&at.app, at.id(), &path.1, &at.principal.name).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Pull a source now
@@ -195,9 +194,6 @@ pub async fn set_expected(at: In<WriteSources>, wanted: web::Json<Operation>) ->
 pub async fn forget_expected(at: In<WriteSources>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such expected operation");
     let id = path.1.parse().map_err(|_| missing())?;
-    if at.scoped().forget_operation(id).await? {
-        Ok(HttpResponse::NoContent().finish())
-    } else {
-        Err(missing())
-    }
+    forget(&at.app, at.id(), id, &at.principal.name).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

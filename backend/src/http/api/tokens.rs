@@ -175,15 +175,17 @@ pub(crate) async fn make(
         subject: "",
         holder: &holder,
     };
-    let made = app.store.add_token(&row, now).await?;
-    record(app, who, "token.made", &made).await?;
+    let make = |app: Context| async move {
+        let made = app.store.add_token(&row, now).await?;
+        let detail = told(&made);
+        Ok::<_, Problem>((made, detail))
+    };
+    let made = app.deed((&who.name, "token.made", project), make).await?;
     Ok((made, secret))
 }
 
-async fn record(app: &Context, who: &Principal, kind: &str, token: &entity::token::Model) -> Result<(), Problem> {
-    let detail = serde_json::json!({ "token": token.id, "name": token.name, "role": token.role }).to_string();
-    let of = (who.name.as_str(), kind, token.project_id);
-    Ok(app.store.record_action(of, &detail, app.clock.now()).await?)
+fn told(token: &entity::token::Model) -> serde_json::Value {
+    serde_json::json!({ "token": token.id, "name": token.name, "role": token.role })
 }
 
 /// The certificate to which a token is bound: that of the token by which it is made, where that is bound to one.
@@ -299,10 +301,15 @@ pub async fn rotate(
         subject: &old.subject,
         holder: &old.holder,
     };
-    let made = app.store.add_token(&row, now).await?;
     let overlap = Duration::seconds(wanted.overlap_seconds.into());
-    app.store.shorten_token(old.id, now + overlap).await?;
-    record(&app, &who.principal, "token.rotated", &made).await?;
+    let change = |app: Context| async move {
+        let made = app.store.add_token(&row, now).await?;
+        app.store.shorten_token(old.id, now + overlap).await?;
+        let detail = told(&made);
+        Ok::<_, Problem>((made, detail))
+    };
+    let of = (who.principal.name.as_str(), "token.rotated", old.project_id);
+    let made = app.deed(of, change).await?;
     Ok(HttpResponse::Created().json(Token {
         token: Some(secret),
         ..made.into()
@@ -319,22 +326,15 @@ pub async fn revoke(
     app: web::Data<Context>,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    if app
-        .store
-        .revoke_token(
-            uuid(&path, "token")?,
-            who.principal.reach::<WriteTokens>().only(),
-            app.clock.now(),
-        )
-        .await?
-    {
-        let detail = serde_json::json!({ "token": path.as_str() }).to_string();
-        let of = (who.principal.name.as_str(), "token.revoked", None);
-        app.store.record_action(of, &detail, app.clock.now()).await?;
-        Ok(HttpResponse::NoContent().finish())
-    } else {
-        Err(Problem::not_found("there is no such token, or it was revoked before"))
-    }
+    let (id, reach) = (uuid(&path, "token")?, who.principal.reach::<WriteTokens>());
+    let end = |app: Context| async move {
+        if !app.store.revoke_token(id, reach.only(), app.clock.now()).await? {
+            return Err(Problem::not_found("there is no such token, or it was revoked before"));
+        }
+        Ok(((), serde_json::json!({ "token": id })))
+    };
+    app.deed((&who.principal.name, "token.revoked", None), end).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// How long a pipeline's token holds, minutes.
@@ -414,10 +414,13 @@ pub async fn exchange(app: web::Data<Context>, body: web::Payload) -> Result<Htt
         subject: &matched.subject,
         holder: "",
     };
-    let made = app.store.add_token(&row, now).await?;
-    let detail = serde_json::json!({ "token": made.id, "subject": matched.subject }).to_string();
     let of = (row.actor, "token.exchanged", Some(project.id));
-    app.store.record_action(of, &detail, now).await?;
+    let (new, subject) = (&row, &matched.subject);
+    let make = |app: Context| async move {
+        let made = app.store.add_token(new, now).await?;
+        Ok::<_, Problem>(((), serde_json::json!({ "token": made.id, "subject": subject })))
+    };
+    app.deed(of, make).await?;
     Ok(HttpResponse::Ok().json(Exchanged {
         access_token: secret,
         issued_token_type: "urn:ietf:params:oauth:token-type:access_token".to_owned(),

@@ -2,6 +2,7 @@
 
 use super::sign_in::Bare;
 use super::{Chrome, check_csrf, filters, minute, page, redirect};
+use crate::app::Context;
 use crate::auth::{Assess, In, Read, WriteSchedules};
 use crate::flow::assess::{Request, assess};
 use crate::http::api::schedules::upcoming;
@@ -149,8 +150,16 @@ pub async fn schedule(
         return render(&at, error.to_string()).await;
     }
     let enabled = form.enabled.is_some();
-    at.scoped()
-        .set_schedule(&path.1, form.cron.trim(), form.zone.trim(), enabled, at.app.clock.now())
-        .await?;
+    let at = &at;
+    let change = |app: Context| async move {
+        let (framework, cron, zone) = (&path.1, form.cron.trim(), form.zone.trim());
+        let scoped = app.store.project(at.id());
+        scoped
+            .set_schedule(framework, cron, zone, enabled, app.clock.now())
+            .await?;
+        let detail = serde_json::json!({ "framework": framework, "cron": cron, "zone": zone, "enabled": enabled });
+        Ok(((), detail))
+    };
+    at.deed("schedule.changed", change).await?;
     Ok(redirect(&format!("/p/{}/assessments", at.project.slug)))
 }

@@ -106,6 +106,6 @@ pub async fn create(
     if !who.principal.reach::<WriteProjects>().is_all() {
         return Err(Problem::forbidden("projects:write for all projects"));
     }
-    let made = project::create(&app, &form.slug, &form.name, &BTreeSet::new()).await?;
+    let made = project::create(&app, &form.slug, &form.name, &BTreeSet::new(), &who.principal.name).await?;
     Ok(redirect(&format!("/p/{}/imports", made.slug)))
 }

@@ -13,9 +13,10 @@ mod people;
 mod reports;
 mod sign_in;
 mod sources;
+mod trail;
 
 use crate::app::Context;
-use crate::auth::{Principal, ReadActions, Way, WritePeople};
+use crate::auth::{Principal, ReadActions, ReadTrail, Way, WritePeople};
 use crate::http::problem::Problem;
 use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::ServiceResponse;
@@ -69,6 +70,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(people::account)
             .service(people::end_own)
             .service(people::actions)
+            .service(trail::show)
+            .service(trail::verify)
             .service(overview::show)
             .service(framework::show)
             .service(control::show)
@@ -192,6 +195,7 @@ fn places(who: &Principal) -> Vec<(&'static str, &'static str)> {
     let all = [
         (who.may::<WritePeople>(), "/people", "People"),
         (who.may::<ReadActions>(), "/actions", "Actions"),
+        (who.may::<ReadTrail>(), "/trail", "Trail"),
         (matches!(who.way, Way::Session { .. }), "/account", "Account"),
     ];
     all.into_iter()

@@ -4,7 +4,8 @@ use super::{Chrome, check_csrf, minute, page, redirect};
 use crate::auth::{In, Read, WriteSources};
 use crate::flow::FlowError;
 use crate::flow::sources::{
-    Coverage, Operation, Pulled, Wanted, coverage, expect as expect_it, pull as pull_now, set as set_up,
+    Coverage, Operation, Pulled, Wanted, coverage, expect as expect_it, forget as forget_it, pull as pull_now,
+    remove as remove_it, set as set_up,
 };
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
@@ -245,11 +246,8 @@ pub async fn act(
     check_csrf(&at.principal, &form.csrf)?;
     let missing = || Problem::not_found("there is no such source");
     if form.deed == "remove" {
-        return if at.scoped().remove_source(&path.1).await? {
-            Ok(redirect(&format!("/p/{}/sources", at.project.slug)))
-        } else {
-            Err(missing())
-        };
+        remove_it(&at.app, at.id(), &path.1, &at.principal.name).await?;
+        return Ok(redirect(&format!("/p/{}/sources", at.project.slug)));
     }
     let source = at.scoped().source(&path.1).await?.ok_or_else(missing)?;
     match pull_now(&at.app, &source).await {
@@ -300,9 +298,6 @@ pub async fn forget(
     check_csrf(&at.principal, &form.csrf)?;
     let missing = || Problem::not_found("there is no such expected operation");
     let id = path.1.parse().map_err(|_| missing())?;
-    if at.scoped().forget_operation(id).await? {
-        Ok(redirect(&format!("/p/{}/sources", at.project.slug)))
-    } else {
-        Err(missing())
-    }
+    forget_it(&at.app, at.id(), id, &at.principal.name).await?;
+    Ok(redirect(&format!("/p/{}/sources", at.project.slug)))
 }
