@@ -29,6 +29,8 @@ pub struct Context {
     pub key: Key,
     /// How entries of the trail look and are sealed.
     pub trail: Arc<Trail>,
+    /// A service that says how unsafe a text is, where one is set up.
+    pub classifier: Option<crate::flow::screen::Classifier>,
     /// Where sources may read from.
     pub sources: Allowed,
     /// How people get in.
@@ -110,6 +112,7 @@ impl Context {
             formats,
             key,
             trail,
+            classifier: None,
             sources: places.sources,
             sign_in: Arc::default(),
             limits: Limits::default(),

@@ -120,6 +120,8 @@ permissions! {
     WritePeople = "people:write" for Admin;
     /// Tell people and groups by SCIM.
     ProvisionPeople = "people:provision" for Admin;
+    /// Have content screened.
+    ScreenContent = "content:screen" for Admin, Compliance, Member, Ingest;
     /// Read the trail: entries, proofs, exports.
     ReadTrail = "trail:read" for Admin, Compliance, Auditor;
     /// Read the log of actions.

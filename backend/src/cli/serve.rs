@@ -6,6 +6,7 @@ use crate::app::Context;
 use crate::auth::session::SignIn;
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Storage};
+use crate::flow::screen::Classifier;
 use chrono::Duration;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -38,6 +39,12 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     let url = url.unwrap_or_else(|| format!("{scheme}://{address}"));
     let secrets = config.fetch().await.map_err(|mistakes| Failure::mistakes(&mistakes))?;
     app.sign_in = Arc::new(SignIn::new(config, secrets, &url).map_err(Failure::Input)?);
+    let screening = &config.screening;
+    if !screening.classifier_url.is_empty() {
+        let token = screening.classifier_token.resolve().await.map_err(Failure::Input)?;
+        let classifier = Classifier::new(&screening.classifier_url, token, screening.classifier_milliseconds);
+        app.classifier = Some(classifier.map_err(Failure::Input)?);
+    }
     let link = if app.sign_in.providers.is_empty() {
         Some(link(&app, &url).await?)
     } else {

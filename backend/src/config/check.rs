@@ -42,6 +42,22 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             "identity_per_second and anonymous_per_second are at least 1",
         );
     }
+    let screening = &config.screening;
+    if !screening.classifier_url.is_empty() && !is_web(&screening.classifier_url)
+        || !config.server.development && screening.classifier_url.starts_with("http://")
+    {
+        wrong(
+            "screening.classifier_url".to_owned(),
+            "an address that begins with https://; http:// is for development = true",
+        );
+    }
+    let token = &screening.classifier_token;
+    if !token.is_empty() && !token.is_reference() && !config.server.development {
+        wrong(
+            "screening.classifier_token".to_owned(),
+            "say where the secret is (env:NAME, file:PATH, vault:MOUNT/PATH#KEY, aws:NAME#KEY)",
+        );
+    }
     let session = &config.session;
     if session.idle_seconds == 0 || session.renew_seconds == 0 {
         wrong("session".to_owned(), "idle_seconds and renew_seconds are at least 1");

@@ -17,6 +17,8 @@ pub struct Config {
     pub session: Session,
     /// Bounds on requests.
     pub limits: Limits,
+    /// Screening of content.
+    pub screening: Screening,
     /// Single sign-on.
     pub providers: Vec<Provider>,
     /// Issuers of workloads' tokens.
@@ -76,6 +78,28 @@ impl Default for Limits {
         Self {
             identity_per_second: 3000,
             anonymous_per_second: 50,
+        }
+    }
+}
+
+/// A classifier of content, asked beside the rules.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Screening {
+    /// Its address; none is asked where it is empty. It gets {"text": …} and answers {"score": 0 to 1}.
+    pub classifier_url: String,
+    /// What shows it who asks, as Authorization: Bearer.
+    pub classifier_token: Secret,
+    /// It must answer within so many milliseconds.
+    pub classifier_milliseconds: u32,
+}
+
+impl Default for Screening {
+    fn default() -> Self {
+        Self {
+            classifier_url: String::new(),
+            classifier_token: Secret::default(),
+            classifier_milliseconds: 3000,
         }
     }
 }
@@ -229,16 +253,21 @@ impl Config {
         let server = section::<Server>(&mut table, "server", variables, &mut mistakes);
         let session = section::<Session>(&mut table, "session", variables, &mut mistakes);
         let limits = section::<Limits>(&mut table, "limits", variables, &mut mistakes);
+        let screening = section::<Screening>(&mut table, "screening", variables, &mut mistakes);
         let providers = sections::<Provider>(&mut table, "provider", &mut mistakes);
         let workloads = sections::<Workload>(&mut table, "workload", &mut mistakes);
-        mistakes.extend(table.keys().map(|key| Mistake {
-            at: key.clone(),
-            what: "unknown; sections are [server], [session], [limits], [[provider]] and [[workload]]".to_owned(),
+        mistakes.extend(table.keys().map(|key| {
+            Mistake {
+                at: key.clone(),
+                what: "unknown; sections are [server], [session], [limits], [screening], [[provider]] and [[workload]]"
+                    .to_owned(),
+            }
         }));
         let config = Self {
             server,
             session,
             limits,
+            screening,
             providers,
             workloads,
         };
@@ -433,6 +462,7 @@ mod tests {
         same(&example.server, &default.server);
         same(&example.session, &default.session);
         same(&example.limits, &default.limits);
+        same(&example.screening, &default.screening);
         assert!(example.providers.is_empty());
         let commented = Config::example().replace("\n# ", "\n").replace("\n#\n", "\n");
         let provider = commented.find("[[provider]]").unwrap();

@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod ingest;
 pub mod project;
 pub mod report;
+pub mod screen;
 pub mod sources;
 pub mod trail;
 

@@ -223,7 +223,8 @@ pub async fn export<W: Write + Send>(
                 .try_into()
                 .map_err(|_| damaged("a hash is damaged"))?;
             let index = entry.idx.unsigned_abs();
-            let mine = project.is_none() || entry.project_id == project;
+            // Who checks signatures needs the entries that change keys, whatever else they may read.
+            let mine = project.is_none() || entry.project_id == project || entry.action == ROTATED;
             let shown = payloads.get(&entry.idx).unwrap_or(&Shown::None);
             if mine {
                 writer.entry(index, Hash(hash), Some(&entry.leaf), shown).map_err(io)?;
@@ -237,7 +238,7 @@ pub async fn export<W: Write + Send>(
     writer.end().map_err(io)
 }
 
-/// The checkpoints of an export, in order, each size once.
+/// The checkpoints of an export, in order, of each size two at most.
 struct Notes {
     waiting: std::collections::VecDeque<entity::trail_checkpoint::Model>,
     next: u64,
@@ -259,10 +260,16 @@ impl Notes {
             self.next = last.size.unsigned_abs() + 1;
         }
         for note in found {
-            match self.waiting.back_mut() {
-                Some(same) if same.size == note.size => *same = note,
-                _ => self.waiting.push_back(note),
+            // Of one size the first, which both keys signed where one was changed, and the last, which says how long nothing came.
+            let same = self
+                .waiting
+                .iter()
+                .rev()
+                .take_while(|waiting| waiting.size == note.size);
+            if same.count() == 2 {
+                self.waiting.pop_back();
             }
+            self.waiting.push_back(note);
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ mod samples;
 mod schedules;
 mod schema;
 mod scores;
+mod screening;
 mod secrets;
 mod server;
 mod sources;

@@ -109,6 +109,54 @@ static CLASSES: LazyLock<Vec<Class>> = LazyLock::new(|| {
     ]
 });
 
+/// Name of the rules that are attempts at injection; each has a number behind it.
+pub const INJECTION_RULES: &str = "injection";
+
+static EACH_INJECTION: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    INJECTION
+        .iter()
+        .map(|pattern| regex(&format!("(?i){pattern}")))
+        .collect()
+});
+
+/// Sensitive content: its class and where it stands, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// First byte.
+    pub start: usize,
+    /// First byte behind it.
+    pub end: usize,
+    /// The class.
+    pub class: &'static str,
+}
+
+/// Everything sensitive in a text with its place, in order; a thousand at most.
+#[must_use]
+pub fn classes_at(text: &str) -> Vec<Found> {
+    let mut all: Vec<Found> = CLASSES
+        .iter()
+        .flat_map(|class| {
+            let hits = class.pattern.find_iter(text).filter(|hit| (class.accept)(hit.as_str()));
+            hits.map(|hit| Found {
+                start: hit.start(),
+                end: hit.end(),
+                class: class.name,
+            })
+        })
+        .take(1000)
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// A text with something else in the place of each attempt at injection.
+#[must_use]
+pub fn without_injections(text: &str, instead: &str) -> String {
+    let one = |text: String, pattern: &Regex| pattern.replace_all(&text, instead).into_owned();
+    EACH_INJECTION.iter().fold(text.to_owned(), one)
+}
+
 /// The classes of sensitive content in a text, each once, in the order of the rules.
 #[must_use]
 pub fn data_classes(text: &str) -> Vec<&'static str> {

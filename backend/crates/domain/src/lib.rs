@@ -17,6 +17,7 @@ pub mod period;
 pub mod retention;
 pub mod schedule;
 pub mod score;
+pub mod screening;
 pub mod severity;
 
 pub use severity::Severity;

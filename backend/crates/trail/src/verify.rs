@@ -202,6 +202,9 @@ impl Check<'_> {
         let header = line.trail.as_ref().filter(|header| header.version == 1);
         let header = header.ok_or_else(|| self.broken("the file does not begin as an export of version 1 does"))?;
         let key = PublicKey::parse(&header.key).ok_or_else(|| self.broken("the key is malformed"))?;
+        if name_of(&key) != header.origin {
+            return Err(self.broken("the key has another name than the trail"));
+        }
         self.size = number(&header.size).ok_or_else(|| self.broken("the size is no number"))?;
         self.found.origin = header.origin.clone().into_owned();
         self.found.keys = vec![key.clone()];
@@ -254,6 +257,7 @@ impl Check<'_> {
         self.payload(index, entry.payload.as_deref(), payload)?;
         if entry.action == ROTATED {
             let key = entry.refs.get("to").and_then(|to| PublicKey::parse(to));
+            let key = key.filter(|key| name_of(key) == self.found.origin);
             let from = entry.refs.get("from").map(String::as_str);
             let now = self.key.as_ref().map(PublicKey::as_str);
             // Two changes between two checkpoints would leave one key unsigned.
@@ -356,6 +360,12 @@ impl Check<'_> {
                 want: self.size.max(longest),
             });
         }
+        if have > self.size {
+            return Err(Fault::Inserted {
+                at: self.size,
+                found: self.size,
+            });
+        }
         if self.good < have || self.found.checkpoints == 0 {
             return Err(Fault::Unsigned(self.good));
         }
@@ -375,6 +385,11 @@ impl Check<'_> {
         self.found.root = self.tree.root();
         Ok(self.found)
     }
+}
+
+/// The name of a key.
+fn name_of(key: &PublicKey) -> &str {
+    key.as_str().split('+').next().unwrap_or_default()
 }
 
 /// A number as decimal digits without leading zeros.

@@ -14,6 +14,7 @@ pub mod reports;
 mod retry;
 pub mod scans;
 pub mod schedules;
+pub mod screening;
 pub mod sources;
 pub mod tokens;
 pub mod trail;
@@ -92,6 +93,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(catalogue::frameworks)
         .service(catalogue::framework)
         .service(catalogue::formats)
+        .service(screening::run)
         .service(trail::entries)
         .service(trail::proof)
         .service(trail::keys)
