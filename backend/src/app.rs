@@ -29,6 +29,8 @@ pub struct Context {
     pub key: Key,
     /// How entries of the trail look and are sealed.
     pub trail: Arc<Trail>,
+    /// Refused access that is not in the trail yet.
+    pub refusals: Arc<crate::flow::refusals::Refusals>,
     /// A service that says how unsafe a text is, where one is set up.
     pub classifier: Option<crate::flow::screen::Classifier>,
     /// Where sources may read from.
@@ -112,6 +114,7 @@ impl Context {
             formats,
             key,
             trail,
+            refusals: Arc::default(),
             classifier: None,
             sources: places.sources,
             sign_in: Arc::default(),

@@ -50,6 +50,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     } else {
         None
     };
+    let last = app.clone();
     let mut jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
     let server = crate::http::serve(app, listener, tls).map_err(Failure::fault)?;
     say(format_args!("Affiant is at {url}"));
@@ -59,6 +60,13 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     }
     let outcome = server.await.map_err(Failure::fault);
     let _ = jobs.shutdown().await;
+    // What was refused last, and a checkpoint over all of it.
+    if let Err(error) = crate::flow::refusals::write(&last).await {
+        tracing::error!(%error, "refused access could not be written into the trail");
+    }
+    if let Err(error) = crate::flow::trail::sign(&last).await {
+        tracing::error!(%error, "the trail was not signed");
+    }
     outcome
 }
 

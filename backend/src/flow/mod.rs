@@ -7,6 +7,7 @@ pub mod events;
 pub mod evidence;
 pub mod ingest;
 pub mod project;
+pub mod refusals;
 pub mod report;
 pub mod screen;
 pub mod sources;

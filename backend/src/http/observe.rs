@@ -3,12 +3,13 @@
 
 use super::limits::address;
 use crate::app::Context;
+use crate::auth::Principal;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use ipnet::IpNet;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -76,6 +77,10 @@ pub async fn observe(
     let (id, begun) = (Uuid::now_v7(), Instant::now());
     let method = request.method().clone();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let app = request.app_data::<web::Data<Context>>().cloned();
+    let shows = request.headers().contains_key("authorization");
+    let trusted = app.as_ref().map_or(&[][..], |app| &app.sign_in.trusted_proxies);
+    let from = address(request.peer_addr().map(|peer| peer.ip()), request.headers(), trusted);
     let span = tracing::info_span!(
         "request", otel.kind = "server", http.request.method = known(&method),
         http.route = tracing::field::Empty, http.response.status_code = tracing::field::Empty,
@@ -88,6 +93,20 @@ pub async fn observe(
         Err(error) => (None, error.as_response_error().status_code().as_u16()),
     };
     let route = route.unwrap_or_else(|| "unknown".to_owned());
+    // Who comes without anything is asked to sign in, and not refused.
+    if matches!(status, 403 | 429) || status == 401 && shows {
+        if let (Some(app), Ok(answer)) = (&app, &answer) {
+            let who = answer
+                .request()
+                .extensions()
+                .get::<Principal>()
+                .map(|who| who.name.clone());
+            let from = hex::encode(&app.key.hash("address", from.to_string().as_bytes())[..8]);
+            let who = who.unwrap_or_default();
+            let now = affiant_store::micros(app.clock.now());
+            app.refusals.note((&who, from), (known(&method), &route), status, now);
+        }
+    }
     let took = begun.elapsed();
     crate::telemetry::name(&span, format!("{} {route}", known(&method)));
     span.record("http.route", &route);

@@ -4,6 +4,7 @@ mod fire_schedules;
 mod pull_sources;
 mod sign_trail;
 mod work;
+mod write_refusals;
 
 use crate::app::Context;
 use std::future::Future;
@@ -13,12 +14,15 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 4] = [
+const JOBS: [(&str, &str, Run); 5] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
     ("pull_sources", "*/10 * * * * *", |app| Box::pin(pull_sources::run(app))),
     ("sign_trail", "*/10 * * * * *", |app| Box::pin(sign_trail::run(app))),
+    ("write_refusals", "*/5 * * * * *", |app| {
+        Box::pin(write_refusals::run(app))
+    }),
     ("work", "*/2 * * * * *", |app| Box::pin(work::run(app))),
 ];
 

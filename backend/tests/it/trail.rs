@@ -252,6 +252,30 @@ on_both! {
         assert_eq!(text.matches("token.made").count(), 16 * 3 + 1);
     }
 
+    async fn refused_access_is_told_and_a_flood_of_it_counted(server: Server) {
+        let auditor = server.new_token("auditor", None).await;
+        for _ in 0..40 {
+            assert_eq!(server.send_as(&auditor, "POST", "/api/v1/tokens", Some(json!({"name": "x", "role": "admin"}))).await.status(), 403);
+            assert_eq!(server.send_as("aff_guess", "GET", "/api/v1/projects", None).await.status(), 401);
+            assert_eq!(server.send_as("", "GET", "/p/payments", None).await.status(), 401);
+        }
+        let mut told = Vec::new();
+        for _ in 0..120 {
+            let list = server.get("/api/v1/trail/entries?action=access.refused").await;
+            told = list["items"].as_array().unwrap().iter().map(|one| serde_json::from_str::<Value>(one["leaf"].as_str().unwrap()).unwrap()).collect();
+            let times = |status: &str| told.iter().filter(|one| one["refs"]["status"] == status).map(|one| one["refs"]["times"].as_str().unwrap().parse::<u64>().unwrap()).sum::<u64>();
+            if times("403") == 40 && times("401") == 40 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert!(!told.is_empty() && told.len() <= 8, "{told:?}");
+        let of = |status: &str| told.iter().find(|one| one["refs"]["status"] == status).unwrap();
+        assert_eq!(of("403")["refs"]["route"], "/api/v1/tokens");
+        assert_eq!(of("401")["refs"]["route"], "/api/v1/projects", "who comes without anything is asked to sign in, not refused");
+        assert!(!format!("{told:?}").contains("127.0.0.1"));
+    }
+
     async fn where_the_trail_cannot_be_written_nothing_is_done(server: Server) {
         let db = Database::connect(database(&server)).await.unwrap();
         db.execute_unprepared("ALTER TABLE trail_entry RENAME TO trail_entry_away").await.unwrap();
