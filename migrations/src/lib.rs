@@ -17,6 +17,7 @@ mod m20261120_000014_break_glass;
 mod m20261120_000015_directory;
 mod m20261120_000016_token_holder;
 mod m20261120_000017_trail;
+mod m20261120_000018_legal_hold;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000015_directory::Migration),
             Box::new(m20261120_000016_token_holder::Migration),
             Box::new(m20261120_000017_trail::Migration),
+            Box::new(m20261120_000018_legal_hold::Migration),
         ]
     }
 }

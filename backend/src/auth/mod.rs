@@ -120,6 +120,8 @@ permissions! {
     WritePeople = "people:write" for Admin;
     /// Tell people and groups by SCIM.
     ProvisionPeople = "people:provision" for Admin;
+    /// Let go of what is past its date, and hold what must stay.
+    WriteRetention = "retention:write" for Admin, Compliance;
     /// Have content screened.
     ScreenContent = "content:screen" for Admin, Compliance, Member, Ingest;
     /// Read the trail: entries, proofs, exports.

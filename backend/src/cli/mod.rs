@@ -11,6 +11,7 @@ mod ingest;
 mod output;
 mod report;
 mod reread;
+mod retention;
 mod score;
 mod serve;
 mod sources;
@@ -64,6 +65,8 @@ enum Command {
     Config(config::Args),
     /// Make a local administrator for the day on which no provider answers
     BreakGlass(break_glass::Args),
+    /// Let go of what is past its date, as the server does daily
+    Retention(retention::Args),
     /// Export, verify and prove the trail of everything that happened
     Trail(trail::Args),
     /// Ask a server whether it is ready
@@ -121,6 +124,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Token(args) => token::run(storage, args).await,
         Command::Config(args) => config::run(&args).await,
         Command::BreakGlass(args) => break_glass::run(storage, &args).await,
+        Command::Retention(args) => retention::run(storage, &args).await,
         Command::Trail(args) => trail::run(storage, args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Migrate => {

@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod assess;
 pub mod decide;
+pub mod enforce_retention;
 pub mod events;
 pub mod evidence;
 pub mod ingest;

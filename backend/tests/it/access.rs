@@ -29,6 +29,7 @@ async fn operations(server: &Server) -> Vec<(String, String)> {
                 "{person}",
                 "{membership}",
                 "{operation}",
+                "{hold}",
                 "{import}",
             ]
             .iter()

@@ -21,6 +21,7 @@ mod imports;
 mod kept;
 mod openapi;
 mod reports;
+mod retention;
 mod samples;
 mod schedules;
 mod schema;

@@ -38,6 +38,29 @@ pub const RULES: [Rule; 4] = [
     },
 ];
 
+/// What each rule rests on.
+pub const REASONS: [(&str, &str); 4] = [
+    (
+        "ret-sox-issuer",
+        "An issuer's own evidence of its controls: practice, which mirrors the seven years of auditors (17 CFR 210.2-06)",
+    ),
+    (
+        "ret-hipaa-log",
+        "Logs that are the proof of a required review: practice, after the six years of 45 CFR 164.316(b)(2)(i)",
+    ),
+    (
+        "ret-gdpr-gen",
+        "No longer than the purpose needs (GDPR Art. 5(1)(e)); three years are a choice of policy, not of the law",
+    ),
+    ("ret-pci-log", "Twelve months of audit log history (PCI DSS 10.5.1)"),
+];
+
+/// Whether letting go of so many records at once asks for a person: more than five in a hundred, and twenty at least.
+#[must_use]
+pub const fn asks(due: u64, all: u64) -> bool {
+    due >= 20 && due.saturating_mul(20) > all
+}
+
 /// What holds where no tag says anything: the period of the rule that asks for least.
 pub const DEFAULT: Rule = Rule {
     id: "ret-pci-log",
@@ -94,6 +117,12 @@ mod tests {
             keep_until(event, &[], None),
             (at("2027-05-01T10:00:00Z"), "ret-pci-log")
         );
+    }
+
+    #[test]
+    fn much_at_once_asks() {
+        assert!(!asks(5, 100) && !asks(19, 19) && !asks(50, 1000));
+        assert!(asks(51, 1000) && asks(20, 20) && asks(u64::MAX, u64::MAX));
     }
 
     #[test]

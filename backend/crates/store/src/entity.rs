@@ -226,6 +226,12 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: String,
         password: String, secret: Vec<u8>, last_step: i64, failures: i64, locked_until: i64, created_at: i64,
     }
+    /// What is neither purged nor erased.
+    legal_hold = "legal_hold" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        project_id: Uuid, subject_id: Option<Uuid>, reason: String, actor: String, created_at: i64, from_at: Option<i64>,
+        until_at: Option<i64>, released_at: Option<i64>,
+    }
     /// The tree of the trail as far as it has grown.
     trail_head = "trail_head" {
         #[sea_orm(primary_key, auto_increment = false)] id: i16,

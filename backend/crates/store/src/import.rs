@@ -206,8 +206,17 @@ pub(crate) async fn intern_assets(
 ) -> Result<HashMap<String, Uuid>, StoreError> {
     let mut found = HashMap::new();
     for chunk in keys.chunks(ROWS_AT_ONCE) {
-        let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 7);
-        for (key, named) in chunk {
+        known_assets(tx, project, chunk, &mut found).await?;
+        // Most are known.
+        let new: Vec<&(AssetKey, bool)> = chunk
+            .iter()
+            .filter(|(key, _)| !found.contains_key(&clean(key.as_str())))
+            .collect();
+        if new.is_empty() {
+            continue;
+        }
+        let mut values: Vec<Value> = Vec::with_capacity(new.len() * 7);
+        for (key, named) in &new {
             values.extend([
                 Uuid::now_v7().into(),
                 project.0.into(),
@@ -221,20 +230,30 @@ pub(crate) async fn intern_assets(
         let insert = format!(
             "INSERT INTO asset (id, project_id, key, kind, named, first_seen_at, recorded_at) VALUES {} \
              ON CONFLICT (project_id, key) DO NOTHING",
-            tuples(7, chunk.len())
+            tuples(7, new.len())
         );
         run(tx, &insert, values).await?;
-        let mut values: Vec<Value> = vec![project.0.into()];
-        values.extend(chunk.iter().map(|(key, _)| Value::from(clean(key.as_str()))));
-        let select = format!(
-            "SELECT id, key FROM asset WHERE project_id = ? AND key IN ({})",
-            marks(chunk.len())
-        );
-        for row in rows(tx, &select, values).await? {
-            found.insert(column::<String>(&row, "key")?, column::<Uuid>(&row, "id")?);
-        }
+        known_assets(tx, project, chunk, &mut found).await?;
     }
     Ok(found)
+}
+
+async fn known_assets(
+    tx: &DatabaseTransaction,
+    project: ProjectId,
+    keys: &[(AssetKey, bool)],
+    found: &mut HashMap<String, Uuid>,
+) -> Result<(), StoreError> {
+    let mut values: Vec<Value> = vec![project.0.into()];
+    values.extend(keys.iter().map(|(key, _)| Value::from(clean(key.as_str()))));
+    let select = format!(
+        "SELECT id, key FROM asset WHERE project_id = ? AND key IN ({})",
+        marks(keys.len())
+    );
+    for row in rows(tx, &select, values).await? {
+        found.insert(column::<String>(&row, "key")?, column::<Uuid>(&row, "id")?);
+    }
+    Ok(())
 }
 
 impl Store {

@@ -123,12 +123,38 @@ impl Store {
             };
             trail_node::Entity::insert(node).exec_without_returning(tx).await?;
         }
-        let head = trail_head::ActiveModel {
-            id: Set(1),
-            frontier: Set(extended.frontier),
-        };
-        head.update(tx).await?;
+        let sql = "UPDATE trail_head SET frontier = ? WHERE id = 1";
+        run(tx, sql, vec![extended.frontier.into()]).await?;
         Ok(())
+    }
+
+    /// Takes the lock on the tree's head, which is held to the end of the transaction.
+    pub(crate) async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<(), StoreError> {
+        let head = trail_head::Entity::find_by_id(1_i16).lock_exclusive().one(tx).await?;
+        head.map(|_| ())
+            .ok_or_else(|| StoreError::Damaged("the trail has no head".to_owned()))
+    }
+
+    /// The token of a person; made where they were never seen.
+    pub(crate) async fn subject_of(
+        &self,
+        tx: &DatabaseTransaction,
+        name: &str,
+        now: Instant,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let Some(log) = &self.log else { return Ok(None) };
+        let draft = Draft {
+            action: String::new(),
+            outcome: "success",
+            actor: name.to_owned(),
+            project: None,
+            record: None,
+            refs: Vec::new(),
+            content: String::new(),
+            at: micros(now),
+        };
+        let found = self.subjects(tx, log.as_ref(), &[draft]).await?;
+        Ok(found.into_values().next().map(|subject| subject.id))
     }
 
     /// Appends entries by themselves.

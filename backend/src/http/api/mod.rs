@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod people;
 pub mod projects;
 pub mod reports;
+pub mod retention;
 mod retry;
 pub mod scans;
 pub mod schedules;
@@ -93,6 +94,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(catalogue::frameworks)
         .service(catalogue::framework)
         .service(catalogue::formats)
+        .service(retention::rules)
+        .service(retention::enforce)
+        .service(retention::holds)
+        .service(retention::hold)
+        .service(retention::release)
         .service(screening::run)
         .service(trail::entries)
         .service(trail::proof)

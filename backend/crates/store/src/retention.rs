@@ -1,0 +1,192 @@
+//! What is past its date, and what keeps it: legal holds.
+
+use crate::entity::legal_hold;
+use crate::sql::{column, marks, row, rows, run};
+use crate::{Draft, Scoped, StoreError, micros};
+use affiant_domain::Instant;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set, Value};
+use uuid::Uuid;
+
+/// A hold to make.
+#[derive(Debug)]
+pub struct NewHold<'a> {
+    /// Records of this person alone, by name; of all, where none is named.
+    pub person: Option<&'a str>,
+    /// Records from then on.
+    pub from: Option<Instant>,
+    /// Records before then.
+    pub until: Option<Instant>,
+    /// Why.
+    pub reason: &'a str,
+    /// Who makes it.
+    pub actor: &'a str,
+}
+
+/// What is past its date in a project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Records that may go now.
+    pub due: u64,
+    /// Records past their date that a hold keeps.
+    pub held: u64,
+    /// Records in all.
+    pub all: u64,
+}
+
+/// A batch that was purged.
+#[derive(Clone, Debug, Default)]
+pub struct Purged {
+    /// Places in the trail, in order.
+    pub indices: Vec<i64>,
+    /// Records.
+    pub records: u64,
+}
+
+/// A record `e` with its entry `t` is under a hold.
+const HELD: &str = "EXISTS (SELECT 1 FROM legal_hold h WHERE h.project_id = e.project_id AND h.released_at IS NULL \
+                    AND (h.subject_id IS NULL OR h.subject_id = t.subject_id) \
+                    AND (h.from_at IS NULL OR e.at >= h.from_at) AND (h.until_at IS NULL OR e.at < h.until_at))";
+
+impl Scoped<'_> {
+    /// Counts what is past its date.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn due(&self, now: Instant) -> Result<Due, StoreError> {
+        let sql = format!(
+            "SELECT count(*) AS n, count(CASE WHEN {HELD} THEN 1 END) AS held FROM audit_event e \
+             LEFT JOIN trail_entry t ON t.record_id = e.id WHERE e.project_id = ? AND e.keep_until <= ?"
+        );
+        let values = vec![self.project.0.into(), micros(now).into()];
+        let found = row(&self.store.read, &sql, values).await?;
+        let all = row(
+            &self.store.read,
+            "SELECT count(*) AS n FROM audit_event WHERE project_id = ?",
+            vec![self.project.0.into()],
+        )
+        .await?;
+        let (Some(found), Some(all)) = (found, all) else {
+            return Ok(Due::default());
+        };
+        let (n, held): (i64, i64) = (column(&found, "n")?, column(&found, "held")?);
+        Ok(Due {
+            due: (n - held).unsigned_abs(),
+            held: held.unsigned_abs(),
+            all: column::<i64>(&all, "n")?.unsigned_abs(),
+        })
+    }
+
+    /// Purges a batch of what a rule lets go: the records, and the payloads of their entries, together with the entry that the closure makes
+    /// of it. The entries stay. None is left where nothing comes back.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails; then nothing was purged.
+    pub async fn purge(
+        &self,
+        rule: &str,
+        (batch, now): (u64, Instant),
+        tell: impl FnOnce(&Purged) -> Draft,
+    ) -> Result<Purged, StoreError> {
+        let tx = self.store.begin().await?;
+        // Holds are made under the same lock: one that was acknowledged is seen.
+        self.store.lock_head(&tx).await?;
+        let sql = format!(
+            "SELECT e.id AS id, t.idx AS idx FROM audit_event e LEFT JOIN trail_entry t ON t.record_id = e.id \
+             WHERE e.project_id = ? AND e.keep_until <= ? AND e.keep_rule = ? AND NOT {HELD} ORDER BY e.keep_until LIMIT {batch}"
+        );
+        let values = vec![self.project.0.into(), micros(now).into(), rule.into()];
+        let found = rows(&tx, &sql, values).await?;
+        if found.is_empty() {
+            return Ok(Purged::default());
+        }
+        let ids: Vec<Uuid> = found.iter().map(|row| column(row, "id")).collect::<Result<_, _>>()?;
+        let indices: Vec<Option<i64>> = found.iter().map(|row| column(row, "idx")).collect::<Result<_, _>>()?;
+        let mut indices: Vec<i64> = indices.into_iter().flatten().collect();
+        indices.sort_unstable();
+        for chunk in indices.chunks(500) {
+            let sql = format!(
+                "UPDATE trail_entry SET sealed = NULL, state = 2 WHERE idx IN ({})",
+                marks(chunk.len())
+            );
+            run(&tx, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;
+        }
+        for chunk in ids.chunks(500) {
+            let sql = format!("DELETE FROM audit_event WHERE id IN ({})", marks(chunk.len()));
+            run(&tx, &sql, chunk.iter().map(|id| Value::from(*id)).collect()).await?;
+        }
+        let purged = Purged {
+            indices,
+            records: ids.len() as u64,
+        };
+        let draft = tell(&purged);
+        self.store.append(&tx, &[draft]).await?;
+        tx.commit().await?;
+        Ok(purged)
+    }
+
+    /// The rules under which something is past its date.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn due_rules(&self, now: Instant) -> Result<Vec<String>, StoreError> {
+        let sql =
+            "SELECT DISTINCT keep_rule FROM audit_event WHERE project_id = ? AND keep_until <= ? ORDER BY keep_rule";
+        let found = rows(&self.store.read, sql, vec![self.project.0.into(), micros(now).into()]).await?;
+        found.iter().map(|row| column(row, "keep_rule")).collect()
+    }
+
+    /// Makes a hold.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn hold(&self, new: &NewHold<'_>, now: Instant) -> Result<legal_hold::Model, StoreError> {
+        let tx = self.store.begin().await?;
+        self.store.lock_head(&tx).await?;
+        let subject = match new.person {
+            None => None,
+            Some(name) => self.store.subject_of(&tx, name, now).await?,
+        };
+        let row = legal_hold::ActiveModel {
+            id: Set(Uuid::now_v7()),
+            project_id: Set(self.project.0),
+            subject_id: Set(subject),
+            reason: Set(new.reason.to_owned()),
+            actor: Set(new.actor.to_owned()),
+            created_at: Set(micros(now)),
+            from_at: Set(new.from.map(micros)),
+            until_at: Set(new.until.map(micros)),
+            released_at: Set(None),
+        };
+        let row = row.insert(&tx).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Releases a hold; false where it is not there or was released before.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn release_hold(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+        let done = legal_hold::Entity::update_many()
+            .col_expr(legal_hold::Column::ReleasedAt, Expr::value(micros(now)))
+            .filter(legal_hold::Column::Id.eq(id))
+            .filter(legal_hold::Column::ProjectId.eq(self.project.0))
+            .filter(legal_hold::Column::ReleasedAt.is_null())
+            .exec(&self.store.write)
+            .await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Holds, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn holds(&self) -> Result<Vec<legal_hold::Model>, StoreError> {
+        let query = legal_hold::Entity::find().filter(legal_hold::Column::ProjectId.eq(self.project.0));
+        Ok(query
+            .order_by_desc(legal_hold::Column::Id)
+            .all(&self.store.read)
+            .await?)
+    }
+}

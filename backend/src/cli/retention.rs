@@ -1,0 +1,43 @@
+//! `affiant retention`.
+
+use super::context;
+use super::output::{Failure, say};
+use crate::clock::Clock;
+use crate::config::Storage;
+use crate::flow::enforce_retention::{Wish, run_all};
+
+/// Arguments of `retention`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
+    /// It is meant, though it is more than five in a hundred records at once
+    #[arg(long)]
+    confirm: bool,
+}
+
+pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
+    let app = context(storage, Clock::system()).await?;
+    let wish = Wish {
+        dry_run: args.dry_run,
+        confirm: args.confirm,
+    };
+    let mut waits = false;
+    for run in run_all(&app, wish, "cli").await? {
+        waits |= run.waits && !args.dry_run;
+        let what = if run.waits {
+            "; that is more than five in a hundred: say --confirm if it is meant"
+        } else {
+            ""
+        };
+        say(format_args!(
+            "{}: {} of {} records are past their date, {} more are held, {} purged{what}",
+            run.project, run.due, run.all, run.held, run.purged
+        ));
+    }
+    if waits {
+        return Err(Failure::No("records wait for a person".to_owned()));
+    }
+    Ok(())
+}
