@@ -18,6 +18,7 @@ mod m20261120_000015_directory;
 mod m20261120_000016_token_holder;
 mod m20261120_000017_trail;
 mod m20261120_000018_legal_hold;
+mod m20261120_000019_privacy_request;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000016_token_holder::Migration),
             Box::new(m20261120_000017_trail::Migration),
             Box::new(m20261120_000018_legal_hold::Migration),
+            Box::new(m20261120_000019_privacy_request::Migration),
         ]
     }
 }

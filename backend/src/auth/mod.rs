@@ -35,13 +35,22 @@ pub enum Role {
     Member,
     /// Reads.
     Auditor,
+    /// Requests of data subjects, retention and legal holds.
+    Privacy,
     /// Pushes scans and events, and nothing else.
     Ingest,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [Self::Admin, Self::Compliance, Self::Member, Self::Auditor, Self::Ingest];
+    pub const ALL: [Self; 6] = [
+        Self::Admin,
+        Self::Compliance,
+        Self::Member,
+        Self::Auditor,
+        Self::Privacy,
+        Self::Ingest,
+    ];
 
     /// The word in the API.
     #[must_use]
@@ -51,6 +60,7 @@ impl Role {
             Self::Compliance => "compliance",
             Self::Member => "member",
             Self::Auditor => "auditor",
+            Self::Privacy => "privacy",
             Self::Ingest => "ingest",
         }
     }
@@ -121,7 +131,9 @@ permissions! {
     /// Tell people and groups by SCIM.
     ProvisionPeople = "people:provision" for Admin;
     /// Let go of what is past its date, and hold what must stay.
-    WriteRetention = "retention:write" for Admin, Compliance;
+    WriteRetention = "retention:write" for Admin, Compliance, Privacy;
+    /// Bring requests of data subjects forward.
+    WritePrivacy = "privacy:write" for Admin, Privacy;
     /// Have content screened.
     ScreenContent = "content:screen" for Admin, Compliance, Member, Ingest;
     /// Read the trail: entries, proofs, exports.

@@ -6,6 +6,7 @@ pub mod decide;
 pub mod enforce_retention;
 pub mod events;
 pub mod evidence;
+pub mod fulfil_request;
 pub mod ingest;
 pub mod project;
 pub mod refusals;

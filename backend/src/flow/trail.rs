@@ -298,6 +298,7 @@ async fn payloads(
     open: bool,
 ) -> Result<HashMap<i64, Shown>, FlowError> {
     const PURGED: i16 = 2;
+    const ERASED: i16 = 3;
     let mut ids: Vec<Uuid> = entries.iter().filter_map(|entry| entry.subject_id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -307,9 +308,10 @@ async fn payloads(
         let readable = entry.subject_id.is_none() || subject.is_some_and(|subject| subject.wrapped.is_some());
         match (entry.state, entry.sealed.is_some()) {
             (PURGED, _) => Shown::Purged,
+            (ERASED, _) => Shown::Erased,
             (_, false) => Shown::None,
             (_, true) if !readable => Shown::Erased,
-            (_, true) if !open => Shown::Sealed,
+            (_, true) if !open || subject.is_some_and(|subject| subject.restricted) => Shown::Sealed,
             // What does not open and should is told as it is: the file will not verify.
             (_, true) => app.trail.payload(entry, subject).map_or(Shown::None, Shown::Open),
         }

@@ -94,18 +94,17 @@ pub async fn observe(
     };
     let route = route.unwrap_or_else(|| "unknown".to_owned());
     // Who comes without anything is asked to sign in, and not refused.
-    if matches!(status, 403 | 429) || status == 401 && shows {
-        if let (Some(app), Ok(answer)) = (&app, &answer) {
-            let who = answer
-                .request()
-                .extensions()
-                .get::<Principal>()
-                .map(|who| who.name.clone());
-            let from = hex::encode(&app.key.hash("address", from.to_string().as_bytes())[..8]);
-            let who = who.unwrap_or_default();
-            let now = affiant_store::micros(app.clock.now());
-            app.refusals.note((&who, from), (known(&method), &route), status, now);
-        }
+    let refused = matches!(status, 403 | 429) || status == 401 && shows;
+    if let (true, Some(app), Ok(answer)) = (refused, &app, &answer) {
+        let who = answer
+            .request()
+            .extensions()
+            .get::<Principal>()
+            .map(|who| who.name.clone());
+        let from = hex::encode(&app.key.hash("address", from.to_string().as_bytes())[..8]);
+        let who = who.unwrap_or_default();
+        let now = affiant_store::micros(app.clock.now());
+        app.refusals.note((&who, from), (known(&method), &route), status, now);
     }
     let took = begun.elapsed();
     crate::telemetry::name(&span, format!("{} {route}", known(&method)));

@@ -1,5 +1,6 @@
 //! Scheduled work. The table names every job; the scheduler library is named only here.
 
+mod end_restrictions;
 mod enforce_retention;
 mod fire_schedules;
 mod pull_sources;
@@ -15,12 +16,15 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 6] = [
+const JOBS: [(&str, &str, Run); 7] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
     ("enforce_retention", "0 17 3 * * *", |app| {
         Box::pin(enforce_retention::run(app))
+    }),
+    ("end_restrictions", "0 37 3 * * *", |app| {
+        Box::pin(end_restrictions::run(app))
     }),
     ("pull_sources", "*/10 * * * * *", |app| Box::pin(pull_sources::run(app))),
     ("sign_trail", "*/10 * * * * *", |app| Box::pin(sign_trail::run(app))),

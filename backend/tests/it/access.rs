@@ -30,6 +30,7 @@ async fn operations(server: &Server) -> Vec<(String, String)> {
                 "{membership}",
                 "{operation}",
                 "{hold}",
+                "{request}",
                 "{import}",
             ]
             .iter()

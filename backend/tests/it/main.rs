@@ -20,6 +20,7 @@ mod events;
 mod imports;
 mod kept;
 mod openapi;
+mod privacy;
 mod reports;
 mod retention;
 mod samples;

@@ -14,6 +14,7 @@ pub mod id;
 pub mod matching;
 pub mod observation;
 pub mod period;
+pub mod request;
 pub mod retention;
 pub mod schedule;
 pub mod score;

@@ -226,6 +226,13 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: String,
         password: String, secret: Vec<u8>, last_step: i64, failures: i64, locked_until: i64, created_at: i64,
     }
+    /// Requests of data subjects.
+    privacy_request = "privacy_request" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        subject_id: Option<Uuid>, kind: String, state: String, handlers: String, approver: String, proof: String, reason: String,
+        ground: String, plan: String, outcome: String, certificate: String, identifier: Option<Vec<u8>>, received_at: i64,
+        created_at: i64, paused: i64, extended_at: Option<i64>, closed_at: Option<i64>,
+    }
     /// What is neither purged nor erased.
     legal_hold = "legal_hold" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
@@ -263,7 +270,7 @@ entities! {
     /// People whom records concern, with the key under which what is personal is sealed.
     subject = "subject" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
-        lookup: Option<String>, wrapped: Option<Vec<u8>>, created_at: i64, erased_at: Option<i64>,
+        lookup: Option<String>, wrapped: Option<Vec<u8>>, created_at: i64, erased_at: Option<i64>, restricted_until: Option<i64>,
     }
     /// Tokens.
     token = "token" {

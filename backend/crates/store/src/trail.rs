@@ -39,6 +39,8 @@ pub struct Subject {
     pub id: Uuid,
     /// Their key, wrapped; none once it is destroyed.
     pub wrapped: Option<Vec<u8>>,
+    /// Whether what is left of them is set aside.
+    pub restricted: bool,
 }
 
 /// An entry with its place.
@@ -187,6 +189,7 @@ impl Store {
                 wrapped: Set(Some(log.new_key(id))),
                 created_at: Set(drafts.first().map_or(0, |draft| draft.at)),
                 erased_at: Set(None),
+                restricted_until: Set(None),
             };
             // Another server may be as quick.
             let once = sea_orm::sea_query::OnConflict::column(subject::Column::Lookup)
@@ -216,6 +219,7 @@ impl Store {
                 let one = Subject {
                     id: row.id,
                     wrapped: row.wrapped,
+                    restricted: row.restricted_until.is_some(),
                 };
                 (row.id, one)
             }));
@@ -237,7 +241,8 @@ impl Store {
         let subjects = self.subjects_by_id(&ids).await?;
         let open = |entry: &trail_entry::Model| {
             let subject = entry.subject_id.and_then(|id| subjects.get(&id));
-            Some((entry.idx, log.open(entry, subject)?))
+            let readable = subject.is_none_or(|subject| !subject.restricted);
+            Some((entry.idx, log.open(entry, subject).filter(|_| readable)?))
         };
         Ok(entries.iter().filter_map(open).collect())
     }
@@ -417,6 +422,7 @@ async fn known(tx: &DatabaseTransaction, wanted: &[String]) -> Result<HashMap<St
             let one = Subject {
                 id: column(&row, "id")?,
                 wrapped: column(&row, "wrapped")?,
+                restricted: false,
             };
             found.insert(column(&row, "lookup")?, one);
         }

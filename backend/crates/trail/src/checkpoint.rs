@@ -97,6 +97,14 @@ pub fn signed_by(head: &Head, keys: &[&SigningKey]) -> Option<String> {
     String::from_utf8(note.to_bytes()).ok()
 }
 
+/// Signs a text as a note: lines without control characters, the last one ended. None where it is not such a text.
+#[must_use]
+pub fn note(text: &str, key: &SigningKey) -> Option<String> {
+    let mut note = Note::new(text.as_bytes(), &[]).ok()?;
+    note.add_sigs(&[&key.signer as &dyn Signer]).ok()?;
+    String::from_utf8(note.to_bytes()).ok()
+}
+
 /// A key that checks, as C2SP writes it: `name+id+base64`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicKey(String);
@@ -114,6 +122,15 @@ impl PublicKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The text of a note, where this key signed it.
+    #[must_use]
+    pub fn text(&self, note: &str) -> Option<String> {
+        let own = StandardVerifier::new(&self.0).ok()?;
+        let parsed = Note::from_bytes(note.as_bytes()).ok()?;
+        parsed.verify(&VerifierList::new(vec![Box::new(own)])).ok()?;
+        String::from_utf8(parsed.text().to_vec()).ok()
     }
 
     /// The head that a note says, where this key signed it.

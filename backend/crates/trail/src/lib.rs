@@ -16,7 +16,7 @@ pub mod proof;
 mod tree;
 mod verify;
 
-pub use checkpoint::{Head, PublicKey, SigningKey, signed_by};
+pub use checkpoint::{Head, PublicKey, SigningKey, note, signed_by};
 pub use entry::{Entry, LONGEST, Malformed, ROTATED, leaf_hash};
 pub use export::{Shown, Writer};
 pub use payload::{Payload, open, seal};

@@ -9,6 +9,7 @@ pub mod findings;
 pub mod health;
 pub mod jobs;
 pub mod people;
+pub mod privacy;
 pub mod projects;
 pub mod reports;
 pub mod retention;
@@ -94,6 +95,12 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(catalogue::frameworks)
         .service(catalogue::framework)
         .service(catalogue::formats)
+        .service(privacy::list)
+        .service(privacy::create)
+        .service(privacy::show)
+        .service(privacy::go)
+        .service(privacy::download)
+        .service(privacy::due)
         .service(retention::rules)
         .service(retention::enforce)
         .service(retention::holds)

@@ -247,7 +247,7 @@ pub struct MembershipRequest {
     pub group: Option<String>,
     /// The provider of the group, by its name in the configuration; the only one, where none is named.
     pub provider: Option<String>,
-    /// `admin`, `compliance`, `member` or `auditor`.
+    /// `admin`, `compliance`, `member`, `auditor` or `privacy`.
     #[schema(example = "member")]
     pub role: String,
     /// Until when, where it ends.
@@ -284,7 +284,7 @@ pub(crate) async fn give(
 ) -> Result<entity::membership::Model, Problem> {
     let reach = who.reach::<WritePeople>();
     let role = Role::parse(&wanted.role).filter(|role| *role != Role::Ingest);
-    let role = role.ok_or_else(|| Problem::invalid("/role", "admin, compliance, member or auditor"))?;
+    let role = role.ok_or_else(|| Problem::invalid("/role", "admin, compliance, member, auditor or privacy"))?;
     let project = match &wanted.project {
         None if reach.is_all() => None,
         None => return Err(Problem::forbidden("people:write for all projects")),

@@ -75,7 +75,7 @@ pub struct TokenRequest {
     /// What it is for.
     #[schema(example = "ci")]
     pub name: String,
-    /// `ingest`, `auditor`, `member`, `compliance` or `admin`.
+    /// `ingest`, `auditor`, `member`, `privacy`, `compliance` or `admin`.
     #[schema(example = "ingest")]
     pub role: String,
     /// Slug of its project; all, where it is not given.

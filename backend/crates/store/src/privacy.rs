@@ -1,0 +1,218 @@
+//! Requests of data subjects, what is held of a person, and forgetting them.
+
+use crate::entity::{privacy_request, subject};
+use crate::sql::{column, marks, row, rows, run};
+use crate::{Store, StoreError, Subject, micros};
+use affiant_domain::Instant;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+/// One record of a person, as far as its fate depends on it.
+#[derive(Clone, Debug)]
+pub struct HeldRecord {
+    /// Its place in the trail.
+    pub index: i64,
+    /// The rule that keeps it; empty where it is an action in Affiant.
+    pub rule: String,
+    /// Until when that keeps it.
+    pub keep_until: i64,
+    /// Whether a hold covers it.
+    pub is_held: bool,
+}
+
+impl Store {
+    /// Keeps a new request, or what became of one.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn keep_request(&self, row: privacy_request::Model, is_new: bool) -> Result<(), StoreError> {
+        let row = row.into_active_model();
+        if is_new {
+            privacy_request::Entity::insert(row)
+                .exec_without_returning(&self.write)
+                .await?;
+            return Ok(());
+        }
+        privacy_request::Entity::update(row.reset_all())
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// A request.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn request(&self, id: Uuid) -> Result<Option<privacy_request::Model>, StoreError> {
+        Ok(privacy_request::Entity::find_by_id(id).one(&self.read).await?)
+    }
+
+    /// Requests, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn requests(&self, limit: u64) -> Result<Vec<privacy_request::Model>, StoreError> {
+        let query = privacy_request::Entity::find().order_by_desc(privacy_request::Column::Id);
+        Ok(query.limit(limit).all(&self.read).await?)
+    }
+
+    /// The person who is found by this; none where nothing is known of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn find_subject(&self, lookup: &str) -> Result<Option<Subject>, StoreError> {
+        let found = subject::Entity::find()
+            .filter(subject::Column::Lookup.eq(lookup))
+            .one(&self.read)
+            .await?;
+        Ok(found.map(|row| Subject {
+            id: row.id,
+            wrapped: row.wrapped,
+            restricted: row.restricted_until.is_some(),
+        }))
+    }
+
+    /// Everything sealed of a person that is still there, in order, from a place on.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn held_of(&self, subject: Uuid, from: i64, limit: u64) -> Result<Vec<HeldRecord>, StoreError> {
+        let sql = format!(
+            "SELECT t.idx AS idx, e.keep_rule AS rule, e.keep_until AS keep_until, \
+             CASE WHEN EXISTS (SELECT 1 FROM legal_hold h WHERE h.released_at IS NULL AND h.project_id = t.project_id \
+             AND (h.subject_id IS NULL OR h.subject_id = t.subject_id) \
+             AND (h.from_at IS NULL OR coalesce(e.at, t.at) >= h.from_at) AND (h.until_at IS NULL OR coalesce(e.at, t.at) < h.until_at)) \
+             THEN 1 ELSE 0 END AS held \
+             FROM trail_entry t LEFT JOIN audit_event e ON e.id = t.record_id \
+             WHERE t.subject_id = ? AND t.state = 1 AND t.idx >= ? ORDER BY t.idx LIMIT {limit}"
+        );
+        let found = rows(&self.read, &sql, vec![subject.into(), from.into()]).await?;
+        found
+            .iter()
+            .map(|row| {
+                Ok(HeldRecord {
+                    index: column(row, "idx")?,
+                    rule: column::<Option<String>>(row, "rule")?.unwrap_or_default(),
+                    keep_until: column::<Option<i64>>(row, "keep_until")?.unwrap_or_default(),
+                    is_held: i64::from(column::<i32>(row, "held")?) == 1,
+                })
+            })
+            .collect()
+    }
+
+    /// Takes the payloads of these entries away for good.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn erase_payloads(&self, indices: &[i64]) -> Result<(), StoreError> {
+        for chunk in indices.chunks(500) {
+            let sql = format!(
+                "UPDATE trail_entry SET sealed = NULL, state = 3 WHERE idx IN ({})",
+                marks(chunk.len())
+            );
+            run(&self.write, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets what is left of a person aside until a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn restrict(&self, subject: Uuid, until: i64) -> Result<(), StoreError> {
+        subject::Entity::update_many()
+            .col_expr(subject::Column::RestrictedUntil, Expr::value(until))
+            // What comes from now on is somebody new's: it is not set aside with the rest.
+            .col_expr(subject::Column::Lookup, Expr::value(Option::<String>::None))
+            .filter(subject::Column::Id.eq(subject))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Destroys the key of a person and what they are found by. What is sealed under it can be read by nobody any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn destroy_key(&self, id: Uuid, now: Instant) -> Result<(), StoreError> {
+        if !self.is_postgres() {
+            // What is overwritten is not to be found in free pages.
+            self.write.execute_unprepared("PRAGMA secure_delete = ON").await?;
+        }
+        subject::Entity::update_many()
+            .col_expr(subject::Column::Lookup, Expr::value(Option::<String>::None))
+            .col_expr(subject::Column::Wrapped, Expr::value(Option::<Vec<u8>>::None))
+            .col_expr(subject::Column::ErasedAt, Expr::value(micros(now)))
+            .filter(subject::Column::Id.eq(id))
+            .exec(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Sees to it that what was overwritten is gone from the database's files too, as far as it can.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            self.write.execute_unprepared("VACUUM subject").await?;
+            self.write.execute_unprepared("VACUUM trail_entry").await?;
+        } else {
+            self.write.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(())
+    }
+
+    /// People whose restriction has ended and who are under no hold.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn restrictions_ended(&self, now: Instant) -> Result<Vec<Uuid>, StoreError> {
+        let query = subject::Entity::find()
+            .filter(subject::Column::RestrictedUntil.lte(micros(now)))
+            .filter(subject::Column::ErasedAt.is_null());
+        Ok(query
+            .select_only()
+            .column(subject::Column::Id)
+            .into_tuple()
+            .all(&self.read)
+            .await?)
+    }
+
+    /// The entries in which a person acted or was acted on, with their leaves, from a place on.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn entries_of(
+        &self,
+        subject: Uuid,
+        from: i64,
+        limit: u64,
+    ) -> Result<Vec<crate::entity::trail_entry::Model>, StoreError> {
+        use crate::entity::trail_entry;
+        let query = trail_entry::Entity::find()
+            .filter(trail_entry::Column::SubjectId.eq(subject))
+            .filter(trail_entry::Column::Idx.gte(from));
+        Ok(query
+            .order_by_asc(trail_entry::Column::Idx)
+            .limit(limit)
+            .all(&self.read)
+            .await?)
+    }
+
+    /// Whether a person's account is in use, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn has_account(&self, name: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) AS n FROM person WHERE lower(name) = lower(?) OR lower(email) = lower(?)";
+        let found = row(&self.read, sql, vec![name.into(), name.into()]).await?;
+        Ok(match found {
+            Some(found) => column::<i64>(&found, "n")? > 0,
+            None => false,
+        })
+    }
+}

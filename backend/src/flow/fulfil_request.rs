@@ -1,0 +1,511 @@
+//! Requests of data subjects: taken in, brought forward step by step by two people, and fulfilled once, with a signed certificate.
+
+use super::{FlowError, invalid, trail};
+use crate::app::Context;
+use affiant_domain::Instant;
+use affiant_domain::actor::are_one;
+use affiant_domain::request::{Right, State, Step, Verdict, due, verdict};
+use affiant_store::{HeldRecord, Log, entity, instant, micros};
+use chrono::{Duration, SecondsFormat};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::io::Write;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What the identifier of a request is sealed for.
+const IDENTIFIER: &str = "privacy.identifier";
+/// Records that are looked at together.
+const PAGE: u64 = 1000;
+/// Grounds on which records may be kept or set aside.
+pub const GROUNDS: [&str; 5] = ["17.3.a", "17.3.b", "17.3.c", "17.3.d", "17.3.e"];
+
+/// A class of records in a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Class {
+    /// Which records.
+    #[schema(example = "audit events kept by ret-sox-issuer")]
+    pub records: String,
+    /// `erased`, `restricted` or `kept`.
+    #[schema(example = "restricted")]
+    pub verdict: String,
+    /// How many.
+    pub count: u64,
+    /// On which ground they do not go now.
+    pub basis: String,
+    /// Until when, where that is known.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
+    pub until: Option<Instant>,
+}
+
+fn conflict(what: &str) -> FlowError {
+    FlowError::Conflict(what.to_owned())
+}
+
+/// Takes a request in. One that is open already for the same person and right is given back instead of a second one.
+///
+/// # Errors
+/// [`FlowError`] where something is wrong with it.
+pub async fn receive(
+    app: &Context,
+    right: Right,
+    identifier: &str,
+    received: Instant,
+    actor: &str,
+) -> Result<(entity::privacy_request::Model, bool), FlowError> {
+    let identifier = identifier.trim();
+    if identifier.is_empty() || identifier.len() > 500 || identifier.chars().any(char::is_control) {
+        return Err(invalid("/identifier", "what events call the person, at most 500 bytes"));
+    }
+    let now = app.clock.now();
+    if received > now || now - received > Duration::days(366) {
+        return Err(invalid("/received_at", "within the last year, and not in the future"));
+    }
+    for row in app.store.requests(2000).await? {
+        let open = State::parse(&row.state).is_some_and(|state| !state.is_closed());
+        let same = || identifier_of(app, &row).is_some_and(|known| known.eq_ignore_ascii_case(identifier));
+        if open && row.kind == right.as_str() && same() {
+            return Ok((row, false));
+        }
+    }
+    let sealed = app.key.seal(IDENTIFIER, identifier.as_bytes());
+    let row = entity::privacy_request::Model {
+        id: Uuid::now_v7(),
+        subject_id: None,
+        kind: right.as_str().to_owned(),
+        state: State::Received.as_str().to_owned(),
+        handlers: json!([actor]).to_string(),
+        approver: String::new(),
+        proof: String::new(),
+        reason: String::new(),
+        ground: String::new(),
+        plan: "[]".to_owned(),
+        outcome: String::new(),
+        certificate: String::new(),
+        identifier: Some(sealed.map_err(|error| FlowError::Trail(error.to_string()))?),
+        received_at: micros(received),
+        created_at: micros(now),
+        paused: 0,
+        extended_at: None,
+        closed_at: None,
+    };
+    let new = row.clone();
+    let keep = |app: Context| async move {
+        app.store.keep_request(new.clone(), true).await?;
+        Ok::<_, FlowError>(((), json!({ "request": new.id, "right": new.kind })))
+    };
+    app.deed((actor, "request.received", None), keep).await?;
+    Ok((row, true))
+}
+
+/// Whose request it is; none once they are forgotten.
+#[must_use]
+pub fn identifier_of(app: &Context, row: &entity::privacy_request::Model) -> Option<String> {
+    let bytes = app.key.open(IDENTIFIER, row.identifier.as_ref()?).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// When it is due.
+#[must_use]
+pub fn due_at(row: &entity::privacy_request::Model) -> Instant {
+    let paused = Duration::microseconds(row.paused);
+    due(instant(row.received_at), row.extended_at.is_some(), paused)
+}
+
+/// Brings a request a step further.
+///
+/// # Errors
+/// [`FlowError::Conflict`] where the step cannot be made now, [`FlowError::Forbidden`] where it wants another person.
+pub async fn step(
+    app: &Context,
+    id: Uuid,
+    (step, text, ground): (Step, &str, &str),
+    actor: &str,
+) -> Result<entity::privacy_request::Model, FlowError> {
+    let row = app.store.request(id).await?;
+    let mut row = row.ok_or_else(|| FlowError::NotFound("there is no such request".to_owned()))?;
+    let state = State::parse(&row.state).ok_or(FlowError::Worker)?;
+    let next = state
+        .after(step)
+        .ok_or_else(|| conflict("the request is not where this step can be made"))?;
+    let now = app.clock.now();
+    let needs_text = matches!(step, Step::VerifyIdentity | Step::Refuse | Step::Extend);
+    if needs_text && !(3..=2000).contains(&text.trim().chars().count()) {
+        return Err(invalid("/text", "write 3 to 2000 characters"));
+    }
+    let mut handlers: Vec<String> = serde_json::from_str(&row.handlers).unwrap_or_default();
+    match step {
+        Step::VerifyIdentity => {
+            text.trim().clone_into(&mut row.proof);
+            // The clock stands while identity is being proved.
+            row.paused = micros(now) - row.created_at;
+        }
+        Step::Plan => {
+            if !ground.is_empty() && !GROUNDS.contains(&ground) {
+                return Err(invalid("/ground", format!("one of {}", GROUNDS.join(", "))));
+            }
+            (if ground.is_empty() { "17.3.e" } else { ground }).clone_into(&mut row.ground);
+            text.trim().clone_into(&mut row.reason);
+            let (subject, plan) = plan(app, &row, now).await?;
+            row.subject_id = subject;
+            row.plan = serde_json::to_string(&plan).unwrap_or_default();
+        }
+        Step::Approve => {
+            if handlers.iter().any(|handler| are_one(handler, actor)) {
+                return Err(FlowError::Forbidden(
+                    "a request is approved by somebody else than those who handled it".to_owned(),
+                ));
+            }
+            actor.clone_into(&mut row.approver);
+        }
+        Step::Fulfil => return fulfil(app, row, actor).await,
+        Step::Refuse => text.trim().clone_into(&mut row.reason),
+        Step::Withdraw => {}
+        Step::Extend => {
+            if row.extended_at.is_some() {
+                return Err(conflict("it was extended before, and can be once"));
+            }
+            // The person is told within the first month.
+            if now > due_at(&row) {
+                return Err(conflict("the first month is over: it can no longer be extended"));
+            }
+            row.extended_at = Some(micros(now));
+            text.trim().clone_into(&mut row.reason);
+        }
+    }
+    if step != Step::Approve && !handlers.iter().any(|handler| handler == actor) {
+        handlers.push(actor.to_owned());
+        row.handlers = json!(handlers).to_string();
+    }
+    next.as_str().clone_into(&mut row.state);
+    if next.is_closed() {
+        row.closed_at = Some(micros(now));
+        (if next == State::Refused {
+            "refused_unfounded"
+        } else {
+            "withdrawn"
+        })
+        .clone_into(&mut row.outcome);
+    }
+    save(app, row, step, actor).await
+}
+
+async fn save(
+    app: &Context,
+    row: entity::privacy_request::Model,
+    step: Step,
+    actor: &str,
+) -> Result<entity::privacy_request::Model, FlowError> {
+    let word = Step::ALL
+        .iter()
+        .find(|(_, known)| *known == step)
+        .map_or("", |(word, _)| word);
+    let new = row.clone();
+    let keep = |app: Context| async move {
+        let detail = json!({ "request": new.id, "step": word, "state": new.state });
+        app.store.keep_request(new, false).await?;
+        Ok::<_, FlowError>(((), detail))
+    };
+    app.deed((actor, "request.step", None), keep).await?;
+    Ok(row)
+}
+
+/// What would be done: each record in one class.
+async fn plan(
+    app: &Context,
+    row: &entity::privacy_request::Model,
+    now: Instant,
+) -> Result<(Option<Uuid>, Vec<Class>), FlowError> {
+    let name = identifier_of(app, row).unwrap_or_default();
+    let lookup = app.trail.lookup(&name);
+    let subject = match lookup {
+        Some(lookup) => app.store.find_subject(&lookup).await?,
+        None => None,
+    };
+    let mut classes: Vec<Class> = Vec::new();
+    if let Some(subject) = &subject {
+        let erases = row.kind == Right::Erasure.as_str();
+        let mut from = 0;
+        loop {
+            let records = app.store.held_of(subject.id, from, PAGE).await?;
+            let Some(last) = records.last() else { break };
+            from = last.index + 1;
+            for record in &records {
+                add(&mut classes, class(record, erases, &row.ground, now));
+            }
+        }
+    }
+    if app.store.has_account(&name).await? {
+        add(
+            &mut classes,
+            Class {
+                records: "account in Affiant, and decisions that bear its name".to_owned(),
+                verdict: Verdict::Kept.as_str().to_owned(),
+                count: 1,
+                basis: "in use, and proof of who decided what (17.3.e)".to_owned(),
+                until: None,
+            },
+        );
+    }
+    Ok((subject.map(|subject| subject.id), classes))
+}
+
+fn class(record: &HeldRecord, erases: bool, ground: &str, now: Instant) -> Class {
+    let until = instant(record.keep_until);
+    let what = if record.rule.is_empty() {
+        "actions in Affiant".to_owned()
+    } else {
+        format!("audit events kept by {}", record.rule)
+    };
+    let verdict = if erases {
+        verdict(record.is_held, &record.rule, until, now)
+    } else {
+        Verdict::Kept
+    };
+    Class {
+        records: what,
+        verdict: verdict.as_str().to_owned(),
+        count: 1,
+        basis: match verdict {
+            Verdict::Erased => String::new(),
+            Verdict::Restricted => ground.to_owned(),
+            Verdict::Kept if record.is_held => "a legal hold".to_owned(),
+            Verdict::Kept => "the request does not ask for erasure".to_owned(),
+        },
+        until: (verdict == Verdict::Restricted).then_some(until),
+    }
+}
+
+fn add(classes: &mut Vec<Class>, one: Class) {
+    let same =
+        |known: &&mut Class| known.records == one.records && known.verdict == one.verdict && known.basis == one.basis;
+    match classes.iter_mut().find(same) {
+        Some(known) => {
+            known.count += one.count;
+            known.until = known.until.max(one.until);
+        }
+        None => classes.push(one),
+    }
+}
+
+/// Does what was approved. What was done before a fault is done; the rest goes on where it was.
+async fn fulfil(
+    app: &Context,
+    mut row: entity::privacy_request::Model,
+    actor: &str,
+) -> Result<entity::privacy_request::Model, FlowError> {
+    let now = app.clock.now();
+    let right = Right::parse(&row.kind).ok_or(FlowError::Worker)?;
+    let erases = right == Right::Erasure;
+    if let (Some(subject), true) = (row.subject_id, erases) {
+        erase(app, subject, actor).await?;
+    }
+    let classes: Vec<Class> = serde_json::from_str(&row.plan).unwrap_or_default();
+    let left = |word: &str| classes.iter().any(|class| class.verdict == word);
+    let outcome = match (erases, row.subject_id.is_some(), left("restricted"), left("kept")) {
+        (_, false, _, false) => "not_found",
+        (false, ..) => "fulfilled",
+        (true, _, true, _) => "restricted_hold",
+        (true, _, false, true) => "partly_erased",
+        (true, ..) => "erased",
+    };
+    outcome.clone_into(&mut row.outcome);
+    State::Fulfilled.as_str().clone_into(&mut row.state);
+    row.closed_at = Some(micros(now));
+    row.certificate = certificate(app, &row, &classes, now).await?;
+    if erases {
+        // Who is forgotten is not kept in the request.
+        row.identifier = None;
+        row.proof = String::new();
+    }
+    let done = save(app, row, Step::Fulfil, actor).await?;
+    if erases {
+        app.store.scrub().await?;
+    }
+    Ok(done)
+}
+
+/// Forgets a person, as far as nothing stands in the way: by the state of things now, so that a hold that came after the plan is kept.
+async fn erase(app: &Context, subject: Uuid, actor: &str) -> Result<(), FlowError> {
+    let now = app.clock.now();
+    let (mut from, mut restricted, mut kept) = (0, None::<i64>, 0_u64);
+    loop {
+        let records = app.store.held_of(subject, from, PAGE).await?;
+        let Some(last) = records.last() else { break };
+        from = last.index + 1;
+        let mut gone = Vec::new();
+        for record in &records {
+            match verdict(record.is_held, &record.rule, instant(record.keep_until), now) {
+                Verdict::Erased => gone.push(record.index),
+                Verdict::Restricted => restricted = restricted.max(Some(record.keep_until)),
+                Verdict::Kept => kept += 1,
+            }
+        }
+        if gone.is_empty() {
+            continue;
+        }
+        let erase = |app: Context| async move {
+            app.store.erase_payloads(&gone).await?;
+            Ok::<_, FlowError>(((), json!({ "entries": gone })))
+        };
+        app.deed((actor, "subject.records-erased", None), erase).await?;
+    }
+    let finish = |app: Context| async move {
+        let what = match (restricted, kept) {
+            (None, 0) => {
+                app.store.destroy_key(subject, now).await?;
+                "erased"
+            }
+            // A hold has no end that is known: it is looked at again daily.
+            (until, _) => {
+                app.store
+                    .restrict(subject, until.unwrap_or_else(|| micros(now)))
+                    .await?;
+                "restricted"
+            }
+        };
+        Ok::<_, FlowError>(((), json!({ "subject": subject.simple().to_string(), "done": what })))
+    };
+    app.deed((actor, "subject.erased", None), finish).await
+}
+
+/// Forgets those whose restriction has ended; who is under a hold stays.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn end_restrictions(app: &Context) -> Result<u64, FlowError> {
+    let mut ended = 0;
+    for subject in app.store.restrictions_ended(app.clock.now()).await? {
+        let first = app.store.held_of(subject, 0, PAGE).await?;
+        let now = app.clock.now();
+        let stays = |record: &HeldRecord| {
+            verdict(record.is_held, &record.rule, instant(record.keep_until), now) != Verdict::Erased
+        };
+        if first.iter().any(stays) {
+            continue;
+        }
+        erase(app, subject, "schedule").await?;
+        app.store.scrub().await?;
+        ended += 1;
+    }
+    Ok(ended)
+}
+
+/// What was done, what is kept, why and until when: signed by the trail's key.
+async fn certificate(
+    app: &Context,
+    row: &entity::privacy_request::Model,
+    classes: &[Class],
+    now: Instant,
+) -> Result<String, FlowError> {
+    let mut text = format!(
+        "Affiant: certificate of a request of a data subject\nrequest {}\nright {}\nreceived {}\ncompleted {}\noutcome {}\n",
+        row.id,
+        row.kind,
+        instant(row.received_at).to_rfc3339_opts(SecondsFormat::Secs, true),
+        now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        row.outcome,
+    );
+    for class in classes {
+        let until = class.until.map_or_else(String::new, |until| {
+            format!(" until {}", until.to_rfc3339_opts(SecondsFormat::Secs, true))
+        });
+        let basis = if class.basis.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", class.basis)
+        };
+        text.push_str(&format!(
+            "{} {} {}{basis}{until}\n",
+            class.verdict, class.count, class.records
+        ));
+    }
+    let keys = trail::keys(app).await?;
+    let (_, key) = keys.last().ok_or(FlowError::Worker)?;
+    affiant_trail::note(&text, key).ok_or_else(|| FlowError::Trail("the certificate cannot be signed".to_owned()))
+}
+
+/// Everything that is held of a person, as a ZIP: JSON, CSV, a readable index, and digests. Article 15 and Article 20.
+///
+/// # Errors
+/// [`FlowError::Conflict`] where the request is not approved, or asks for something else.
+pub async fn package(app: &Context, id: Uuid, actor: &str) -> Result<Vec<u8>, FlowError> {
+    let row = app.store.request(id).await?;
+    let row = row.ok_or_else(|| FlowError::NotFound("there is no such request".to_owned()))?;
+    let right = Right::parse(&row.kind);
+    let approved = matches!(State::parse(&row.state), Some(State::Approved | State::Fulfilled));
+    if !approved || !matches!(right, Some(Right::Access | Right::Portability)) {
+        return Err(conflict(
+            "only an approved request for access or portability has a package",
+        ));
+    }
+    let detail = json!({ "request": id }).to_string();
+    app.store
+        .record_action((actor, "request.package-read", None), &detail, app.clock.now())
+        .await?;
+    let mut records = Vec::new();
+    if let Some(subject) = row.subject_id {
+        let mut from = 0;
+        loop {
+            let entries = app.store.entries_of(subject, from, PAGE).await?;
+            let Some(last) = entries.last() else { break };
+            from = last.idx + 1;
+            let contents = app.store.contents(&entries).await?;
+            for entry in &entries {
+                let content: Value = contents
+                    .get(&entry.idx)
+                    .and_then(|text| serde_json::from_str(text).ok())
+                    .unwrap_or_default();
+                records.push(json!({
+                    "at": instant(entry.at), "entry": entry.idx, "action": entry.action, "outcome": entry.outcome, "content": content,
+                }));
+            }
+        }
+    }
+    zip(&row, &records).map_err(|error| FlowError::Io("the package".to_owned(), error))
+}
+
+fn zip(row: &entity::privacy_request::Model, records: &[Value]) -> std::io::Result<Vec<u8>> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["at", "entry", "action", "outcome", "content"])?;
+    for record in records {
+        let cell = |key: &str| match &record[key] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        // A cell that a spreadsheet would run is text.
+        let plain = |text: String| {
+            if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+                format!("'{text}")
+            } else {
+                text
+            }
+        };
+        table.write_record(["at", "entry", "action", "outcome", "content"].map(|key| plain(cell(key))))?;
+    }
+    let table = table
+        .into_inner()
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
+    let all = serde_json::to_vec_pretty(&json!({ "request": row.id, "right": row.kind, "records": records }))?;
+    let index = format!(
+        "What is held of you\n===================\n\nrequest {}\nright {}\nrecords {}\n\ndata.json   every record, for programs\ndata.csv    the same as a table\n\
+         digests.txt SHA-256 of both\n\nYou may complain to a supervisory authority (GDPR Art. 77).\n",
+        row.id,
+        row.kind,
+        records.len()
+    );
+    let digest = |bytes: &[u8]| affiant_domain::sha256_hex(bytes);
+    let digests = format!("{}  data.json\n{}  data.csv\n", digest(&all), digest(&table));
+    let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in [
+        ("index.txt", index.as_bytes()),
+        ("data.json", &all),
+        ("data.csv", &table),
+        ("digests.txt", digests.as_bytes()),
+    ] {
+        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+        out.start_file(name, options).map_err(std::io::Error::other)?;
+        out.write_all(bytes)?;
+    }
+    Ok(out.finish().map_err(std::io::Error::other)?.into_inner())
+}

@@ -1,0 +1,232 @@
+//! Requests of data subjects over HTTP: two people, one plan, nothing left of who is forgotten, and a trail that still verifies.
+
+use crate::server::{Server, on_both};
+use sea_orm::{ConnectionTrait, Database};
+use serde_json::{Value, json};
+use std::io::Read;
+
+async fn events(server: &Server, user: &str, count: usize, tags: &[&str], at: &str) {
+    let one = |n: usize| json!({"timestamp": at, "user_id": user, "agent_id": "bot", "action": "read", "event_id": format!("{at}{user}{n}{tags:?}"), "compliance_tags": tags, "source_ip": "203.0.113.77"});
+    let all: Vec<Value> = (0..count).map(one).collect();
+    let answer = server
+        .send("POST", "/api/v1/projects/payments/audit-events", Some(json!(all)))
+        .await;
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+}
+
+struct Desk {
+    handler: String,
+    approver: String,
+}
+
+impl Desk {
+    async fn new(server: &Server) -> Self {
+        let make = async |name: &str| {
+            let made = server
+                .post("/api/v1/tokens", json!({"name": name, "role": "privacy"}))
+                .await;
+            made["token"].as_str().unwrap().to_owned()
+        };
+        Self {
+            handler: make("handler").await,
+            approver: make("approver").await,
+        }
+    }
+
+    async fn receive(&self, server: &Server, right: &str, who: &str) -> String {
+        let answer = server
+            .send_as(
+                &self.handler,
+                "POST",
+                "/api/v1/privacy/requests",
+                Some(json!({"right": right, "identifier": who})),
+            )
+            .await;
+        assert_eq!(answer.status(), 201);
+        answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn step(&self, server: &Server, token: &str, id: &str, body: Value) -> (u16, Value) {
+        let answer = server
+            .send_as(
+                token,
+                "POST",
+                &format!("/api/v1/privacy/requests/{id}/steps"),
+                Some(body),
+            )
+            .await;
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+
+    /// All steps up to the fulfilment.
+    async fn through(&self, server: &Server, right: &str, who: &str) -> Value {
+        let id = self.receive(server, right, who).await;
+        for (token, body) in [
+            (
+                &self.handler,
+                json!({"step": "verify_identity", "text": "passport seen"}),
+            ),
+            (&self.handler, json!({"step": "plan"})),
+            (&self.approver, json!({"step": "approve"})),
+            (&self.handler, json!({"step": "fulfil"})),
+        ] {
+            let (status, answer) = self.step(server, token, &id, body.clone()).await;
+            assert_eq!(status, 200, "{body}: {answer}");
+        }
+        self.shown(server, &id).await
+    }
+
+    async fn shown(&self, server: &Server, id: &str) -> Value {
+        server
+            .send_as(&self.handler, "GET", &format!("/api/v1/privacy/requests/{id}"), None)
+            .await
+            .json()
+            .await
+            .unwrap()
+    }
+}
+
+/// Everything that the database holds.
+async fn raw(server: &Server) -> String {
+    if let Some(url) = &server.database {
+        let db = Database::connect(url).await.unwrap();
+        let mut all = String::new();
+        for (table, _) in affiant_store::entity::tables() {
+            let sql = format!("SELECT coalesce(string_agg(t::text, ' '), '') AS all_of_it FROM \"{table}\" t");
+            let row = db
+                .query_one_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql))
+                .await
+                .unwrap()
+                .unwrap();
+            all.push_str(&row.try_get::<String>("", "all_of_it").unwrap());
+        }
+        return all.to_lowercase();
+    }
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(server.data.path())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+    {
+        all.extend(std::fs::read(entry.path()).unwrap());
+    }
+    String::from_utf8_lossy(&all).to_lowercase()
+}
+
+async fn wrapped_keys(server: &Server) -> Vec<Vec<u8>> {
+    let url = server
+        .database
+        .clone()
+        .unwrap_or_else(|| format!("sqlite://{}", server.data.path().join("affiant.sqlite").display()));
+    let db = Database::connect(url).await.unwrap();
+    let sql = "SELECT wrapped FROM subject WHERE wrapped IS NOT NULL";
+    let rows = db
+        .query_all_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql))
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| row.try_get::<Vec<u8>>("", "wrapped").unwrap())
+        .collect()
+}
+
+on_both! {
+    async fn who_is_forgotten_is_nowhere_and_the_trail_still_verifies(server: Server) {
+        let desk = Desk::new(&server).await;
+        events(&server, "Jane.Doe@corp.example", 30, &["GDPR"], "2026-11-01T10:00:00Z").await;
+        events(&server, "someone.else@corp.example", 5, &["GDPR"], "2026-11-01T10:00:00Z").await;
+        let before = wrapped_keys(&server).await;
+        let done = desk.through(&server, "erasure", "jane.doe@CORP.example").await;
+        assert_eq!((&done["state"], &done["outcome"], &done["identifier"]), (&json!("fulfilled"), &json!("erased"), &Value::Null), "{done}");
+        assert_eq!((&done["plan"][0]["verdict"], &done["plan"][0]["count"]), (&json!("erased"), &json!(30)));
+        let after = wrapped_keys(&server).await;
+        let destroyed: Vec<&Vec<u8>> = before.iter().filter(|key| !after.contains(key)).collect();
+        assert_eq!(destroyed.len(), 1, "her key is destroyed, and no other");
+        let destroyed = destroyed[0];
+        assert!(!raw(&server).await.contains("jane"));
+        if server.database.is_none() {
+            // Not even in free pages or the write-ahead log.
+            for name in ["affiant.sqlite", "affiant.sqlite-wal"] {
+                let bytes = std::fs::read(server.data.path().join(name)).unwrap_or_default();
+                assert!(!bytes.windows(destroyed.len()).any(|part| part == destroyed), "{name}");
+            }
+        }
+        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        assert_eq!((&verdict["intact"], &verdict["erased"]), (&json!(true), &json!(30)), "{verdict}");
+        let seen = server.get("/api/v1/projects/payments/audit-events?limit=50").await;
+        assert_eq!(seen["items"].as_array().unwrap().len(), 35, "the skeletons stay");
+        assert!(!seen.to_string().to_lowercase().contains("jane") && seen.to_string().contains("someone.else"));
+        // The certificate is signed by the trail's key.
+        let keys = server.get("/api/v1/trail/keys").await;
+        let key = affiant_trail::PublicKey::parse(keys[0]["key"].as_str().unwrap()).unwrap();
+        let text = key.text(done["certificate"].as_str().unwrap()).unwrap();
+        assert!(text.contains("outcome erased") && text.contains("erased 30 audit events"), "{text}");
+        // The same name later is somebody new.
+        events(&server, "jane.doe@corp.example", 1, &["GDPR"], "2026-11-02T10:00:00Z").await;
+        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["erased"], 30);
+    }
+
+    async fn what_a_duty_or_a_hold_keeps_is_set_aside(server: Server) {
+        let desk = Desk::new(&server).await;
+        events(&server, "max", 4, &["SOX"], "2026-11-01T10:00:00Z").await;
+        events(&server, "max", 3, &["GDPR"], "2026-11-01T10:00:00Z").await;
+        let done = desk.through(&server, "erasure", "max").await;
+        assert_eq!(done["outcome"], "restricted_hold", "{done}");
+        let restricted = done["plan"].as_array().unwrap().iter().find(|class| class["verdict"] == "restricted").unwrap();
+        assert_eq!((&restricted["count"], &restricted["basis"]), (&json!(4), &json!("17.3.e")));
+        assert!(restricted["until"].as_str().unwrap().starts_with("2033-11-01"));
+        let seen = server.get("/api/v1/projects/payments/audit-events?limit=50").await;
+        assert!(!seen.to_string().contains("\"max\""), "nobody reads what is set aside: {seen}");
+        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        assert_eq!((&verdict["intact"], &verdict["erased"]), (&json!(true), &json!(3)));
+        // A hold that comes after the plan is kept.
+        events(&server, "eve", 5, &["GDPR"], "2026-11-01T10:00:00Z").await;
+        let id = desk.receive(&server, "erasure", "eve").await;
+        desk.step(&server, &desk.handler, &id, json!({"step": "verify_identity", "text": "known"})).await;
+        desk.step(&server, &desk.handler, &id, json!({"step": "plan"})).await;
+        desk.step(&server, &desk.approver, &id, json!({"step": "approve"})).await;
+        server.post("/api/v1/projects/payments/holds", json!({"person": "eve", "reason": "Litigation"})).await;
+        assert_eq!(desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await.0, 200);
+        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["erased"], 3, "what is held is not erased");
+    }
+
+    async fn a_request_wants_two_people_and_its_steps_in_order(server: Server) {
+        let desk = Desk::new(&server).await;
+        events(&server, "ann", 2, &[], "2026-11-01T10:00:00Z").await;
+        let id = desk.receive(&server, "access", "ann").await;
+        let again = server.send_as(&desk.handler, "POST", "/api/v1/privacy/requests", Some(json!({"right": "access", "identifier": "ANN"}))).await;
+        assert_eq!(again.status(), 200, "one that is open is not taken in twice");
+        let step = async |token: &str, body: Value| desk.step(&server, token, &id, body).await.0;
+        assert_eq!(step(&desk.handler, json!({"step": "fulfil"})).await, 409);
+        assert_eq!(step(&desk.handler, json!({"step": "approve"})).await, 409);
+        assert_eq!(step(&desk.handler, json!({"step": "verify_identity"})).await, 400, "how?");
+        assert_eq!(step(&desk.handler, json!({"step": "dance"})).await, 400);
+        assert_eq!(step(&desk.handler, json!({"step": "verify_identity", "text": "seen"})).await, 200);
+        assert_eq!(step(&desk.handler, json!({"step": "extend", "text": "many systems"})).await, 200);
+        assert_eq!(step(&desk.handler, json!({"step": "extend", "text": "more still"})).await, 409, "once");
+        assert_eq!(step(&desk.handler, json!({"step": "plan", "ground": "because"})).await, 400);
+        assert_eq!(step(&desk.handler, json!({"step": "plan"})).await, 200);
+        assert_eq!(step(&desk.handler, json!({"step": "approve"})).await, 403, "four eyes");
+        let package = format!("/api/v1/privacy/requests/{id}/package");
+        assert_eq!(server.send_as(&desk.handler, "GET", &package, None).await.status(), 409, "not approved yet");
+        assert_eq!(step(&desk.approver, json!({"step": "approve"})).await, 200);
+        let zip = server.send_as(&desk.handler, "GET", &package, None).await.bytes().await.unwrap();
+        let mut zip = zip::ZipArchive::new(std::io::Cursor::new(zip)).unwrap();
+        let mut read = |name: &str| {
+            let mut text = String::new();
+            zip.by_name(name).unwrap().read_to_string(&mut text).unwrap();
+            text
+        };
+        let data: Value = serde_json::from_str(&read("data.json")).unwrap();
+        assert_eq!(data["records"].as_array().unwrap().len(), 2);
+        assert_eq!(data["records"][0]["content"]["source_ip"], "203.0.113.77");
+        assert!(read("data.csv").lines().count() == 3 && read("index.txt").contains("records 2") && read("digests.txt").contains("data.csv"));
+        assert_eq!(step(&desk.handler, json!({"step": "fulfil"})).await, 200);
+        assert_eq!(step(&desk.handler, json!({"step": "withdraw"})).await, 409, "what is closed stays so");
+        let due = server.send_as(&desk.handler, "GET", "/api/v1/privacy/due", None).await.json::<Value>().await.unwrap();
+        assert_eq!((&due["open"], &due["late"]), (&json!(0), &json!(0)));
+        let member = server.new_token("member", None).await;
+        assert_eq!(server.send_as(&member, "GET", "/api/v1/privacy/requests", None).await.status(), 403);
+        let told = server.get("/api/v1/trail/entries?action=request.step&limit=50").await.to_string();
+        assert!(told.contains("verify_identity") && !told.contains("ann\""));
+    }
+}
