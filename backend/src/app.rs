@@ -31,6 +31,8 @@ pub struct Context {
     pub trail: Arc<Trail>,
     /// Refused access that is not in the trail yet.
     pub refusals: Arc<crate::flow::refusals::Refusals>,
+    /// Where checkpoints are kept beside the database.
+    pub checkpoints: Arc<crate::config::TrailSettings>,
     /// A service that says how unsafe a text is, where one is set up.
     pub classifier: Option<crate::flow::screen::Classifier>,
     /// Where sources may read from.
@@ -115,6 +117,7 @@ impl Context {
             key,
             trail,
             refusals: Arc::default(),
+            checkpoints: Arc::default(),
             classifier: None,
             sources: places.sources,
             sign_in: Arc::default(),

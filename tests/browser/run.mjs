@@ -116,7 +116,7 @@ await page.getByRole('button', { name: 'Pull now: agent-log' }).click();
 const pulledText = await page.getByRole('status').textContent();
 check('a source is pulled', /agent-log was pulled/.test(pulledText), pulledText);
 
-const pages = ['/', '/p/payments', '/p/payments/frameworks/pci-dss', '/p/care/frameworks/hipaa', control, '/p/payments/controls/GOV-01', '/p/payments/findings?state=open', finding, '/p/payments/imports', '/p/payments/assessments', '/p/payments/sources', '/p/payments/reports', '/people', '/account', '/actions', '/trail', '/trail?entry=0', '/api/docs/'];
+const pages = ['/', '/p/payments', '/p/payments/frameworks/pci-dss', '/p/care/frameworks/hipaa', control, '/p/payments/controls/GOV-01', '/p/payments/findings?state=open', finding, '/p/payments/imports', '/p/payments/assessments', '/p/payments/sources', '/p/payments/reports', '/people', '/account', '/actions', '/trail', '/trail?entry=0', '/privacy', '/api/docs/'];
 for (const where of pages) {
   for (const [width, colorScheme] of [[1280, 'light'], [1280, 'dark'], [390, 'light']]) {
     const context = await browser.newContext({ storageState, colorScheme, viewport: { width, height: 900 }, reducedMotion: 'reduce' });

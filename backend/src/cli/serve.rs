@@ -39,6 +39,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     let url = url.unwrap_or_else(|| format!("{scheme}://{address}"));
     let secrets = config.fetch().await.map_err(|mistakes| Failure::mistakes(&mistakes))?;
     app.sign_in = Arc::new(SignIn::new(config, secrets, &url).map_err(Failure::Input)?);
+    app.checkpoints = Arc::new(config.trail.clone());
     let screening = &config.screening;
     if !screening.classifier_url.is_empty() {
         let token = screening.classifier_token.resolve().await.map_err(Failure::Input)?;

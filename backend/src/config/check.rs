@@ -58,6 +58,19 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             "say where the secret is (env:NAME, file:PATH, vault:MOUNT/PATH#KEY, aws:NAME#KEY)",
         );
     }
+    let checkpoints = &config.trail.checkpoint_url;
+    if !checkpoints.is_empty() && !is_web(checkpoints)
+        || !config.server.development && checkpoints.starts_with("http://")
+    {
+        wrong(
+            "trail.checkpoint_url".to_owned(),
+            "an address that begins with https://; http:// is for development = true",
+        );
+    }
+    let folder = &config.trail.checkpoint_folder;
+    if !folder.is_empty() && !std::path::Path::new(folder).is_dir() {
+        wrong("trail.checkpoint_folder".to_owned(), "a folder that is there");
+    }
     let session = &config.session;
     if session.idle_seconds == 0 || session.renew_seconds == 0 {
         wrong("session".to_owned(), "idle_seconds and renew_seconds are at least 1");

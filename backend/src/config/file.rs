@@ -19,6 +19,8 @@ pub struct Config {
     pub limits: Limits,
     /// Screening of content.
     pub screening: Screening,
+    /// The trail.
+    pub trail: Trail,
     /// Single sign-on.
     pub providers: Vec<Provider>,
     /// Issuers of workloads' tokens.
@@ -102,6 +104,16 @@ impl Default for Screening {
             classifier_milliseconds: 3000,
         }
     }
+}
+
+/// Where the trail's checkpoints are kept beside the database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trail {
+    /// Each checkpoint is posted there as text; nowhere, where it is empty.
+    pub checkpoint_url: String,
+    /// Each checkpoint is written there as a file; nowhere, where it is empty.
+    pub checkpoint_folder: String,
 }
 
 /// How long sessions hold, in seconds.
@@ -254,12 +266,13 @@ impl Config {
         let session = section::<Session>(&mut table, "session", variables, &mut mistakes);
         let limits = section::<Limits>(&mut table, "limits", variables, &mut mistakes);
         let screening = section::<Screening>(&mut table, "screening", variables, &mut mistakes);
+        let trail = section::<Trail>(&mut table, "trail", variables, &mut mistakes);
         let providers = sections::<Provider>(&mut table, "provider", &mut mistakes);
         let workloads = sections::<Workload>(&mut table, "workload", &mut mistakes);
         mistakes.extend(table.keys().map(|key| {
             Mistake {
                 at: key.clone(),
-                what: "unknown; sections are [server], [session], [limits], [screening], [[provider]] and [[workload]]"
+                what: "unknown; sections are [server], [session], [limits], [screening], [trail], [[provider]] and [[workload]]"
                     .to_owned(),
             }
         }));
@@ -268,6 +281,7 @@ impl Config {
             session,
             limits,
             screening,
+            trail,
             providers,
             workloads,
         };
@@ -463,6 +477,7 @@ mod tests {
         same(&example.session, &default.session);
         same(&example.limits, &default.limits);
         same(&example.screening, &default.screening);
+        same(&example.trail, &default.trail);
         assert!(example.providers.is_empty());
         let commented = Config::example().replace("\n# ", "\n").replace("\n#\n", "\n");
         let provider = commented.find("[[provider]]").unwrap();

@@ -5,7 +5,7 @@ mod file;
 mod secret;
 pub mod tls;
 
-pub use file::{Config, Limits, Mistake, Provider, Rule, Session, Workload};
+pub use file::{Config, Limits, Mistake, Provider, Rule, Session, Trail as TrailSettings, Workload};
 pub use secret::Secret;
 
 use crate::app::Places;

@@ -290,3 +290,20 @@ on_both! {
         assert_eq!(server.get("/api/v1/tokens").await.as_array().unwrap().iter().filter(|token| token["name"] == "x").count(), 0, "no token without its entry");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_are_kept_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display().to_string();
+    let server = Server::start_with(None, &[("AFFIANT_TRAIL_CHECKPOINT_FOLDER", &at)]).await;
+    events(&server, 3, "u").await;
+    let text = export(&server, "").await;
+    let kept: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    assert!(!kept.is_empty());
+    let last = kept.iter().max().unwrap().display().to_string();
+    assert_eq!(verify(&text, &["--checkpoint", &last]).0, 0);
+}

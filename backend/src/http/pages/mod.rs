@@ -10,13 +10,14 @@ mod home;
 mod imports;
 mod overview;
 mod people;
+mod privacy;
 mod reports;
 mod sign_in;
 mod sources;
 mod trail;
 
 use crate::app::Context;
-use crate::auth::{Principal, ReadActions, ReadTrail, Way, WritePeople};
+use crate::auth::{Principal, ReadActions, ReadTrail, Way, WritePeople, WritePrivacy};
 use crate::http::problem::Problem;
 use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::ServiceResponse;
@@ -70,6 +71,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(people::account)
             .service(people::end_own)
             .service(people::actions)
+            .service(privacy::show)
+            .service(privacy::create)
+            .service(privacy::go)
             .service(trail::show)
             .service(trail::verify)
             .service(overview::show)
@@ -196,6 +200,7 @@ fn places(who: &Principal) -> Vec<(&'static str, &'static str)> {
         (who.may::<WritePeople>(), "/people", "People"),
         (who.may::<ReadActions>(), "/actions", "Actions"),
         (who.may::<ReadTrail>(), "/trail", "Trail"),
+        (who.reach::<WritePrivacy>().is_all(), "/privacy", "Privacy"),
         (matches!(who.way, Way::Session { .. }), "/account", "Account"),
     ];
     all.into_iter()
