@@ -19,6 +19,7 @@ mod m20261120_000016_token_holder;
 mod m20261120_000017_trail;
 mod m20261120_000018_legal_hold;
 mod m20261120_000019_privacy_request;
+mod m20261120_000020_registers;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000017_trail::Migration),
             Box::new(m20261120_000018_legal_hold::Migration),
             Box::new(m20261120_000019_privacy_request::Migration),
+            Box::new(m20261120_000020_registers::Migration),
         ]
     }
 }

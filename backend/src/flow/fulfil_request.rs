@@ -210,6 +210,14 @@ async fn save(
     Ok(row)
 }
 
+/// What an erasure of a person would do today.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn preview(app: &Context, identifier: &str) -> Result<(Option<Uuid>, Vec<Class>), FlowError> {
+    classes_of(app, identifier.trim(), (true, "17.3.e"), app.clock.now()).await
+}
+
 /// What would be done: each record in one class.
 async fn plan(
     app: &Context,
@@ -217,25 +225,34 @@ async fn plan(
     now: Instant,
 ) -> Result<(Option<Uuid>, Vec<Class>), FlowError> {
     let name = identifier_of(app, row).unwrap_or_default();
-    let lookup = app.trail.lookup(&name);
+    let erases = row.kind == Right::Erasure.as_str();
+    classes_of(app, &name, (erases, &row.ground), now).await
+}
+
+async fn classes_of(
+    app: &Context,
+    name: &str,
+    (erases, ground): (bool, &str),
+    now: Instant,
+) -> Result<(Option<Uuid>, Vec<Class>), FlowError> {
+    let lookup = app.trail.lookup(name);
     let subject = match lookup {
         Some(lookup) => app.store.find_subject(&lookup).await?,
         None => None,
     };
     let mut classes: Vec<Class> = Vec::new();
     if let Some(subject) = &subject {
-        let erases = row.kind == Right::Erasure.as_str();
         let mut from = 0;
         loop {
             let records = app.store.held_of(subject.id, from, PAGE).await?;
             let Some(last) = records.last() else { break };
             from = last.index + 1;
             for record in &records {
-                add(&mut classes, class(record, erases, &row.ground, now));
+                add(&mut classes, class(record, erases, ground, now));
             }
         }
     }
-    if app.store.has_account(&name).await? {
+    if app.store.has_account(name).await? {
         add(
             &mut classes,
             Class {
@@ -353,6 +370,7 @@ async fn erase(app: &Context, subject: Uuid, actor: &str) -> Result<(), FlowErro
     let finish = |app: Context| async move {
         let what = match (restricted, kept) {
             (None, 0) => {
+                app.store.drop_proofs(subject).await?;
                 app.store.destroy_key(subject, now).await?;
                 "erased"
             }

@@ -229,4 +229,40 @@ on_both! {
         let told = server.get("/api/v1/trail/entries?action=request.step&limit=50").await.to_string();
         assert!(told.contains("verify_identity") && !told.contains("ann\""));
     }
+
+    async fn the_four_answers_come_in_one_call(server: Server) {
+        let desk = Desk::new(&server).await;
+        events(&server, "kim", 3, &["GDPR"], "2026-11-01T10:00:00Z").await;
+        events(&server, "kim", 2, &["SOX"], "2026-11-01T10:00:00Z").await;
+        let ask = async |method: &str, path: &str, body: Value| {
+            let answer = server.send_as(&desk.handler, method, &format!("/api/v1/privacy{path}"), Some(body)).await;
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+        };
+        let consent = json!({"identifier": "Kim", "purpose": "training", "proof": "ticked on the form of 1 November"});
+        assert_eq!(ask("PUT", "/consents", consent.clone()).await.0, 204);
+        assert_eq!(ask("PUT", "/consents", consent.clone()).await.0, 204, "again changes nothing");
+        assert_eq!(ask("PUT", "/consents", json!({"identifier": "kim", "purpose": "", "proof": "x"})).await.0, 400);
+        let activity = json!({"name": "Support assistant", "purpose": "answers to customers", "basis": "contract", "subjects": "customers", "categories": "tickets", "retention": "a year"});
+        assert_eq!(ask("PUT", "/activities", activity.clone()).await.0, 201);
+        let mut changed = activity.clone();
+        changed["retention"] = json!("two years");
+        let (_, set) = ask("PUT", "/activities", changed).await;
+        let mut wrong = activity;
+        wrong["basis"] = json!("because");
+        assert_eq!(ask("PUT", "/activities", wrong).await.0, 400);
+        let (status, four) = ask("POST", "/answers", json!({"identifier": "kim"})).await;
+        assert_eq!(status, 200, "{four}");
+        assert_eq!((&four["data_export"]["known"], &four["data_export"]["records"]), (&json!(true), &json!(5)));
+        assert_eq!(four["data_deletion"].as_array().unwrap().len(), 2, "{four}");
+        assert_eq!((four["consent_tracking"].as_array().unwrap().len(), &four["consent_tracking"][0]["state"]), (1, &json!("given")));
+        assert_eq!((four["processing_purposes"].as_array().unwrap().len(), &four["processing_purposes"][0]["retention"]), (1, &json!("two years")));
+        assert_eq!(ask("POST", "/consents/withdrawal", json!({"identifier": "kim", "purpose": "training"})).await.0, 204);
+        assert_eq!(ask("POST", "/consents/withdrawal", json!({"identifier": "kim", "purpose": "training"})).await.0, 404);
+        assert_eq!(ask("DELETE", &format!("/activities/{}", set["id"].as_str().unwrap()), Value::Null).await.0, 204);
+        let (_, four) = ask("POST", "/answers", json!({"identifier": "kim"})).await;
+        assert_eq!((&four["consent_tracking"][0]["state"], &four["processing_purposes"]), (&json!("withdrawn"), &json!([])));
+        let (_, nobody) = ask("POST", "/answers", json!({"identifier": "nobody"})).await;
+        assert_eq!((&nobody["data_export"]["known"], &nobody["data_deletion"]), (&json!(false), &json!([])));
+        assert!(!raw(&server).await.contains("ticked on the form"), "proofs are sealed");
+    }
 }

@@ -226,6 +226,17 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: String,
         password: String, secret: Vec<u8>, last_step: i64, failures: i64, locked_until: i64, created_at: i64,
     }
+    /// What people consented to.
+    consent = "consent" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        subject_id: Uuid, purpose: String, actor: String, proof: Option<Vec<u8>>, given_at: i64, withdrawn_at: Option<i64>,
+    }
+    /// The record of processing activities.
+    processing_activity = "processing_activity" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        name: String, purpose: String, basis: String, subjects: String, categories: String, recipients: String, transfers: String,
+        retention: String, measures: String, actor: String, created_at: i64, ended_at: Option<i64>,
+    }
     /// Requests of data subjects.
     privacy_request = "privacy_request" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,

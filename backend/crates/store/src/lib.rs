@@ -23,6 +23,7 @@ mod page;
 mod people;
 mod privacy;
 mod project;
+mod register;
 mod report;
 mod reread;
 mod retention;

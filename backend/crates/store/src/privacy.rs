@@ -152,6 +152,16 @@ impl Store {
         Ok(())
     }
 
+    /// Takes the proofs of a person's consents away; that and when they consented stays, under their token.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn drop_proofs(&self, subject: Uuid) -> Result<(), StoreError> {
+        let sql = "UPDATE consent SET proof = NULL WHERE subject_id = ?";
+        run(&self.write, sql, vec![subject.into()]).await?;
+        Ok(())
+    }
+
     /// Sees to it that what was overwritten is gone from the database's files too, as far as it can.
     ///
     /// # Errors

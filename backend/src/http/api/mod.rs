@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod people;
 pub mod privacy;
 pub mod projects;
+pub mod registers;
 pub mod reports;
 pub mod retention;
 mod retry;
@@ -101,6 +102,12 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(privacy::go)
         .service(privacy::download)
         .service(privacy::due)
+        .service(registers::consent)
+        .service(registers::withdraw)
+        .service(registers::activities)
+        .service(registers::set_activity)
+        .service(registers::end_activity)
+        .service(registers::answers)
         .service(retention::rules)
         .service(retention::enforce)
         .service(retention::holds)
