@@ -105,7 +105,12 @@ impl Log for Trail {
     fn lookup(&self, name: &str) -> Option<String> {
         let name = person_behind(name).trim();
         let own = OWN.contains(&name) || name.starts_with("workload:") || name.starts_with("source:");
-        (!name.is_empty() && !own).then(|| hex::encode(self.key.hash("subject", name.to_lowercase().as_bytes())))
+        if own { None } else { self.person(name) }
+    }
+
+    fn person(&self, name: &str) -> Option<String> {
+        let name = person_behind(name).trim();
+        (!name.is_empty()).then(|| hex::encode(self.key.hash("subject", name.to_lowercase().as_bytes())))
     }
 
     fn new_key(&self, subject: Uuid) -> Vec<u8> {

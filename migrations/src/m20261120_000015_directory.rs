@@ -30,6 +30,9 @@ impl MigrationTrait for Migration {
             .index(&["person_id"])
             .create(manager)
             .await?;
+        // Of one directory, one identity is one person.
+        let once = "CREATE UNIQUE INDEX ix_person_told ON person (issuer, external_id) WHERE standing <> '' AND external_id <> ''";
+        manager.get_connection().execute_unprepared(once).await?;
         let mut owner = ColumnDef::new("owner");
         add(manager, "waiver", owner.text().not_null().default("")).await?;
         let own = "UPDATE waiver SET owner = requested_by";

@@ -21,6 +21,7 @@ impl MigrationTrait for Migration {
                 "reason",
                 "ground",
                 "plan",
+                "done",
                 "outcome",
                 "certificate",
             ])
@@ -31,6 +32,8 @@ impl MigrationTrait for Migration {
             .index(&["state"])
             .create(manager)
             .await?;
+        let mut former = ColumnDef::new("former_lookup");
+        add(manager, "subject", former.text().null()).await?;
         let mut restricted = ColumnDef::new("restricted_until");
         add(manager, "subject", restricted.big_integer().null()).await
     }

@@ -199,7 +199,7 @@ async fn by_token(
     let mut name = format!("token:{}", row.name);
     if let Some(id) = row.person_id {
         // Who has left leaves no token behind.
-        let Some(person) = app.store.person(id).await?.filter(|person| person.left_at.is_none()) else {
+        let Some(person) = app.store.person(id).await?.filter(session::is_here) else {
             return Ok(None);
         };
         // It can do no more than who made it still could.

@@ -179,12 +179,7 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
     if micros(now) - row.refreshed_at > i64::from(settings.renew_seconds) * 1_000_000 && !renew(app, &row).await? {
         return Ok(None);
     }
-    let Some(person) = app
-        .store
-        .person(person)
-        .await?
-        .filter(|person| person.left_at.is_none())
-    else {
+    let Some(person) = app.store.person(person).await?.filter(is_here) else {
         return Ok(None);
     };
     Ok(Some(Principal {
@@ -196,6 +191,11 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
         until: None,
         way: way(&row),
     }))
+}
+
+/// Whether somebody has not left, here or in their directory.
+pub(super) fn is_here(person: &entity::person::Model) -> bool {
+    person.left_at.is_none() && !matches!(person.standing.as_str(), "inactive" | "gone")
 }
 
 fn way(row: &entity::session::Model) -> Way {

@@ -80,6 +80,7 @@ pub async fn receive(
         reason: String::new(),
         ground: String::new(),
         plan: "[]".to_owned(),
+        done: "[]".to_owned(),
         outcome: String::new(),
         certificate: String::new(),
         identifier: Some(sealed.map_err(|error| FlowError::Trail(error.to_string()))?),
@@ -91,7 +92,7 @@ pub async fn receive(
     };
     let new = row.clone();
     let keep = |app: Context| async move {
-        app.store.keep_request(new.clone(), true).await?;
+        app.store.add_request(new.clone()).await?;
         Ok::<_, FlowError>(((), json!({ "request": new.id, "right": new.kind })))
     };
     app.deed((actor, "request.received", None), keep).await?;
@@ -124,6 +125,10 @@ pub async fn step(
 ) -> Result<entity::privacy_request::Model, FlowError> {
     let row = app.store.request(id).await?;
     let mut row = row.ok_or_else(|| FlowError::NotFound("there is no such request".to_owned()))?;
+    let was = row.clone();
+    if row.outcome == UNDER_WAY && step != Step::Fulfil {
+        return Err(conflict("it is being fulfilled"));
+    }
     let state = State::parse(&row.state).ok_or(FlowError::Worker)?;
     let next = state
         .after(step)
@@ -187,14 +192,14 @@ pub async fn step(
         })
         .clone_into(&mut row.outcome);
     }
-    save(app, row, step, actor).await
+    save(app, &was, row, (step, actor)).await
 }
 
 async fn save(
     app: &Context,
+    was: &entity::privacy_request::Model,
     row: entity::privacy_request::Model,
-    step: Step,
-    actor: &str,
+    (step, actor): (Step, &str),
 ) -> Result<entity::privacy_request::Model, FlowError> {
     let word = Step::ALL
         .iter()
@@ -203,8 +208,10 @@ async fn save(
     let new = row.clone();
     let keep = |app: Context| async move {
         let detail = json!({ "request": new.id, "step": word, "state": new.state });
-        app.store.keep_request(new, false).await?;
-        Ok::<_, FlowError>(((), detail))
+        if !app.store.change_request(was, new).await? {
+            return Err(conflict("somebody else brought the request further meanwhile"));
+        }
+        Ok(((), detail))
     };
     app.deed((actor, "request.step", None), keep).await?;
     Ok(row)
@@ -235,7 +242,7 @@ async fn classes_of(
     (erases, ground): (bool, &str),
     now: Instant,
 ) -> Result<(Option<Uuid>, Vec<Class>), FlowError> {
-    let lookup = app.trail.lookup(name);
+    let lookup = app.trail.person(name);
     let subject = match lookup {
         Some(lookup) => app.store.find_subject(&lookup).await?,
         None => None,
@@ -305,19 +312,41 @@ fn add(classes: &mut Vec<Class>, one: Class) {
     }
 }
 
+/// What stands in the place of an outcome while a request is being fulfilled.
+const UNDER_WAY: &str = "under_way";
+
 /// Does what was approved. What was done before a fault is done; the rest goes on where it was.
 async fn fulfil(
     app: &Context,
     mut row: entity::privacy_request::Model,
     actor: &str,
 ) -> Result<entity::privacy_request::Model, FlowError> {
-    let now = app.clock.now();
     let right = Right::parse(&row.kind).ok_or(FlowError::Worker)?;
     let erases = right == Right::Erasure;
-    if let (Some(subject), true) = (row.subject_id, erases) {
-        erase(app, subject, actor).await?;
+    if row.outcome != UNDER_WAY {
+        let was = row.clone();
+        UNDER_WAY.clone_into(&mut row.outcome);
+        if !app.store.change_request(&was, row.clone()).await? {
+            return Err(conflict("somebody else brought the request further meanwhile"));
+        }
     }
-    let classes: Vec<Class> = serde_json::from_str(&row.plan).unwrap_or_default();
+    let name = identifier_of(app, &row).unwrap_or_default();
+    if row.subject_id.is_none()
+        && let Some(lookup) = app.trail.person(&name)
+    {
+        // Who was first seen after the plan.
+        row.subject_id = app.store.find_subject(&lookup).await?.map(|subject| subject.id);
+    }
+    let planned: Vec<Class> = serde_json::from_str(&row.plan).unwrap_or_default();
+    let classes = match row.subject_id {
+        Some(subject) if erases => {
+            let mut all = erase(app, subject, (Some(row.id), &row.ground), actor).await?;
+            let account = planned.into_iter().filter(|class| class.records.starts_with("account"));
+            account.for_each(|class| add(&mut all, class));
+            all
+        }
+        _ => planned,
+    };
     let left = |word: &str| classes.iter().any(|class| class.verdict == word);
     let outcome = match (erases, row.subject_id.is_some(), left("restricted"), left("kept")) {
         (_, false, _, false) => "not_found",
@@ -326,65 +355,142 @@ async fn fulfil(
         (true, _, false, true) => "partly_erased",
         (true, ..) => "erased",
     };
+    let was = row.clone();
+    let now = app.clock.now();
     outcome.clone_into(&mut row.outcome);
     State::Fulfilled.as_str().clone_into(&mut row.state);
     row.closed_at = Some(micros(now));
+    row.done = serde_json::to_string(&classes).unwrap_or_default();
     row.certificate = certificate(app, &row, &classes, now).await?;
     if erases {
-        // Who is forgotten is not kept in the request.
+        // Who is forgotten is not kept in a request, this one or another.
         row.identifier = None;
         row.proof = String::new();
+        row.reason = String::new();
+        for other in app.store.requests(5000).await? {
+            let same = identifier_of(app, &other).is_some_and(|known| known.eq_ignore_ascii_case(&name));
+            let closed = State::parse(&other.state).is_some_and(State::is_closed);
+            if same && closed {
+                app.store.anonymise_request(other.id).await?;
+            }
+        }
     }
-    let done = save(app, row, Step::Fulfil, actor).await?;
+    let done = save(app, &was, row, (Step::Fulfil, actor)).await?;
     if erases {
         app.store.scrub().await?;
     }
     Ok(done)
 }
 
-/// Forgets a person, as far as nothing stands in the way: by the state of things now, so that a hold that came after the plan is kept.
-async fn erase(app: &Context, subject: Uuid, actor: &str) -> Result<(), FlowError> {
-    let now = app.clock.now();
-    let (mut from, mut restricted, mut kept) = (0, None::<i64>, 0_u64);
+/// Forgets a person, as far as nothing stands in the way: by the state of things now, under the lock that holds and events take, so that
+/// what came after the plan counts. Gives what was done.
+async fn erase(
+    app: &Context,
+    subject: Uuid,
+    (request, ground): (Option<Uuid>, &str),
+    actor: &str,
+) -> Result<Vec<Class>, FlowError> {
     loop {
-        let records = app.store.held_of(subject, from, PAGE).await?;
-        let Some(last) = records.last() else { break };
-        from = last.index + 1;
-        let mut gone = Vec::new();
-        for record in &records {
-            match verdict(record.is_held, &record.rule, instant(record.keep_until), now) {
-                Verdict::Erased => gone.push(record.index),
-                Verdict::Restricted => restricted = restricted.max(Some(record.keep_until)),
-                Verdict::Kept => kept += 1,
-            }
+        let mut from = 0;
+        while let Some(next) = erase_batch(app, subject, (request, ground), (from, actor)).await? {
+            from = next;
         }
-        if gone.is_empty() {
-            continue;
+        if let Some(left) = finish(app, subject, ground, actor).await? {
+            let mut all = match request {
+                Some(id) => done_of(&app.store, id).await?,
+                None => Vec::new(),
+            };
+            left.into_iter().for_each(|class| add(&mut all, class));
+            return Ok(all);
         }
-        let erase = |app: Context| async move {
-            app.store.erase_payloads(&gone).await?;
-            Ok::<_, FlowError>(((), json!({ "entries": gone })))
-        };
-        app.deed((actor, "subject.records-erased", None), erase).await?;
     }
-    let finish = |app: Context| async move {
-        let what = match (restricted, kept) {
-            (None, 0) => {
-                app.store.drop_proofs(subject).await?;
-                app.store.destroy_key(subject, now).await?;
-                "erased"
-            }
-            // A hold has no end that is known: it is looked at again daily.
-            (until, _) => {
-                app.store
-                    .restrict(subject, until.unwrap_or_else(|| micros(now)))
-                    .await?;
-                "restricted"
-            }
-        };
-        Ok::<_, FlowError>(((), json!({ "subject": subject.simple().to_string(), "done": what })))
+}
+
+async fn done_of(store: &affiant_store::Store, request: Uuid) -> Result<Vec<Class>, FlowError> {
+    let row = store.request(request).await?;
+    Ok(row
+        .and_then(|row| serde_json::from_str(&row.done).ok())
+        .unwrap_or_default())
+}
+
+/// Takes the payloads of one page away; gives where the next one begins.
+async fn erase_batch(
+    app: &Context,
+    subject: Uuid,
+    (request, ground): (Option<Uuid>, &str),
+    (from, actor): (i64, &str),
+) -> Result<Option<i64>, FlowError> {
+    let now = app.clock.now();
+    let work = |store: affiant_store::Store| async move {
+        store.lock_trail().await?;
+        let records = store.held_of(subject, from, PAGE).await?;
+        let Some(last) = records.last() else { return Ok(None) };
+        let next = last.index + 1;
+        let goes = |record: &&HeldRecord| fate(record, now) == Verdict::Erased;
+        let gone: Vec<i64> = records.iter().filter(goes).map(|record| record.index).collect();
+        if gone.is_empty() {
+            return Ok(Some(next));
+        }
+        store.erase_payloads(&gone).await?;
+        if let Some(id) = request {
+            let mut done = done_of(&store, id).await?;
+            let classes = records
+                .iter()
+                .filter(goes)
+                .map(|record| class(record, true, ground, now));
+            classes.for_each(|class| add(&mut done, class));
+            store
+                .keep_done(id, &serde_json::to_string(&done).unwrap_or_default())
+                .await?;
+        }
+        let detail = json!({ "entries": gone }).to_string();
+        store
+            .record_action((actor, "subject.records-erased", None), &detail, now)
+            .await?;
+        Ok::<_, FlowError>(Some(next))
     };
-    app.deed((actor, "subject.erased", None), finish).await
+    app.store.together(work).await
+}
+
+fn fate(record: &HeldRecord, now: Instant) -> Verdict {
+    verdict(record.is_held, &record.rule, instant(record.keep_until), now)
+}
+
+/// Destroys the key, or sets aside what must stay; gives what stays. None where something came meanwhile that can go.
+async fn finish(app: &Context, subject: Uuid, ground: &str, actor: &str) -> Result<Option<Vec<Class>>, FlowError> {
+    let now = app.clock.now();
+    let work = |store: affiant_store::Store| async move {
+        store.lock_trail().await?;
+        let (mut from, mut left, mut until) = (0, Vec::new(), None::<i64>);
+        loop {
+            let records = store.held_of(subject, from, PAGE).await?;
+            let Some(last) = records.last() else { break };
+            from = last.index + 1;
+            for record in &records {
+                match fate(record, now) {
+                    Verdict::Erased => return Ok(None),
+                    Verdict::Restricted => until = until.max(Some(record.keep_until)),
+                    Verdict::Kept => {}
+                }
+                add(&mut left, class(record, true, ground, now));
+            }
+        }
+        let what = if left.is_empty() {
+            store.drop_proofs(subject).await?;
+            store.destroy_key(subject, now).await?;
+            "erased"
+        } else {
+            // A hold has no end that is known: it is looked at again daily.
+            store.restrict(subject, until.unwrap_or_else(|| micros(now))).await?;
+            "restricted"
+        };
+        let detail = json!({ "subject": subject.simple().to_string(), "done": what }).to_string();
+        store
+            .record_action((actor, "subject.erased", None), &detail, now)
+            .await?;
+        Ok::<_, FlowError>(Some(left))
+    };
+    app.store.together(work).await
 }
 
 /// Forgets those whose restriction has ended; who is under a hold stays.
@@ -396,13 +502,10 @@ pub async fn end_restrictions(app: &Context) -> Result<u64, FlowError> {
     for subject in app.store.restrictions_ended(app.clock.now()).await? {
         let first = app.store.held_of(subject, 0, PAGE).await?;
         let now = app.clock.now();
-        let stays = |record: &HeldRecord| {
-            verdict(record.is_held, &record.rule, instant(record.keep_until), now) != Verdict::Erased
-        };
-        if first.iter().any(stays) {
+        if first.iter().any(|record| fate(record, now) != Verdict::Erased) {
             continue;
         }
-        erase(app, subject, "schedule").await?;
+        erase(app, subject, (None, ""), "schedule").await?;
         app.store.scrub().await?;
         ended += 1;
     }

@@ -15,7 +15,7 @@ const SIGNING: &str = "trail.signing";
 /// A checkpoint is signed again after so many seconds without a new entry, so that silence is vouched for too.
 const EMPTY: i64 = 3600;
 /// Entries that are read at once.
-const PAGE: u64 = 2000;
+const PAGE: u64 = 200;
 
 /// The keys of the trail, first first; the first one is made where there is none.
 ///
@@ -66,11 +66,13 @@ fn damaged(what: &str) -> FlowError {
 /// # Errors
 /// [`FlowError::Trail`] where the trail was changed behind our back.
 pub async fn sign(app: &Context) -> Result<String, FlowError> {
-    let keys = keys(app).await?;
+    keys(app).await?;
     let now = app.clock.now();
-    // In this order: what another server signs meanwhile is of a later tree than ours, never of an earlier one.
+    // In this order: what another server signs meanwhile is of a later tree than ours, never of an earlier one; and a key that an entry of
+    // this tree takes into use is known.
     let last = app.store.latest_checkpoints(1).await?.pop();
     let bytes = app.store.trail_frontier().await?;
+    let keys = keys(app).await?;
     let tree = Frontier::from_bytes(&bytes).ok_or_else(|| damaged("the head of the trail is damaged"))?;
     let mut signed = 0;
     if let Some(last) = &last {
@@ -265,6 +267,11 @@ pub async fn export<W: Write + Send>(
             next = index + 1;
             notes.up_to(app, next, &mut writer).await?;
         }
+    }
+    // A checkpoint of more entries than there are shows that the tail was cut.
+    let there = Frontier::from_bytes(&app.store.trail_frontier().await?).map_or(0, |tree| tree.size());
+    for note in app.store.checkpoints(there + 1, 10).await? {
+        writer.checkpoint(&note.note).map_err(io)?;
     }
     writer.end().map_err(io)
 }

@@ -185,8 +185,15 @@ on_both! {
         desk.step(&server, &desk.handler, &id, json!({"step": "plan"})).await;
         desk.step(&server, &desk.approver, &id, json!({"step": "approve"})).await;
         server.post("/api/v1/projects/payments/holds", json!({"person": "eve", "reason": "Litigation"})).await;
-        assert_eq!(desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await.0, 200);
+        let (status, done) = desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await;
+        assert_eq!((status, &done["outcome"]), (200, &json!("partly_erased")), "{done}");
+        assert!(done["certificate"].as_str().unwrap().contains("kept 5 audit events"), "it says what was done, not what was planned: {done}");
         assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["erased"], 3, "what is held is not erased");
+        // A hold finds what was set aside before it.
+        let hold = server.post("/api/v1/projects/payments/holds", json!({"person": "max", "reason": "Litigation"})).await;
+        assert_eq!(hold["of_person"], true);
+        let holds = server.get("/api/v1/projects/payments/holds").await;
+        assert_eq!(holds["items"].as_array().unwrap().len(), 3, "one for who they are now, one for what was set aside: {holds}");
     }
 
     async fn a_request_wants_two_people_and_its_steps_in_order(server: Server) {

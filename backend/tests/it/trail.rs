@@ -138,6 +138,23 @@ on_both! {
         assert!(told.contains("entry 8 was edited"), "{told}");
     }
 
+    async fn a_tail_that_was_cut_in_the_database_shows(server: Server) {
+        events(&server, 10, "u").await;
+        export(&server, "").await;
+        let db = Database::connect(database(&server)).await.unwrap();
+        db.execute_unprepared("CREATE TABLE head_copy AS SELECT frontier, (SELECT max(idx) FROM trail_entry) AS last FROM trail_head").await.unwrap();
+        events(&server, 10, "v").await;
+        assert_eq!(verify(&export(&server, "").await, &[]).0, 0);
+        db.execute_unprepared("DELETE FROM trail_entry WHERE idx > (SELECT last FROM head_copy)").await.unwrap();
+        db.execute_unprepared("UPDATE trail_head SET frontier = (SELECT frontier FROM head_copy)").await.unwrap();
+        let (code, told) = verify(&export(&server, "").await, &[]);
+        assert_eq!(code, 1);
+        assert!(told.contains("the tail was cut"), "{told}");
+        let page = server.client.get(server.at("/trail")).send().await.unwrap();
+        assert_eq!(page.status(), 200, "exactly then the page is wanted");
+        assert!(page.text().await.unwrap().contains("The trail was changed."));
+    }
+
     async fn proofs_and_tiles_are_those_of_the_standard(server: Server) {
         for n in 0..3 {
             events(&server, 300, &format!("u{n}")).await;

@@ -138,6 +138,8 @@ impl Store {
                         .synchronous(SqliteSynchronous::Full)
                         .foreign_keys(true)
                         .busy_timeout(Duration::from_secs(10))
+                        // What is deleted or overwritten is not to be found in free pages.
+                        .pragma("secure_delete", "ON")
                         .pragma("cache_size", "-8192")
                         .pragma("temp_store", "MEMORY")
                 });

@@ -241,7 +241,7 @@ entities! {
     privacy_request = "privacy_request" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         subject_id: Option<Uuid>, kind: String, state: String, handlers: String, approver: String, proof: String, reason: String,
-        ground: String, plan: String, outcome: String, certificate: String, identifier: Option<Vec<u8>>, received_at: i64,
+        ground: String, plan: String, done: String, outcome: String, certificate: String, identifier: Option<Vec<u8>>, received_at: i64,
         created_at: i64, paused: i64, extended_at: Option<i64>, closed_at: Option<i64>,
     }
     /// What is neither purged nor erased.
@@ -282,6 +282,7 @@ entities! {
     subject = "subject" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         lookup: Option<String>, wrapped: Option<Vec<u8>>, created_at: i64, erased_at: Option<i64>, restricted_until: Option<i64>,
+        former_lookup: Option<String>,
     }
     /// Tokens.
     token = "token" {

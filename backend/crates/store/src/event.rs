@@ -114,21 +114,24 @@ impl Scoped<'_> {
                 .or_else(own)
                 .and_then(|key| ids.get(&clean(key.as_str())).copied())
         };
-        let mut created = 0;
+        let mut drafts = Vec::with_capacity(events.len());
         for chunk in events.chunks(100) {
-            created += self.store_chunk(tx, source, chunk, &asset_of, now).await?;
+            self.store_chunk(tx, source, (chunk, &mut drafts), &asset_of, now)
+                .await?;
         }
-        Ok(created)
+        // At the end, since the trail is locked from here on.
+        self.store.append(tx, &drafts).await?;
+        Ok(drafts.len() as u64)
     }
 
     async fn store_chunk(
         &self,
         tx: &sea_orm::DatabaseTransaction,
         source: &str,
-        chunk: &[NewEvent],
+        (chunk, drafts): (&[NewEvent], &mut Vec<Draft>),
         asset_of: &impl Fn(&NewEvent) -> Option<Uuid>,
         now: Instant,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         const COLUMNS: usize = 21;
         let mut seen = HashSet::new();
         let chunk: Vec<&NewEvent> = chunk.iter().filter(|event| seen.insert(event.key.as_str())).collect();
@@ -172,14 +175,9 @@ impl Scoped<'_> {
             .iter()
             .map(|row| column::<Uuid>(row, "id"))
             .collect::<Result<_, _>>()?;
-        let drafts: Vec<Draft> = ids
-            .iter()
-            .zip(&chunk)
-            .filter(|(id, _)| stored.contains(*id))
-            .map(|(id, new)| self.draft(*id, source, new, now))
-            .collect();
-        self.store.append(tx, &drafts).await?;
-        Ok(stored.len() as u64)
+        let told = ids.iter().zip(&chunk).filter(|(id, _)| stored.contains(*id));
+        drafts.extend(told.map(|(id, new)| self.draft(*id, source, new, now)));
+        Ok(())
     }
 
     fn draft(&self, id: Uuid, source: &str, new: &NewEvent, now: Instant) -> Draft {

@@ -332,7 +332,8 @@ pub(crate) async fn same(
     (column, value): (person::Column, &str),
 ) -> Result<Option<person::Model>, StoreError> {
     let query = person::Entity::find().filter(person::Column::Issuer.eq(issuer));
-    Ok(query.filter(column.eq(value)).one(tx).await?)
+    // A directory that lets them go at this very moment is not overwritten.
+    Ok(query.filter(column.eq(value)).lock_exclusive().one(tx).await?)
 }
 
 /// Who arrives for the first time and was told by their directory before.

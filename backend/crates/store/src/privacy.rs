@@ -24,21 +24,54 @@ pub struct HeldRecord {
 }
 
 impl Store {
-    /// Keeps a new request, or what became of one.
+    /// Keeps a new request.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn keep_request(&self, row: privacy_request::Model, is_new: bool) -> Result<(), StoreError> {
-        let row = row.into_active_model();
-        if is_new {
-            privacy_request::Entity::insert(row)
-                .exec_without_returning(&self.write)
-                .await?;
-            return Ok(());
-        }
-        privacy_request::Entity::update(row.reset_all())
+    pub async fn add_request(&self, row: privacy_request::Model) -> Result<(), StoreError> {
+        privacy_request::Entity::insert(row.into_active_model())
+            .exec_without_returning(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps what became of a request; false where somebody else brought it further meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn change_request(
+        &self,
+        was: &privacy_request::Model,
+        row: privacy_request::Model,
+    ) -> Result<bool, StoreError> {
+        let done = privacy_request::Entity::update_many()
+            .set(row.into_active_model().reset_all())
+            .filter(privacy_request::Column::Id.eq(was.id))
+            .filter(privacy_request::Column::State.eq(was.state.as_str()))
+            .filter(privacy_request::Column::Handlers.eq(was.handlers.as_str()))
+            .filter(privacy_request::Column::Outcome.eq(was.outcome.as_str()))
             .exec(&self.write)
             .await?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Keeps what was done for a request so far.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn keep_done(&self, id: Uuid, done: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE privacy_request SET done = ? WHERE id = ?";
+        run(&self.write, sql, vec![done.into(), id.into()]).await?;
+        Ok(())
+    }
+
+    /// Takes out of a request whose it was.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn anonymise_request(&self, id: Uuid) -> Result<(), StoreError> {
+        let sql = "UPDATE privacy_request SET identifier = NULL, proof = '', reason = '' WHERE id = ?";
+        run(&self.write, sql, vec![id.into()]).await?;
         Ok(())
     }
 
@@ -59,20 +92,22 @@ impl Store {
         Ok(query.limit(limit).all(&self.read).await?)
     }
 
-    /// The person who is found by this; none where nothing is known of them.
+    /// The person who is found by this, or whose records were set aside under it; none where nothing is known of them.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn find_subject(&self, lookup: &str) -> Result<Option<Subject>, StoreError> {
-        let found = subject::Entity::find()
-            .filter(subject::Column::Lookup.eq(lookup))
-            .one(&self.read)
-            .await?;
-        Ok(found.map(|row| Subject {
-            id: row.id,
-            wrapped: row.wrapped,
-            restricted: row.restricted_until.is_some(),
-        }))
+        for column in [subject::Column::Lookup, subject::Column::FormerLookup] {
+            let query = subject::Entity::find().filter(column.eq(lookup));
+            if let Some(row) = query.order_by_desc(subject::Column::Id).one(&self.read).await? {
+                return Ok(Some(Subject {
+                    id: row.id,
+                    wrapped: row.wrapped,
+                    restricted: row.restricted_until.is_some(),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Everything sealed of a person that is still there, in order, from a place on.
@@ -123,13 +158,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn restrict(&self, subject: Uuid, until: i64) -> Result<(), StoreError> {
-        subject::Entity::update_many()
-            .col_expr(subject::Column::RestrictedUntil, Expr::value(until))
-            // What comes from now on is somebody new's: it is not set aside with the rest.
-            .col_expr(subject::Column::Lookup, Expr::value(Option::<String>::None))
-            .filter(subject::Column::Id.eq(subject))
-            .exec(&self.write)
-            .await?;
+        // What comes from now on is somebody new's: it is not set aside with the rest. A hold still finds them.
+        let sql = "UPDATE subject SET restricted_until = ?, former_lookup = coalesce(lookup, former_lookup), lookup = NULL WHERE id = ?";
+        run(&self.write, sql, vec![until.into(), subject.into()]).await?;
         Ok(())
     }
 
@@ -138,12 +169,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn destroy_key(&self, id: Uuid, now: Instant) -> Result<(), StoreError> {
-        if !self.is_postgres() {
-            // What is overwritten is not to be found in free pages.
-            self.write.execute_unprepared("PRAGMA secure_delete = ON").await?;
-        }
         subject::Entity::update_many()
             .col_expr(subject::Column::Lookup, Expr::value(Option::<String>::None))
+            .col_expr(subject::Column::FormerLookup, Expr::value(Option::<String>::None))
             .col_expr(subject::Column::Wrapped, Expr::value(Option::<Vec<u8>>::None))
             .col_expr(subject::Column::ErasedAt, Expr::value(micros(now)))
             .filter(subject::Column::Id.eq(id))
@@ -168,12 +196,23 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn scrub(&self) -> Result<(), StoreError> {
         if self.is_postgres() {
-            self.write.execute_unprepared("VACUUM subject").await?;
-            self.write.execute_unprepared("VACUUM trail_entry").await?;
-        } else {
-            self.write.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+            for table in ["subject", "trail_entry", "privacy_request", "consent"] {
+                self.write.execute_unprepared(&format!("VACUUM {table}")).await?;
+            }
+            return Ok(());
         }
-        Ok(())
+        // Readers keep the log from being cut: they are gone in a moment.
+        for _ in 0..50 {
+            let cut = row(&self.write, "PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await?;
+            let busy = cut.map_or(Ok(0), |cut| column::<i32>(&cut, "busy"))?;
+            if busy == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        Err(StoreError::Unavailable(
+            "the write-ahead log could not be cut: somebody reads all the time".to_owned(),
+        ))
     }
 
     /// People whose restriction has ended and who are under no hold.

@@ -143,24 +143,36 @@ impl Scoped<'_> {
     pub async fn hold(&self, new: &NewHold<'_>, now: Instant) -> Result<legal_hold::Model, StoreError> {
         let tx = self.store.begin().await?;
         self.store.lock_head(&tx).await?;
-        let subject = match new.person {
-            None => None,
-            Some(name) => self.store.subject_of(&tx, name, now).await?,
+        // One that names a person covers what was set aside of them before, too.
+        let subjects: Vec<Option<Uuid>> = match new.person {
+            None => vec![None],
+            Some(name) => self
+                .store
+                .subjects_named(&tx, name, now)
+                .await?
+                .into_iter()
+                .map(Some)
+                .collect(),
         };
-        let row = legal_hold::ActiveModel {
-            id: Set(Uuid::now_v7()),
-            project_id: Set(self.project.0),
-            subject_id: Set(subject),
-            reason: Set(new.reason.to_owned()),
-            actor: Set(new.actor.to_owned()),
-            created_at: Set(micros(now)),
-            from_at: Set(new.from.map(micros)),
-            until_at: Set(new.until.map(micros)),
-            released_at: Set(None),
-        };
-        let row = row.insert(&tx).await?;
+        let mut first = None;
+        for subject in subjects {
+            let row = legal_hold::ActiveModel {
+                id: Set(Uuid::now_v7()),
+                project_id: Set(self.project.0),
+                subject_id: Set(subject),
+                reason: Set(new.reason.to_owned()),
+                actor: Set(new.actor.to_owned()),
+                created_at: Set(micros(now)),
+                from_at: Set(new.from.map(micros)),
+                until_at: Set(new.until.map(micros)),
+                released_at: Set(None),
+            };
+            let row = row.insert(&tx).await?;
+            first.get_or_insert(row);
+        }
+        let first = first.ok_or_else(|| StoreError::Damaged("a hold on nobody".to_owned()))?;
         tx.commit().await?;
-        Ok(row)
+        Ok(first)
     }
 
     /// Releases a hold; false where it is not there or was released before.

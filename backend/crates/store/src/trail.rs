@@ -71,6 +71,8 @@ pub struct Extended {
 pub trait Log: Send + Sync + std::fmt::Debug {
     /// What a person is found by: a keyed hash of their name. None where it is the name of a part of the installation.
     fn lookup(&self, name: &str) -> Option<String>;
+    /// What a person is found by, whatever they are called: who sends an event does not choose to be a part of the installation.
+    fn person(&self, name: &str) -> Option<String>;
     /// A new key for a person, wrapped.
     fn new_key(&self, subject: Uuid) -> Vec<u8>;
     /// The payload of an entry; none where it is not there, or nobody can read it any more.
@@ -107,13 +109,21 @@ impl Store {
         let Some(log) = &self.log else {
             return Err(StoreError::Damaged("there is no trail to write to".to_owned()));
         };
+        // From here to the end of the transaction nobody else appends, purges, holds or forgets: keys are read after it.
+        let frontier = self.lock_head(tx).await?;
         let subjects = self.subjects(tx, log.as_ref(), drafts).await?;
-        let of = |draft: &Draft| log.lookup(&draft.actor).and_then(|lookup| subjects.get(&lookup));
-        let with: Vec<(&Draft, Option<&Subject>)> = drafts.iter().map(|draft| (draft, of(draft))).collect();
-        // From here to the end of the transaction nobody else appends.
-        let head = trail_head::Entity::find_by_id(1_i16).lock_exclusive().one(tx).await?;
-        let head = head.ok_or_else(|| StoreError::Damaged("the trail has no head".to_owned()))?;
-        let extended = log.extend(&head.frontier, &with).map_err(StoreError::Damaged)?;
+        let mut with: Vec<(&Draft, Option<&Subject>)> = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let subject = match found_by(log.as_ref(), draft) {
+                None => None,
+                Some(lookup) => Some(subjects.get(&lookup).ok_or_else(|| {
+                    // Never in clear because something went wrong.
+                    StoreError::Damaged("a person of an entry cannot be found".to_owned())
+                })?),
+            };
+            with.push((draft, subject));
+        }
+        let extended = log.extend(&frontier, &with).map_err(StoreError::Damaged)?;
         for (entries, drafts) in extended.entries.chunks(CHUNK).zip(with.chunks(CHUNK)) {
             write_entries(tx, entries, drafts).await?;
         }
@@ -131,10 +141,20 @@ impl Store {
     }
 
     /// Takes the lock on the tree's head, which is held to the end of the transaction.
-    pub(crate) async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<(), StoreError> {
+    pub(crate) async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<Vec<u8>, StoreError> {
         let head = trail_head::Entity::find_by_id(1_i16).lock_exclusive().one(tx).await?;
-        head.map(|_| ())
+        head.map(|head| head.frontier)
             .ok_or_else(|| StoreError::Damaged("the trail has no head".to_owned()))
+    }
+
+    /// Takes that lock within [`Store::together`], so that what is read after it stays so.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn lock_trail(&self) -> Result<(), StoreError> {
+        let query = trail_head::Entity::find_by_id(1_i16).lock_exclusive();
+        query.one(&self.write).await?;
+        Ok(())
     }
 
     /// The token of a person; made where they were never seen.
@@ -150,13 +170,29 @@ impl Store {
             outcome: "success",
             actor: name.to_owned(),
             project: None,
-            record: None,
+            // As an event names them.
+            record: Some(Uuid::nil()),
             refs: Vec::new(),
             content: String::new(),
             at: micros(now),
         };
         let found = self.subjects(tx, log.as_ref(), &[draft]).await?;
         Ok(found.into_values().next().map(|subject| subject.id))
+    }
+
+    /// The tokens of a person: the one that they are found by, made where they were never seen, and those set aside.
+    pub(crate) async fn subjects_named(
+        &self,
+        tx: &DatabaseTransaction,
+        name: &str,
+        now: Instant,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut all: Vec<Uuid> = self.subject_of(tx, name, now).await?.into_iter().collect();
+        if let Some(lookup) = self.log.as_ref().and_then(|log| log.person(name)) {
+            let former = subject::Entity::find().filter(subject::Column::FormerLookup.eq(lookup));
+            all.extend(former.all(tx).await?.into_iter().map(|row| row.id));
+        }
+        Ok(all)
     }
 
     /// Appends entries by themselves.
@@ -176,7 +212,7 @@ impl Store {
         log: &dyn Log,
         drafts: &[Draft],
     ) -> Result<HashMap<String, Subject>, StoreError> {
-        let mut wanted: Vec<String> = drafts.iter().filter_map(|draft| log.lookup(&draft.actor)).collect();
+        let mut wanted: Vec<String> = drafts.iter().filter_map(|draft| found_by(log, draft)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let mut found = known(tx, &wanted).await?;
@@ -190,6 +226,7 @@ impl Store {
                 created_at: Set(drafts.first().map_or(0, |draft| draft.at)),
                 erased_at: Set(None),
                 restricted_until: Set(None),
+                former_lookup: Set(None),
             };
             // Another server may be as quick.
             let once = sea_orm::sea_query::OnConflict::column(subject::Column::Lookup)
@@ -395,7 +432,13 @@ impl Store {
             .one(&tx)
             .await?;
         let known = trail_key::Entity::find().all(&tx).await?;
-        let (Some(last), true) = (last, known.len() == keys) else {
+        // The key before this one must have been vouched for: one change lies between two checkpoints at most.
+        let newest = known.iter().map(|key| key.from_size).max().unwrap_or(0);
+        let vouched = trail_checkpoint::Entity::find()
+            .filter(trail_checkpoint::Column::Size.gte(newest))
+            .one(&tx)
+            .await?;
+        let (Some(last), true) = (last, known.len() == keys && vouched.is_some()) else {
             return Ok(false);
         };
         let row = trail_key::ActiveModel {
@@ -407,6 +450,15 @@ impl Store {
         row.insert(&tx).await?;
         tx.commit().await?;
         Ok(true)
+    }
+}
+
+/// What the person of a draft is found by.
+fn found_by(log: &dyn Log, draft: &Draft) -> Option<String> {
+    if draft.record.is_some() {
+        log.person(&draft.actor)
+    } else {
+        log.lookup(&draft.actor)
     }
 }
 

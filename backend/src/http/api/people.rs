@@ -437,7 +437,7 @@ pub(crate) async fn latest(app: &Context, who: &Principal) -> Result<Vec<Action>
             actor: told.actor,
             kind: row.action,
             project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
-            detail: serde_json::from_str(&told.detail).unwrap_or_default(),
+            detail: serde_json::from_str(&told.detail).unwrap_or_else(|_| serde_json::json!({})),
         }
     };
     Ok(rows.into_iter().map(action).collect())

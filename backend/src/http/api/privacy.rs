@@ -38,8 +38,10 @@ pub struct SubjectRequest {
     pub proof: String,
     /// Why it was refused or extended, or what was noted with the plan.
     pub reason: String,
-    /// What would be, or was, done: each record in one class.
+    /// What would be done: each record in one class.
     pub plan: Vec<Class>,
+    /// What was done, which may be more or less: holds and records that came after the plan count.
+    pub done: Vec<Class>,
     /// `erased`, `partly_erased`, `restricted_hold`, `fulfilled`, `not_found`, `refused_unfounded` or `withdrawn`.
     pub outcome: Option<String>,
     /// The signed certificate: a C2SP note by the trail's key.
@@ -61,7 +63,8 @@ fn shown(app: &Context, row: &entity::privacy_request::Model) -> SubjectRequest 
         proof: row.proof.clone(),
         reason: row.reason.clone(),
         plan: serde_json::from_str(&row.plan).unwrap_or_default(),
-        outcome: some(&row.outcome),
+        done: serde_json::from_str(&row.done).unwrap_or_default(),
+        outcome: some(&row.outcome).filter(|outcome| outcome != "under_way"),
         certificate: some(&row.certificate),
     }
 }

@@ -116,7 +116,7 @@ pub async fn withdraw(
     let wanted = &*wanted;
     let end = |app: Context| async move {
         let none = || Problem::not_found("there is no such consent that holds");
-        let lookup = app.trail.lookup(&wanted.identifier).ok_or_else(none)?;
+        let lookup = app.trail.person(&wanted.identifier).ok_or_else(none)?;
         let subject = app.store.find_subject(&lookup).await?.ok_or_else(none)?;
         let purpose = wanted.purpose.trim();
         if !app.store.withdraw_consent(subject.id, purpose, app.clock.now()).await? {

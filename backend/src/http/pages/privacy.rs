@@ -80,7 +80,12 @@ fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> 
         due: day(due - chrono::Duration::seconds(1)),
         late: !state.is_closed() && due <= app.clock.now(),
         extended: row.extended_at.is_some(),
-        plan: serde_json::from_str(&row.plan).unwrap_or_default(),
+        plan: serde_json::from_str(if state == State::Fulfilled {
+            &row.done
+        } else {
+            &row.plan
+        })
+        .unwrap_or_default(),
         outcome: row.outcome.replace('_', " "),
         certificate: row.certificate.clone(),
         has_package: approved && matches!(row.kind.as_str(), "access" | "portability"),

@@ -4,7 +4,7 @@ use super::sign_in::Bare;
 use super::{Chrome, check_csrf, page};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadTrail};
-use crate::flow::trail;
+use crate::flow::{FlowError, trail};
 use crate::http::api::trail::{TrailEntry, TrailVerdict, Which, page as entries, verdict};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
@@ -28,6 +28,8 @@ struct TrailPage {
     /// The latest checkpoint, and its size.
     checkpoint: String,
     size: u64,
+    /// It no longer continues what was signed.
+    changed: bool,
     keys: Vec<String>,
     verdict: Option<TrailVerdict>,
     one: Option<One>,
@@ -122,7 +124,15 @@ async fn render(
     };
     let rows = entries(app, who, &which(view.action.trim(), view.before), PAGE).await?;
     let next = (rows.len() as u64 == PAGE).then(|| rows.last().map(|row| row.index));
-    let checkpoint = trail::sign(app).await?;
+    let (checkpoint, changed) = match trail::sign(app).await {
+        Ok(note) => (note, false),
+        // Exactly then the page is wanted.
+        Err(FlowError::Trail(_)) => {
+            let last = app.store.latest_checkpoints(1).await?.pop();
+            (last.map_or_else(String::new, |last| last.note), true)
+        }
+        Err(other) => return Err(other.into()),
+    };
     let size = Head::parse(&checkpoint).map_or(0, |head| head.size);
     let one = match view.entry {
         None => None,
@@ -147,6 +157,7 @@ async fn render(
         rows: rows.into_iter().map(Row::from).collect(),
         next: next.flatten(),
         checkpoint,
+        changed,
         size,
         keys: keys.iter().map(|(_, key)| key.public().as_str().to_owned()).collect(),
         verdict,

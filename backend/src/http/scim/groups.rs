@@ -108,20 +108,25 @@ async fn take(
     body: &Map<String, Value>,
 ) -> Result<Option<entity::directory_group::Model>, Fault> {
     let said = Said::of(body)?;
-    let group = (was, said.name.as_str(), said.external_id.as_str());
-    let told = app
-        .store
-        .tell_group(&directory.issuer, group, &said.members, app.clock.now())
-        .await?;
-    match told {
-        Telling::Done(row) => {
-            let detail = json!({ "group": row.name, "members": said.members.len() });
-            directory.record(app, "group.changed", &detail).await?;
-            Ok(Some(row))
+    let tell = |app: Context| async move {
+        let group = (was, said.name.as_str(), said.external_id.as_str());
+        let told = app
+            .store
+            .tell_group(&directory.issuer, group, &said.members, app.clock.now())
+            .await?;
+        match told {
+            Telling::Done(row) => {
+                let detail = json!({ "group": row.name, "members": said.members.len() });
+                Ok((row, detail))
+            }
+            Telling::Stale => Err(Fault::stale()),
+            Telling::Taken => Err(Fault::taken()),
+            Telling::Missing => Err(Fault::missing()),
         }
-        Telling::Stale => Ok(None),
-        Telling::Taken => Err(Fault::taken()),
-        Telling::Missing => Err(Fault::missing()),
+    };
+    match directory.deed(app, "group.changed", tell).await {
+        Err(fault) if fault.is_stale() => Ok(None),
+        told => told.map(Some),
     }
 }
 
@@ -205,11 +210,15 @@ pub async fn remove(
 ) -> Result<HttpResponse, Fault> {
     let directory = Directory::of(&app, &who, &path.0)?;
     let was = known(&app, &directory, &path.1).await?;
-    if !app.store.forget_group(&directory.issuer, was.id).await? {
-        return Err(Fault::missing());
-    }
-    directory
-        .record(&app, "group.forgotten", &json!({ "group": was.name }))
-        .await?;
+    let own = &directory;
+    let forget = |app: Context| async move {
+        let gone = app.store.forget_group(&own.issuer, was.id).await?;
+        if gone {
+            Ok(((), json!({ "group": was.name })))
+        } else {
+            Err(Fault::missing())
+        }
+    };
+    directory.deed(&app, "group.forgotten", forget).await?;
     Ok(HttpResponse::NoContent().finish())
 }

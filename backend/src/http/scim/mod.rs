@@ -72,6 +72,15 @@ impl Fault {
         Self::new(409, "uniqueness", "another resource has this name or identity")
     }
 
+    /// It was changed by somebody else meanwhile; never sent.
+    fn stale() -> Self {
+        Self::new(409, "stale", "it was changed meanwhile")
+    }
+
+    fn is_stale(&self) -> bool {
+        self.kind == "stale"
+    }
+
     fn busy() -> Self {
         Self::new(503, "", "others change it at the same time; try again")
     }
@@ -156,14 +165,18 @@ impl Directory {
         })
     }
 
-    async fn record(&self, app: &Context, kind: &str, detail: &Value) -> Result<(), Fault> {
-        let mut detail = detail.clone();
-        detail["provider"] = self.provider.clone().into();
-        let of = (self.actor.as_str(), kind, None);
-        Ok(app
-            .store
-            .record_action(of, &detail.to_string(), app.clock.now())
-            .await?)
+    /// Changes something together with its entry in the trail; the work gives what came of it and what the entry says.
+    async fn deed<T, F, Fut>(&self, app: &Context, kind: &str, work: F) -> Result<T, Fault>
+    where
+        F: FnOnce(Context) -> Fut,
+        Fut: Future<Output = Result<(T, Value), Fault>>,
+    {
+        let with = |app: Context| async move {
+            let (done, mut detail) = work(app).await?;
+            detail["provider"] = self.provider.clone().into();
+            Ok((done, detail))
+        };
+        app.deed((&self.actor, kind, None), with).await
     }
 }
 

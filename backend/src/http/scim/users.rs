@@ -158,18 +158,18 @@ pub async fn create(
 ) -> Result<HttpResponse, Fault> {
     let directory = Directory::of(&app, &who, &path)?;
     let said = Said::of(&object(body).await?)?;
-    let now = app.clock.now();
-    let told = app
-        .store
-        .tell_person(&directory.issuer, &said.told(&directory), now)
-        .await?;
-    let row = match told {
-        Telling::Done(row) => row,
-        Telling::Taken | Telling::Missing | Telling::Stale => return Err(Fault::taken()),
+    let own = &directory;
+    let tell = |app: Context| async move {
+        let told = said.told(own);
+        match app.store.tell_person(&own.issuer, &told, app.clock.now()).await? {
+            Telling::Done(row) => {
+                let detail = json!({ "of": row.name });
+                Ok((row, detail))
+            }
+            Telling::Taken | Telling::Missing | Telling::Stale => Err(Fault::taken()),
+        }
     };
-    directory
-        .record(&app, "person.provisioned", &json!({ "of": row.name }))
-        .await?;
+    let row = directory.deed(&app, "person.provisioned", tell).await?;
     Ok(shown_as(&directory, StatusCode::CREATED, &row))
 }
 
@@ -192,23 +192,31 @@ async fn take(
     body: &Map<String, Value>,
 ) -> Result<Option<HttpResponse>, Fault> {
     let said = Said::of(body)?;
-    let told = said.told(directory);
-    let row = match app
-        .store
-        .retell_person(&directory.issuer, was, &told, app.clock.now())
-        .await?
-    {
-        Telling::Done(row) => row,
-        Telling::Taken => return Err(Fault::taken()),
-        Telling::Missing => return Err(Fault::missing()),
-        Telling::Stale => return Ok(None),
-    };
     let kind = match (was.standing.as_str(), said.active) {
         ("active", false) => "person.left",
         ("inactive", true) => "person.returned",
         _ => "person.changed",
     };
-    directory.record(app, kind, &json!({ "of": row.name })).await?;
+    let tell = |app: Context| async move {
+        let told = said.told(directory);
+        match app
+            .store
+            .retell_person(&directory.issuer, was, &told, app.clock.now())
+            .await?
+        {
+            Telling::Done(row) => {
+                let detail = json!({ "of": row.name });
+                Ok((row, detail))
+            }
+            Telling::Taken => Err(Fault::taken()),
+            Telling::Missing => Err(Fault::missing()),
+            Telling::Stale => Err(Fault::stale()),
+        }
+    };
+    let row = match directory.deed(app, kind, tell).await {
+        Err(fault) if fault.is_stale() => return Ok(None),
+        told => told?,
+    };
     Ok(Some(shown_as(directory, StatusCode::OK, &row)))
 }
 
@@ -264,15 +272,15 @@ pub async fn remove(
 ) -> Result<HttpResponse, Fault> {
     let directory = Directory::of(&app, &who, &path.0)?;
     let was = known(&app, &directory, &path.1).await?;
-    if !app
-        .store
-        .forget_person(&directory.issuer, was.id, app.clock.now())
-        .await?
-    {
-        return Err(Fault::missing());
-    }
-    directory
-        .record(&app, "person.left", &json!({ "of": was.name }))
-        .await?;
+    let own = &directory;
+    let forget = |app: Context| async move {
+        let gone = app.store.forget_person(&own.issuer, was.id, app.clock.now()).await?;
+        if gone {
+            Ok(((), json!({ "of": was.name })))
+        } else {
+            Err(Fault::missing())
+        }
+    };
+    directory.deed(&app, "person.left", forget).await?;
     Ok(HttpResponse::NoContent().finish())
 }
