@@ -66,9 +66,11 @@ pub async fn set(app: &Context) -> Result<Made, BreakGlassError> {
     let totp = totp(&secret).ok_or_else(|| wrong(&"the authenticator's secret"))?;
     let otpauth = totp.to_url().map_err(|error| wrong(&error))?;
     let sealed = app.key.seal(SECRET, &secret).map_err(|error| wrong(&error))?;
-    app.store.set_break_glass(&hashed, sealed, app.clock.now()).await?;
-    let of = ("cli", "break-glass.set", None);
-    app.store.record_action(of, "{}", app.clock.now()).await?;
+    let set = |app: Context| async move {
+        app.store.set_break_glass(&hashed, sealed, app.clock.now()).await?;
+        Ok::<_, StoreError>(((), serde_json::json!({})))
+    };
+    app.deed(("cli", "break-glass.set", None), set).await?;
     Ok(Made { password, otpauth })
 }
 

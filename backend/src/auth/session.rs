@@ -295,8 +295,9 @@ async fn renew(app: &Context, row: &entity::session::Model) -> Result<bool, Stor
 }
 
 async fn end(app: &Context, row: &entity::session::Model, why: &str) -> Result<(), StoreError> {
-    app.store.end_session(&row.hash).await?;
-    let detail = serde_json::json!({ "provider": row.provider, "why": why }).to_string();
-    let of = (row.name.as_str(), "session.ended", None);
-    app.store.record_action(of, &detail, app.clock.now()).await
+    let end = |app: Context| async move {
+        app.store.end_session(&row.hash).await?;
+        Ok(((), serde_json::json!({ "provider": row.provider, "why": why })))
+    };
+    app.deed((&row.name, "session.ended", None), end).await
 }

@@ -174,10 +174,14 @@ on_both! {
             let report = server.post(&at(project, "/reports"), json!({"framework": "hipaa", "period": "2026-Q3"})).await;
             let expected = server.send("PUT", &at(project, "/expected-operations"), Some(json!({"agent": "a", "action": "b", "within_seconds": 60}))).await;
             let expected: Value = expected.json().await.unwrap();
+            let hold = server.post(&at(project, "/holds"), json!({"reason": "a test"})).await;
+            let event = json!({"timestamp": "2026-11-01T10:00:00Z", "user_id": "u", "action": "read"});
+            server.send("POST", &at(project, "/audit-events"), Some(event)).await;
+            let entry = server.get("/api/v1/trail/entries?action=event&limit=1").await["items"][0]["index"].clone();
             let token = server.post("/api/v1/tokens", json!({"name": "t", "role": "ingest", "project": project})).await;
             let member = server.post("/api/v1/memberships", json!({"group": "g", "role": "member", "project": project})).await;
             ids.push(json!({"finding": finding, "import": import["import"], "waiver": id(&waiver), "assessment": assessment, "report": id(&report),
-                "operation": id(&expected), "token": id(&token), "membership": id(&member), "cursor": cursor}));
+                "operation": id(&expected), "hold": id(&hold), "entry": entry.to_string(), "token": id(&token), "membership": id(&member), "cursor": cursor}));
         }
         let of_others = |name: &str| ids[0][name].as_str().unwrap().to_owned();
         let admin = server.new_token("admin", Some("payments")).await;
@@ -190,6 +194,12 @@ on_both! {
             ("GET", at("payments", &format!("/assessments/{}", of_others("assessment"))), None),
             ("GET", at("payments", &format!("/assessments/{}/evidence", of_others("assessment"))), None),
             ("DELETE", at("payments", &format!("/expected-operations/{}", of_others("operation"))), None),
+            ("PUT", at("payments", &format!("/waivers/{}/owner", of_others("waiver"))), None),
+            ("DELETE", at("payments", &format!("/holds/{}", of_others("hold"))), None),
+            ("GET", format!("/api/v1/trail/proof?index={}", of_others("entry")), None),
+            ("GET", format!("/trail?entry={}", of_others("entry")), None),
+            ("GET", "/api/v1/trail/export?project=secret".to_owned(), None),
+            ("POST", at("secret", "/retention/runs"), Some(json!({}))),
             ("GET", format!("/api/v1/reports/{}/json", of_others("report")), None),
             ("GET", format!("/reports/{}/json", of_others("report")), None),
             ("GET", format!("/p/payments/findings/{}", of_others("finding")), None),
@@ -219,7 +229,7 @@ on_both! {
         let answer = server.send_as(&admin, "GET", &path, None).await;
         let text = answer.text().await.unwrap();
         assert!(!text.contains("in secret"), "{text}");
-        for list in ["/api/v1/tokens", "/api/v1/memberships", "/api/v1/reports", "/api/v1/actions", "/api/v1/projects"] {
+        for list in ["/api/v1/trail/entries", "/api/v1/tokens", "/api/v1/memberships", "/api/v1/reports", "/api/v1/actions", "/api/v1/projects"] {
             let text = server.send_as(&admin, "GET", list, None).await.text().await.unwrap();
             let leaked = ["report", "token", "membership"].iter().find(|name| text.contains(&of_others(name)));
             assert!(leaked.is_none() && !text.contains("\"secret\""), "{list}: {text}");

@@ -58,7 +58,7 @@ pub const REASONS: [(&str, &str); 4] = [
 /// Whether letting go of so many records at once asks for a person: more than five in a hundred, and twenty at least.
 #[must_use]
 pub const fn asks(due: u64, all: u64) -> bool {
-    due >= 20 && due.saturating_mul(20) > all
+    due >= 20 && due > all / 20
 }
 
 /// What holds where no tag says anything: the period of the rule that asks for least.

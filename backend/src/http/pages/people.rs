@@ -260,9 +260,12 @@ pub async fn end_own(
     if !own.iter().any(|row| row.hash == *path) {
         return Err(Problem::not_found("there is no such session"));
     }
-    app.store.end_session(&path).await?;
-    let of = (who.name.as_str(), "session.ended", None);
-    app.store.record_action(of, "{}", app.clock.now()).await?;
+    let hash = path.as_str();
+    let over = |app: Context| async move {
+        app.store.end_session(hash).await?;
+        Ok::<_, Problem>(((), serde_json::json!({})))
+    };
+    app.deed((&who.name, "session.ended", None), over).await?;
     Ok(redirect("/account"))
 }
 

@@ -312,9 +312,11 @@ pub async fn leave(
     if let Way::Session { hash, .. } = &who.way {
         let row = app.store.session(hash, app.clock.now()).await?;
         provider = row.and_then(|row| app.sign_in.providers.by_name(&row.provider));
-        app.store.end_session(hash).await?;
-        let of = (who.name.as_str(), "sign-out", None);
-        app.store.record_action(of, "{}", app.clock.now()).await?;
+        let end = |app: Context| async move {
+            app.store.end_session(hash).await?;
+            Ok::<_, Problem>(((), serde_json::json!({})))
+        };
+        app.deed((&who.name, "sign-out", None), end).await?;
     }
     let farewell = match &provider {
         Some(provider) => provider.farewell(app.clock.now()).await.unwrap_or_default(),
@@ -364,12 +366,13 @@ pub async fn put_out(app: web::Data<Context>, form: web::Form<Logout>) -> Result
         None => None,
     };
     let (sid, id) = (out.sid.as_deref(), person.as_ref().map(|person| person.id));
-    let ended = app.store.end_sessions(&out.provider, sid, id).await?;
-    let detail = serde_json::json!({ "provider": out.provider, "sessions": ended }).to_string();
-    let name = person.map_or_else(String::new, |person| person.name);
-    app.store
-        .record_action((&name, "session.ended", None), &detail, now)
-        .await?;
+    let provider = out.provider.as_str();
+    let name = person.as_ref().map_or("", |person| person.name.as_str());
+    let end = |app: Context| async move {
+        let ended = app.store.end_sessions(provider, sid, id).await?;
+        Ok::<_, Problem>(((), serde_json::json!({ "provider": provider, "sessions": ended })))
+    };
+    app.deed((name, "session.ended", None), end).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
