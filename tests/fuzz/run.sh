@@ -14,8 +14,8 @@ for _ in $(seq 100); do grep -q '^Affiant is at' "$data/out" && break; sleep 0.1
 url=$(sed -n 's/^Affiant is at //p' "$data/out")
 token() { "$affiant" token create --role "$1" --data "$data"; }
 curl -sf -H "Authorization: Bearer $(token admin)" -H 'Content-Type: application/json' -d '{"slug": "payments", "name": "Payments"}' "$url/api/v1/projects" >"$data/project"
-for role in admin compliance member auditor ingest; do
-  "$schemathesis" --config-file "$here/schemathesis.toml" run "$url/api/openapi.json" --max-examples "$examples" --seed 1 --workers 2 --no-color \
+for role in admin compliance member auditor privacy ingest; do
+  "$schemathesis" --config-file "$here/schemathesis.toml" run "$url/api/openapi.json" --max-examples "$examples" --seed 1 --workers 1 --no-color \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
     -H "Authorization: Bearer $(token $role)" >"$data/$role" 2>&1 || { cat "$data/$role"; echo "as $role"; exit 1; }
   echo "fuzzed as $role: $(grep -m1 'generated, ' "$data/$role" | sed 's/^ *//')"
