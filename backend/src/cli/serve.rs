@@ -51,7 +51,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     } else {
         None
     };
-    let last = app.clone();
+    let mut last = app.clone();
     let mut jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
     let server = crate::http::serve(app, listener, tls).map_err(Failure::fault)?;
     say(format_args!("Affiant is at {url}"));
@@ -62,6 +62,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     let outcome = server.await.map_err(Failure::fault);
     let _ = jobs.shutdown().await;
     // What was refused last, and a checkpoint over all of it.
+    last.store = last.store.afresh();
     if let Err(error) = crate::flow::refusals::write(&last).await {
         tracing::error!(%error, "refused access could not be written into the trail");
     }

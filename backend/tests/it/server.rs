@@ -234,6 +234,15 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Asks the server to stop, as an orchestrator does, and waits until it has.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -1,7 +1,7 @@
 //! The trail as its users see it: everything that happened is in it, in one order over all servers, and any change of it shows offline.
 
 use crate::server::{Server, binary, on_both};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -291,6 +291,40 @@ on_both! {
         assert_eq!(of("403")["refs"]["route"], "/api/v1/tokens");
         assert_eq!(of("401")["refs"]["route"], "/api/v1/projects", "who comes without anything is asked to sign in, not refused");
         assert!(!format!("{told:?}").contains("127.0.0.1"));
+    }
+
+    async fn a_server_that_stops_leaves_a_checkpoint_over_all_of_its_entries(server: Server) {
+        let mut server = server;
+        let busy: Vec<_> = (0..8).map(|client| {
+            let (url, token) = (server.at("/api/v1/projects/payments/audit-events"), server.token.clone());
+            tokio::spawn(async move {
+                let http = reqwest::Client::new();
+                for n in 0.. {
+                    let event = json!({"timestamp": "2026-11-01T10:00:00Z", "user_id": format!("u{client}"), "action": "read", "event_id": format!("{client}-{n}")});
+                    if http.post(&url).bearer_auth(&token).json(&event).send().await.is_err() {
+                        return n;
+                    }
+                }
+                0
+            })
+        }).collect();
+        // Somebody who is refused just before: told in the trail too.
+        while server.get("/api/v1/projects/payments/audit-events?limit=100").await["items"].as_array().unwrap().len() < 100 {}
+        assert_eq!(server.send_as("wrong", "GET", "/api/v1/tokens", None).await.status(), 401);
+        assert!(server.stop().success());
+        let mut sent = 0;
+        for client in busy {
+            sent += client.await.unwrap();
+        }
+        assert!(sent > 100);
+        let db = Database::connect(database(&server)).await.unwrap();
+        let number = async |sql: &str| -> i64 {
+            let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap().unwrap();
+            row.try_get_by_index::<i64>(0).unwrap()
+        };
+        let (entries, signed) = (number("SELECT COUNT(*) FROM trail_entry").await, number("SELECT MAX(size) FROM trail_checkpoint").await);
+        assert_eq!(entries, signed, "entries that no checkpoint vouches for");
+        assert!(number("SELECT COUNT(*) FROM trail_entry WHERE action = 'access.refused'").await > 0);
     }
 
     async fn where_the_trail_cannot_be_written_nothing_is_done(server: Server) {

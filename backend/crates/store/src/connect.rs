@@ -4,7 +4,7 @@ use affiant_migrations::{Migrator, MigratorTrait};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    QueryResult, SqliteTransactionMode, SqlxPostgresConnector, Statement, TransactionOptions, TransactionTrait,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,6 +168,24 @@ impl Store {
             read: Conn::Pool(pool),
             log: None,
         })
+    }
+
+    /// The same database over connections that nobody had before. Those of PostgreSQL live and die with the thread that opened them, so
+    /// what is done after a server's threads are gone needs its own.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        let mut store = self.clone();
+        if let (true, Conn::Pool(pool)) = (self.is_postgres(), &self.write) {
+            let old = pool.get_postgres_connection_pool();
+            let new = old
+                .options()
+                .clone()
+                .connect_lazy_with((*old.connect_options()).clone());
+            let pool = Conn::Pool(SqlxPostgresConnector::from_sqlx_postgres_pool(new));
+            store.write = pool.clone();
+            store.read = pool;
+        }
+        store
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
