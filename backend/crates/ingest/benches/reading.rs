@@ -120,33 +120,77 @@ struct Matches<'a> {
     matches: Vec<Match<'a>>,
 }
 
+/// The fields that the reader takes.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[allow(dead_code, reason = "parsed and not looked at")]
 struct Match<'a> {
     #[serde(borrow)]
     vulnerability: Vulnerability<'a>,
     #[serde(borrow)]
+    related_vulnerabilities: Vec<Vulnerability<'a>>,
+    #[serde(borrow)]
     artifact: Package<'a>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[allow(dead_code, reason = "parsed and not looked at")]
 struct Vulnerability<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
+    data_source: Cow<'a, str>,
+    #[serde(borrow)]
     severity: Cow<'a, str>,
     #[serde(borrow)]
     description: Cow<'a, str>,
+    cvss: Vec<Cvss>,
+    #[serde(borrow)]
+    fix: Fix<'a>,
 }
 
 #[derive(Deserialize)]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Cvss {
+    metrics: Metrics,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Metrics {
+    base_score: f64,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Fix<'a> {
+    #[serde(borrow)]
+    versions: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[allow(dead_code, reason = "parsed and not looked at")]
 struct Package<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
     version: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    locations: Vec<Place<'a>>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "parsed and not looked at")]
+struct Place<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
 }
 
 fn declared(c: &mut Criterion) {

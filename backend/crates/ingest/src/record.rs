@@ -7,12 +7,6 @@ use affiant_domain::Instant;
 use affiant_domain::observation::Place;
 use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 use serde::{Deserialize, Deserializer};
-use std::borrow::Cow;
-
-/// Text that borrows from the record where it has no escapes.
-#[derive(Deserialize, Debug, Clone, Default)]
-#[serde(transparent)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// `null` is the default.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {

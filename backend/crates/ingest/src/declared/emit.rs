@@ -1,5 +1,6 @@
 //! Hands what was read of a record to the sink.
 
+use super::finding::Known;
 use super::format::{Body, Declared, Lone, LookupRule, RecordRule};
 use super::loops::{Level, Loop, Over};
 use super::node::Node;
@@ -7,6 +8,7 @@ use super::scope::{File, Lookup, Scope};
 use super::{event, finding};
 use crate::{Limits, ReadError, Rejection, Sink};
 use affiant_domain::observation::{Check, Place, RunInfo, tool_name};
+use bumpalo::Bump;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,8 +18,10 @@ pub(crate) struct Emit<'e> {
     pub(crate) format: &'e Declared,
     pub(crate) limits: &'e Limits,
     pub(crate) sink: &'e mut dyn Sink,
-    /// Checks that were told before, by a hash of what was told.
-    pub(crate) checks: HashMap<u64, Arc<Check>>,
+    /// Checks that were told before.
+    pub(crate) checks: Known,
+    /// Where the texts of the present record are made.
+    arena: Bump,
     pub(crate) tools: BTreeSet<String>,
     pub(crate) run: RunInfo,
     /// Categories of checks that the scan ran, found or not.
@@ -33,7 +37,8 @@ impl<'e> Emit<'e> {
             format,
             limits,
             sink,
-            checks: HashMap::new(),
+            checks: Known::default(),
+            arena: Bump::new(),
             tools: BTreeSet::new(),
             run: RunInfo::default(),
             exercises: Vec::new(),
@@ -45,20 +50,12 @@ impl<'e> Emit<'e> {
 
     /// What the file says of itself; it may say that it is no report at all.
     pub(crate) fn begin(&mut self, head: &Node<'_>) -> Result<(), ReadError> {
-        let file = File {
-            head,
-            lookups: &[],
-            rows: &[],
-        };
-        let scope = Scope {
-            node: head,
-            key: "",
-            around: None,
-            file: &file,
-        };
+        let arena = Bump::new();
+        let file = File::of(head, &arena);
+        let scope = Scope::of(head, &file);
         for (when, why) in &self.format.refuse {
             if when.holds(&scope) {
-                let what = why.or_empty(&scope).into_owned();
+                let what = why.or_empty(&scope).to_owned();
                 return Err(ReadError::Broken {
                     line: 1,
                     offset: 0,
@@ -71,11 +68,11 @@ impl<'e> Emit<'e> {
         }
         let text = |expr: &Option<super::expr::Expr>| {
             let text = expr.as_ref().and_then(|expr| expr.text(&scope)).unwrap_or_default();
-            crate::record::cut(&text, 60).to_owned()
+            crate::record::cut(text, 60).to_owned()
         };
         self.sink.version(&text(&self.format.version));
         self.run = RunInfo {
-            tool: tool_name(&self.format.tool.or_empty(&scope)),
+            tool: tool_name(self.format.tool.or_empty(&scope)),
             tool_version: text(&self.format.tool_version),
             scanned_at: self
                 .format
@@ -174,14 +171,25 @@ impl<'e> Emit<'e> {
             .map(|(n, lookup)| row(lookup, n, scope))
             .collect();
         let file = File {
-            head: scope.file.head,
-            lookups: scope.file.lookups,
             rows: &rows,
+            ..*scope.file
         };
         self.body(rule, &Scope { file: &file, ..*scope }, place)
     }
 
     fn body(&mut self, rule: &RecordRule, scope: &Scope<'_>, place: Place) -> Result<(), ReadError> {
+        let mut arena = std::mem::take(&mut self.arena);
+        let file = File {
+            arena: &arena,
+            ..*scope.file
+        };
+        let done = self.evaluated(rule, &Scope { file: &file, ..*scope }, place);
+        arena.reset();
+        self.arena = arena;
+        done
+    }
+
+    fn evaluated(&mut self, rule: &RecordRule, scope: &Scope<'_>, place: Place) -> Result<(), ReadError> {
         if !rule.when.holds(scope) {
             return Ok(());
         }
@@ -227,7 +235,7 @@ impl<'e> Emit<'e> {
                 None => self.whole(at, around, one, place),
             }),
             Node::Map(entries) => {
-                for (key, one) in entries {
+                for (key, one) in entries.iter() {
                     if let Some(next) = at.by(key) {
                         self.whole(next, around, one, place)?;
                     }
@@ -282,27 +290,20 @@ fn elements<'n>(node: &'n Node<'n>, level: &Level, give: &mut dyn FnMut(&'n Node
 
 static NOTHING: Node<'static> = Node::Null;
 
-fn row<'s>(lookup: &LookupRule, n: usize, scope: &Scope<'s>) -> Option<(&'s str, &'s Node<'s>)> {
+fn row<'s>(lookup: &'s LookupRule, n: usize, scope: &Scope<'s>) -> Option<(&'s str, &'s Node<'s>)> {
     let mut found = None;
     let table = scope.file.lookups.get(n)?;
     lookup.by.each(scope, &mut |name| {
         if found.is_none() {
-            found = table
-                .rows
-                .get_key_value(name.as_ref())
-                .map(|(key, node)| (key.as_ref(), *node));
+            found = table.rows.get_key_value(name).map(|(key, node)| (key.as_ref(), *node));
         }
     });
     found
 }
 
 /// Builds the lookups of a format from what was asked of the file.
-pub(crate) fn lookups<'s>(format: &'s Declared, head: &'s Node<'s>) -> Vec<Lookup<'s>> {
-    let file = File {
-        head,
-        lookups: &[],
-        rows: &[],
-    };
+pub(crate) fn lookups<'s>(format: &'s Declared, head: &'s Node<'s>, arena: &'s Bump) -> Vec<Lookup<'s>> {
+    let file = File::of(head, arena);
     format
         .lookups
         .iter()
@@ -317,7 +318,7 @@ pub(crate) fn lookups<'s>(format: &'s Declared, head: &'s Node<'s>) -> Vec<Looku
                         file: &file,
                     };
                     rule.key.each(&scope, &mut |name| {
-                        rows.entry(Cow::Owned(name.into_owned())).or_insert(node);
+                        rows.entry(Cow::Owned(name.to_owned())).or_insert(node);
                     });
                 });
             }

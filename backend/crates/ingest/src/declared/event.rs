@@ -26,18 +26,18 @@ pub(super) fn give(emit: &mut Emit<'_>, rule: &EventRule, scope: &Scope<'_>, pla
     };
     let text = |expr: &Option<Expr>, most: usize| {
         let text = expr.as_ref().and_then(|expr| expr.text(scope)).unwrap_or_default();
-        cut(&text, most).to_owned()
+        cut(text, most).to_owned()
     };
     let mut categories = Vec::new();
     for expr in &rule.data_categories {
-        expr.each(scope, &mut |value| categories.push(cut(&value, 60).to_owned()));
+        expr.each(scope, &mut |value| categories.push(cut(value, 60).to_owned()));
     }
     let event = AuditEvent {
         at: time_at(&rule.time, scope),
         event_id: text(&rule.id, 300),
         user: text(&rule.user, 400),
         agent: text(&rule.agent, 200),
-        action: cut(&action, 200).to_owned(),
+        action: cut(action, 200).to_owned(),
         resource: text(&rule.resource, 400),
         outcome,
         source_ip: text(&rule.source_ip, 100),
@@ -56,7 +56,7 @@ fn detail(rule: &EventRule, scope: &Scope<'_>) -> Value {
     let mut detail = Map::new();
     for (key, expr) in &rule.detail {
         if let Some(value) = expr.text(scope) {
-            detail.insert(key.clone(), Value::String(cut(&value, 1000).to_owned()));
+            detail.insert(key.clone(), Value::String(cut(value, 1000).to_owned()));
         }
     }
     Value::Object(detail)

@@ -12,7 +12,8 @@ use super::path::Path;
 use super::scope::Scope;
 use crate::record::time;
 use affiant_domain::observation::cwe_number;
-use std::borrow::Cow;
+use bumpalo::Bump;
+use bumpalo::collections::String as ArenaString;
 
 /// An expression, parsed.
 #[derive(Clone, Debug)]
@@ -110,13 +111,13 @@ impl Expr {
     }
 
     /// Hands each value to the closure.
-    pub(crate) fn each<'s>(&self, scope: &Scope<'s>, give: &mut dyn FnMut(Cow<'s, str>)) {
+    pub(crate) fn each<'s>(&'s self, scope: &Scope<'s>, give: &mut dyn FnMut(&'s str)) {
         match self {
             Self::Path(path) => scope.walk(path, give),
-            Self::Literal(text) => give(Cow::Owned(text.clone())),
+            Self::Literal(text) => give(text),
             Self::Template(parts) => {
                 if let Some(text) = fill(parts, scope) {
-                    give(Cow::Owned(text));
+                    give(text);
                 }
             }
             Self::First(all) => {
@@ -131,20 +132,21 @@ impl Expr {
                     }
                 }
             }
-            Self::Filtered(inner, filters) => inner.each(scope, &mut |value| apply(filters, value, give)),
+            Self::Filtered(inner, filters) => {
+                inner.each(scope, &mut |value| apply(filters, value, scope.file.arena, give));
+            }
             Self::Joined(inner, between) => {
-                let mut all: Vec<Cow<'s, str>> = Vec::new();
-                inner.each(scope, &mut |value| all.push(value));
-                if !all.is_empty() {
-                    give(Cow::Owned(all.join(between.as_str())));
+                if let Some(text) = inner.joined(scope, between) {
+                    give(text);
                 }
             }
             Self::Keyed(path) => scope.nodes(path, &mut |node| {
                 if let super::node::Node::Map(entries) = node {
-                    for (key, value) in entries {
+                    for (key, value) in entries.iter() {
+                        let arena = scope.file.arena;
                         value.each(&mut |one| {
-                            if let Some(text) = one.text() {
-                                give(Cow::Owned(format!("{key}/{text}")));
+                            if let Some(text) = one.text(arena) {
+                                give(bumpalo::format!(in arena, "{}/{}", key, text).into_bump_str());
                             }
                         });
                     }
@@ -154,7 +156,7 @@ impl Expr {
     }
 
     /// The first value that is not empty.
-    pub(crate) fn text<'s>(&self, scope: &Scope<'s>) -> Option<Cow<'s, str>> {
+    pub(crate) fn text<'s>(&'s self, scope: &Scope<'s>) -> Option<&'s str> {
         let mut first = None;
         self.each(scope, &mut |value| {
             if first.is_none() && !value.is_empty() {
@@ -165,8 +167,29 @@ impl Expr {
     }
 
     /// The first value, or an empty text.
-    pub(crate) fn or_empty<'s>(&self, scope: &Scope<'s>) -> Cow<'s, str> {
+    pub(crate) fn or_empty<'s>(&'s self, scope: &Scope<'s>) -> &'s str {
         self.text(scope).unwrap_or_default()
+    }
+
+    /// All values with a text between them; none where there is no value.
+    pub(crate) fn joined<'s>(&'s self, scope: &Scope<'s>, between: &str) -> Option<&'s str> {
+        let mut first: Option<&'s str> = None;
+        let mut all = ArenaString::new_in(scope.file.arena);
+        self.each(scope, &mut |value| match first {
+            None => first = Some(value),
+            Some(before) => {
+                if all.is_empty() {
+                    all.push_str(before);
+                }
+                all.push_str(between);
+                all.push_str(value);
+            }
+        });
+        if all.is_empty() {
+            first
+        } else {
+            Some(all.into_bump_str())
+        }
     }
 
     /// Hands each path in it to the closure, so that the record is read for it.
@@ -224,8 +247,8 @@ fn template(text: &str) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-fn fill(parts: &[Part], scope: &Scope<'_>) -> Option<String> {
-    let mut out = String::with_capacity(96);
+fn fill<'s>(parts: &'s [Part], scope: &Scope<'s>) -> Option<&'s str> {
+    let mut out = ArenaString::with_capacity_in(120, scope.file.arena);
     let mut found = false;
     for part in parts {
         match part {
@@ -233,18 +256,13 @@ fn fill(parts: &[Part], scope: &Scope<'_>) -> Option<String> {
             Part::Value(expr) => {
                 if let Some(value) = expr.text(scope) {
                     found = true;
-                    out.push_str(&value);
+                    out.push_str(value);
                 }
             }
         }
     }
     // What stood between a value and one that is not there.
-    found.then(|| {
-        let between = [' ', ':', ';', ','];
-        out.truncate(out.trim_end_matches(between).len());
-        out.drain(..out.len() - out.trim_start_matches(between).len());
-        out
-    })
+    found.then(|| out.into_bump_str().trim_matches([' ', ':', ';', ',']))
 }
 
 fn filter(text: &str) -> Result<Filter, String> {
@@ -277,87 +295,57 @@ fn filter(text: &str) -> Result<Filter, String> {
     })
 }
 
-fn apply<'s>(filters: &[Filter], value: Cow<'s, str>, give: &mut dyn FnMut(Cow<'s, str>)) {
+fn apply<'s>(filters: &'s [Filter], value: &'s str, arena: &'s Bump, give: &mut dyn FnMut(&'s str)) {
     let Some((filter, rest)) = filters.split_first() else {
         give(value);
         return;
     };
+    let mut next = |value: &'s str| apply(rest, value, arena, give);
     match filter {
-        Filter::Lower => apply(rest, Cow::Owned(value.to_lowercase()), give),
-        Filter::Line => apply(rest, sub(value, |text| text.lines().next().unwrap_or_default()), give),
-        Filter::Before(mark) => {
-            apply(
-                rest,
-                sub(value, |text| text.split(mark.as_str()).next().unwrap_or(text)),
-                give,
-            );
-        }
+        Filter::Lower => next(arena.alloc_str(&value.to_lowercase())),
+        Filter::Line => next(value.lines().next().unwrap_or_default().trim()),
+        Filter::Before(mark) => next(value.split(mark.as_str()).next().unwrap_or(value).trim()),
         Filter::After(mark) => {
-            if value.contains(mark.as_str()) {
-                apply(
-                    rest,
-                    sub(value, |text| {
-                        text.split_once(mark.as_str()).map_or("", |(_, after)| after)
-                    }),
-                    give,
-                );
+            if let Some((_, after)) = value.split_once(mark.as_str()) {
+                next(after.trim());
             }
         }
-        Filter::Last(mark) => {
-            apply(
-                rest,
-                sub(value, |text| text.rsplit(mark.as_str()).next().unwrap_or(text)),
-                give,
-            );
-        }
+        Filter::Last(mark) => next(value.rsplit(mark.as_str()).next().unwrap_or(value).trim()),
         Filter::Split(mark) => {
-            for part in value
-                .split(mark.as_str())
-                .map(str::trim)
-                .filter(|part| !part.is_empty())
-            {
-                apply(rest, Cow::Owned(part.to_owned()), give);
-            }
+            let parts = value.split(mark.as_str()).map(str::trim);
+            parts.filter(|part| !part.is_empty()).for_each(next);
         }
-        Filter::Cve => vulnerability_ids(&value, &mut |id| apply(rest, Cow::Owned(id), give)),
+        Filter::Cve => vulnerability_ids(value, &mut |id| next(arena.alloc_str(&id))),
         Filter::Cwe => {
-            if let Some(number) = cwe_number(&value) {
-                apply(rest, Cow::Owned(number.to_string()), give);
+            if let Some(number) = cwe_number(value) {
+                next(bumpalo::format!(in arena, "{}", number).into_bump_str());
             }
         }
-        Filter::Html => apply(rest, Cow::Owned(without_tags(&value)), give),
+        Filter::Html => next(arena.alloc_str(&without_tags(value))),
         Filter::Cvss => {
-            if let Some(score) = cvss(&value) {
-                apply(rest, Cow::Owned(score.to_string()), give);
+            if let Some(score) = cvss(value) {
+                next(bumpalo::format!(in arena, "{}", score).into_bump_str());
             }
         }
-        Filter::Host => apply(rest, sub(value, host), give),
+        Filter::Host => next(host(value).trim()),
         Filter::Starting(start) => {
             if value.starts_with(start.as_str()) {
-                apply(rest, value, give);
+                next(value);
             }
         }
         Filter::Frameworks => {
             for part in value.split('|') {
                 let (name, ids) = part.split_once(':').unwrap_or((part, ""));
                 for id in ids.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-                    apply(rest, Cow::Owned(format!("{}/{id}", name.trim())), give);
+                    next(bumpalo::format!(in arena, "{}/{}", name.trim(), id).into_bump_str());
                 }
             }
         }
         Filter::Not(words) => {
-            if !words.iter().any(|word| word.eq_ignore_ascii_case(&value)) {
-                apply(rest, value, give);
+            if !words.iter().any(|word| word.eq_ignore_ascii_case(value)) {
+                next(value);
             }
         }
-    }
-}
-
-/// A part of a text, borrowed where the text is.
-fn sub<'s>(value: Cow<'s, str>, part: impl Fn(&str) -> &str) -> Cow<'s, str> {
-    match value {
-        Cow::Borrowed(text) => Cow::Borrowed(part(text).trim()),
-        Cow::Owned(text) => Cow::Owned(part(&text).trim().to_owned()),
     }
 }
 
@@ -530,10 +518,20 @@ impl Test {
             Is::There => self.is_there(scope),
             Is::Known => self.is_known(scope),
             Is::Absent => !self.is_there(scope),
-            Is::OneOf(words) => self.any(scope, |text| words.iter().any(|word| word == text)),
-            Is::NoneOf(words) => !self.any(scope, |text| words.iter().any(|word| word == text)),
-            Is::Containing(words) => self.any(scope, |text| words.iter().any(|word| text.contains(word.as_str()))),
-            Is::Starting(words) => self.any(scope, |text| words.iter().any(|word| text.starts_with(word.as_str()))),
+            Is::OneOf(words) => self.any(scope, |text| words.iter().any(|word| word.eq_ignore_ascii_case(text))),
+            Is::NoneOf(words) => !self.any(scope, |text| words.iter().any(|word| word.eq_ignore_ascii_case(text))),
+            Is::Containing(words) => self.any(scope, |text| {
+                let lower = text.to_ascii_lowercase();
+                words.iter().any(|word| lower.contains(word.as_str()))
+            }),
+            Is::Starting(words) => self.any(scope, |text| {
+                let begins = |word: &String| {
+                    text.as_bytes()
+                        .get(..word.len())
+                        .map(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+                };
+                words.iter().any(|word| begins(word) == Some(true))
+            }),
             Is::Over(number) => self.any(scope, |text| text.parse::<f64>().is_ok_and(|value| value > *number)),
             Is::Under(number) => self.any(scope, |text| text.parse::<f64>().is_ok_and(|value| value < *number)),
         }
@@ -548,7 +546,7 @@ impl Test {
                 return true;
             }
         }
-        self.any(scope, |text| text != "false")
+        self.any(scope, |text| !text.eq_ignore_ascii_case("false"))
     }
 
     fn is_known(&self, scope: &Scope<'_>) -> bool {
@@ -561,8 +559,7 @@ impl Test {
 
     fn any(&self, scope: &Scope<'_>, accept: impl Fn(&str) -> bool) -> bool {
         let mut found = false;
-        self.expr
-            .each(scope, &mut |value| found |= accept(&value.to_ascii_lowercase()));
+        self.expr.each(scope, &mut |value| found |= accept(value));
         found
     }
 }
@@ -572,7 +569,7 @@ pub(crate) fn time_at(expr: &Expr, scope: &Scope<'_>) -> Option<affiant_domain::
     let mut first = None;
     expr.each(scope, &mut |value| {
         if first.is_none() {
-            first = time(&value);
+            first = time(value);
         }
     });
     first

@@ -9,7 +9,6 @@ use affiant_domain::Severity;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, cwe_number, rule_id, tool_name};
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>, place: Place) -> Read1 {
@@ -19,47 +18,36 @@ pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>
     let Some(id) = rule.rule.text(scope) else {
         return Ok(Err("a record without a rule, a check or an id".to_owned()));
     };
-    let tool = rule
-        .tool
-        .as_ref()
-        .and_then(|expr| expr.text(scope))
-        .map(|name| tool_name(&name));
-    let tool = tool.unwrap_or_else(|| emit.run.tool.clone());
-    emit.announce(&tool);
-    let check = check(emit, rule, scope, &tool, &id);
-    if emit.format.lists_checks {
+    let named = rule.tool.as_ref().and_then(|expr| expr.text(scope)).map(tool_name);
+    let format = emit.format;
+    let run = std::mem::take(&mut emit.run.tool);
+    let tool = named.as_deref().unwrap_or(&run);
+    emit.announce(tool);
+    let check = check(&mut emit.checks, rule, scope, tool, id);
+    if format.lists_checks {
         emit.sink.listed(&check);
     }
     let location = or_empty(rule.location.as_ref(), scope);
     let package = or_empty(rule.package.as_ref(), scope);
-    let shared = check.clone();
-    let message = rule
-        .message
-        .as_ref()
-        .and_then(|expr| expr.text(scope))
-        .unwrap_or(Cow::Borrowed(&shared.title));
+    let message = or_empty(rule.message.as_ref(), scope);
     let secrets = rule.secret.iter().filter(|_| rule.secret_when.holds(scope));
     for secret in secrets {
         let sink = &mut *emit.sink;
-        secret.each(scope, &mut |text| sink.secret(&text));
+        secret.each(scope, &mut |text| sink.secret(text));
     }
+    let kind = or_empty(rule.resource_kind.as_ref(), scope);
     let resource = rule
         .resource
         .as_ref()
         .and_then(|expr| expr.text(scope))
         .map(|name| Resource {
-            kind: rule
-                .resource_kind
-                .as_ref()
-                .and_then(|expr| expr.text(scope))
-                .unwrap_or(Cow::Borrowed("resource")),
-            name,
+            kind: Cow::Borrowed(if kind.is_empty() { "resource" } else { kind }),
+            name: Cow::Borrowed(name),
         });
-    let cvss = or_empty(rule.cvss.as_ref(), scope);
-    emit.sink.observation(Observation {
-        package: Cow::Borrowed(cut(&package, 200)),
-        cvss: super::expr::cvss(&cvss),
-        fingerprint: fingerprint(rule, scope, &tool, &check.rule, (&location, &package)),
+    let taken = emit.sink.observation(Observation {
+        package: Cow::Borrowed(cut(package, 200)),
+        cvss: cvss(or_empty(rule.cvss.as_ref(), scope)),
+        fingerprint: fingerprint(rule, scope, tool, &check.rule, (location, package)),
         severity: severity(&rule.severity, scope),
         counted: match rule.counted {
             Counted::Failures => outcome.is_finding(),
@@ -68,23 +56,24 @@ pub(super) fn observe(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>
         },
         outcome,
         resource,
-        title: Cow::Borrowed(&shared.title),
-        message: Cow::Borrowed(cut(&message, 4000)),
-        location: Cow::Borrowed(cut(&location, 1000)),
-        line: rule
-            .line
-            .as_ref()
-            .and_then(|expr| expr.text(scope))
-            .and_then(|line| line.parse().ok())
-            .unwrap_or(0),
+        title: Cow::Borrowed(&check.title),
+        message: Cow::Borrowed(if message.is_empty() {
+            &check.title
+        } else {
+            cut(message, 4000)
+        }),
+        location: Cow::Borrowed(cut(location, 1000)),
+        line: or_empty(rule.line.as_ref(), scope).parse().unwrap_or(0),
         place,
         observed_at: rule.observed_at.as_ref().and_then(|expr| time_at(expr, scope)),
-        check,
-    })?;
+        check: check.clone(),
+    });
+    emit.run.tool = run;
+    taken?;
     Ok(Ok(()))
 }
 
-fn or_empty<'s>(expr: Option<&Expr>, scope: &Scope<'s>) -> Cow<'s, str> {
+fn or_empty<'s>(expr: Option<&'s Expr>, scope: &Scope<'s>) -> &'s str {
     expr.map(|expr| expr.or_empty(scope)).unwrap_or_default()
 }
 
@@ -95,7 +84,7 @@ fn outcome(rule: &FindingRule, scope: &Scope<'_>) -> Option<Outcome> {
     };
     Some(match found.is.as_str() {
         "skip" => return None,
-        "suppressed" => Outcome::Suppressed(cut(&or_empty(found.reason.as_ref(), scope), 1000).to_owned()),
+        "suppressed" => Outcome::Suppressed(cut(or_empty(found.reason.as_ref(), scope), 1000).to_owned()),
         "gone" => Outcome::Gone,
         "pass" => Outcome::Pass,
         "not_applicable" => Outcome::NotApplicable,
@@ -105,7 +94,6 @@ fn outcome(rule: &FindingRule, scope: &Scope<'_>) -> Option<Outcome> {
 }
 
 /// A check as a record tells it, borrowed: most records tell one that is known already.
-#[derive(Hash)]
 struct Told<'s> {
     tool: &'s str,
     rule: &'s str,
@@ -131,6 +119,19 @@ impl Told<'_> {
             && self.help_url == check.help_url
     }
 
+    /// Where it is looked for. What tells checks apart soonest is enough: another one in its place only costs time.
+    fn slot(&self) -> usize {
+        let mut hash = 0_u64;
+        for text in [self.rule, self.title] {
+            for eight in text.as_bytes().chunks(8) {
+                let mut word = [0; 8];
+                word[..eight.len()].copy_from_slice(eight);
+                hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+            }
+        }
+        (hash >> 52) as usize % KNOWN
+    }
+
     fn check(&self) -> Arc<Check> {
         Arc::new(Check {
             tool: self.tool.to_owned(),
@@ -147,54 +148,59 @@ impl Told<'_> {
     }
 }
 
-fn check(emit: &mut Emit<'_>, rule: &FindingRule, scope: &Scope<'_>, tool: &str, id: &str) -> Arc<Check> {
+/// Checks that were told of late. Records tell the same ones over and over, and a file may tell any number: one that has not come for
+/// a while gives way.
+#[derive(Default)]
+pub(super) struct Known(Vec<Option<Arc<Check>>>);
+
+/// How many are known at once.
+const KNOWN: usize = 4096;
+
+impl Known {
+    fn check(&mut self, told: &Told<'_>) -> Arc<Check> {
+        self.0.resize(KNOWN, None);
+        let slot = &mut self.0[told.slot()];
+        if let Some(known) = slot.as_ref().filter(|known| told.is(known)) {
+            return known.clone();
+        }
+        let check = told.check();
+        *slot = Some(check.clone());
+        check
+    }
+}
+
+fn check(known: &mut Known, rule: &FindingRule, scope: &Scope<'_>, tool: &str, id: &str) -> Arc<Check> {
     let mut cwe = Vec::new();
     if let Some(expr) = &rule.cwe {
-        expr.each(scope, &mut |value| cwe.extend(cwe_number(&value)));
+        expr.each(scope, &mut |value| cwe.extend(cwe_number(value)));
         cwe.sort_unstable();
         cwe.dedup();
     }
     let mut tags = Vec::new();
     for expr in &rule.tags {
-        expr.each(scope, &mut |value| tags.push(value));
+        expr.each(scope, &mut |value| {
+            tags.extend(Some(cut(value, 200)).filter(|tag| !tag.is_empty()))
+        });
     }
-    let mut tags: Vec<&str> = tags
-        .iter()
-        .map(|tag| cut(tag, 200))
-        .filter(|tag| !tag.is_empty())
-        .collect();
     tags.sort_unstable();
     tags.dedup();
     tags.truncate(400);
-    let text = |expr: &Option<Expr>| or_empty(expr.as_ref(), scope);
-    let (category, remediation, help_url) = (text(&rule.category), text(&rule.remediation), text(&rule.help_url));
-    let (title, cve) = (
-        rule.title.text(scope),
-        rule.cve.as_ref().and_then(|expr| expr.text(scope)),
-    );
     let id_of_rule = rule_id(tool, id);
-    let told = Told {
+    known.check(&Told {
         tool,
         rule: cut(&id_of_rule, 300),
-        title: cut(title.as_deref().unwrap_or(id), 300),
+        title: cut(rule.title.text(scope).unwrap_or(id), 300),
         cwe,
-        cve: cve.as_deref().map(|id| cut(id, 100)),
+        cve: rule
+            .cve
+            .as_ref()
+            .and_then(|expr| expr.text(scope))
+            .map(|id| cut(id, 100)),
         tags,
-        category: cut(&category, 60),
-        remediation: cut(&remediation, 2000),
-        help_url: cut(&help_url, 500),
-    };
-    let mut hasher = DefaultHasher::new();
-    told.hash(&mut hasher);
-    let key = hasher.finish();
-    if let Some(known) = emit.checks.get(&key).filter(|known| told.is(known)) {
-        return known.clone();
-    }
-    let check = told.check();
-    if emit.checks.len() < 100_000 {
-        emit.checks.insert(key, check.clone());
-    }
-    check
+        category: cut(or_empty(rule.category.as_ref(), scope), 60),
+        remediation: cut(or_empty(rule.remediation.as_ref(), scope), 2000),
+        help_url: cut(or_empty(rule.help_url.as_ref(), scope), 500),
+    })
 }
 
 fn severity(rules: &[SeverityRule], scope: &Scope<'_>) -> Severity {
@@ -206,7 +212,7 @@ fn severity(rules: &[SeverityRule], scope: &Scope<'_>) -> Severity {
         if let Some(from) = &rule.from {
             from.each(scope, &mut |value| {
                 if found == Severity::Unknown {
-                    found = word(rule, &value);
+                    found = word(rule, value);
                 }
             });
         }
@@ -221,8 +227,10 @@ fn word(rule: &SeverityRule, value: &str) -> Severity {
     if rule.score {
         return cvss(value).map_or(Severity::Unknown, Severity::from_cvss);
     }
-    let known = rule.words.get(&value.to_lowercase());
-    known.copied().unwrap_or_else(|| Severity::from_label(value))
+    let known = rule.words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
+    known
+        .map(|(_, severity)| *severity)
+        .unwrap_or_else(|| Severity::from_label(value))
 }
 
 /// The identity of a finding: its tool, its rule, and what the format says; else where it is.
@@ -230,16 +238,12 @@ fn fingerprint(rule: &FindingRule, scope: &Scope<'_>, tool: &str, id: &str, plac
     if rule.fingerprint.is_empty() {
         return Fingerprint::of(&[tool, id, place.0, place.1]);
     }
-    let mut parts = vec![Cow::Borrowed(tool), Cow::Borrowed(id)];
-    for expr in &rule.fingerprint {
-        let mut all: Vec<Cow<'_, str>> = Vec::new();
-        expr.each(scope, &mut |value| all.push(value));
-        parts.push(if all.len() == 1 {
-            all.remove(0)
-        } else {
-            Cow::Owned(all.join("\u{1f}"))
-        });
-    }
-    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+    let mut parts = Vec::with_capacity(2 + rule.fingerprint.len());
+    parts.extend([tool, id]);
+    parts.extend(
+        rule.fingerprint
+            .iter()
+            .map(|expr| expr.joined(scope, "\u{1f}").unwrap_or_default()),
+    );
     Fingerprint::of(&parts)
 }

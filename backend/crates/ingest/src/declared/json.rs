@@ -9,6 +9,7 @@ use super::scope::{File, Scope};
 use crate::json::{Shape, Walker};
 use crate::sniff::{Sniff, is_lines};
 use crate::{Limits, ReadError, Sink, Source};
+use bumpalo::Bump;
 
 pub(super) fn read(
     format: &Declared,
@@ -35,18 +36,13 @@ fn document(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Li
         pick(&mut walker, &loops.head, &mut 0)?
     };
     emit.begin(&head)?;
-    let tables = lookups(emit.format, &head);
+    let arena = Bump::new();
+    let tables = lookups(emit.format, &head, &arena);
     let file = File {
-        head: &head,
         lookups: &tables,
-        rows: &[],
+        ..File::of(&head, &arena)
     };
-    let scope = Scope {
-        node: &head,
-        key: "",
-        around: None,
-        file: &file,
-    };
+    let scope = Scope::of(&head, &file);
     let mut walker = Walker::open(source, limits)?;
     if walker.shape()?.is_none() {
         return Err(walker.broken("the file is empty"));
@@ -68,8 +64,8 @@ fn pick(walker: &mut Walker<'_>, wanted: &Wanted, count: &mut u64) -> Result<Nod
     }
     if wanted.only_presence() {
         let node = match walker.shape()? {
-            Some(Shape::Object) => Node::Map(Vec::new()),
-            Some(Shape::Array) => Node::List(Vec::new()),
+            Some(Shape::Object) => Node::Map(Vec::new().into()),
+            Some(Shape::Array) => Node::List(Vec::new().into()),
             _ => return Ok(Node::from(&walker.parse::<serde_json::Value>("a value")?)),
         };
         walker.leap()?;
@@ -86,7 +82,7 @@ fn pick(walker: &mut Walker<'_>, wanted: &Wanted, count: &mut u64) -> Result<Nod
                 }
                 None => w.leap(),
             })?;
-            Ok(Node::Map(map))
+            Ok(Node::Map(map.into()))
         }
         Some(Shape::Array) if !wanted.whole => {
             let mut list = Vec::new();
@@ -94,7 +90,7 @@ fn pick(walker: &mut Walker<'_>, wanted: &Wanted, count: &mut u64) -> Result<Nod
                 list.push(pick(w, wanted, count)?);
                 Ok(())
             })?;
-            Ok(Node::List(list))
+            Ok(Node::List(list.into()))
         }
         Some(_) => {
             let value: serde_json::Value = walker.parse("a value")?;
@@ -196,18 +192,13 @@ fn values(emit: &mut Emit<'_>, loops: &Loops, walker: &mut Walker<'_>) -> Result
                 return emit.reject(place, "the line is not a JSON object".to_owned());
             }
             emit.begin(&node)?;
-            let tables = lookups(emit.format, &node);
+            let arena = Bump::new();
+            let tables = lookups(emit.format, &node, &arena);
             let file = File {
-                head: &node,
                 lookups: &tables,
-                rows: &[],
+                ..File::of(&node, &arena)
             };
-            let scope = Scope {
-                node: &node,
-                key: "",
-                around: None,
-                file: &file,
-            };
+            let scope = Scope::of(&node, &file);
             emit.whole(&loops.root, &scope, &node, place)
         })?;
         if let Err(why) = read {

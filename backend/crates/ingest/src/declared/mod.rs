@@ -24,7 +24,7 @@ pub(crate) use format::Container;
 pub use format::{Declared, SpecError};
 pub(crate) use node::Node;
 pub(crate) use path::Wanted;
-pub(crate) use pick::Pick;
+pub(crate) use pick::pick;
 pub use skeleton::skeleton;
 pub(crate) use table::{broken as broken_table, column, separator};
 pub(crate) use xml::sniff as sniff_xml;
@@ -39,17 +39,9 @@ impl Declared {
         if self.container != sniff.container {
             return false;
         }
-        let file = File {
-            head: &sniff.node,
-            lookups: &[],
-            rows: &[],
-        };
-        let scope = Scope {
-            node: &sniff.node,
-            key: "",
-            around: None,
-            file: &file,
-        };
+        let arena = bumpalo::Bump::new();
+        let file = File::of(&sniff.node, &arena);
+        let scope = Scope::of(&sniff.node, &file);
         self.recognise.iter().any(|condition| condition.holds(&scope))
     }
 

@@ -1,7 +1,9 @@
 //! One record of any container (JSON, CSV, XML) as a small tree of what a format asks for, borrowed where it can be.
 
+use bumpalo::Bump;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Deref;
 
 /// A value of a record. XML attributes have keys that begin with `@`, the text of an element with attributes is `#text`.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,21 +19,68 @@ pub enum Node<'a> {
     /// Text.
     Text(Cow<'a, str>),
     /// Values in order.
-    List(Vec<Node<'a>>),
+    List(Many<'a, Node<'a>>),
     /// Values by key, in the order of the file; XML repeats keys.
-    Map(Vec<(Cow<'a, str>, Node<'a>)>),
+    Map(Many<'a, (Cow<'a, str>, Node<'a>)>),
+}
+
+/// Values in a row: held, or lent by whoever read the record.
+#[derive(Clone, Debug)]
+pub enum Many<'a, T> {
+    /// Its own.
+    Held(Vec<T>),
+    /// Of the arena of a record.
+    Lent(&'a [T]),
+}
+
+impl<T> Deref for Many<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Held(all) => all,
+            Self::Lent(all) => all,
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Many<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T> FromIterator<T> for Many<'_, T> {
+    fn from_iter<I: IntoIterator<Item = T>>(all: I) -> Self {
+        Self::Held(all.into_iter().collect())
+    }
+}
+
+impl<T> From<Vec<T>> for Many<'_, T> {
+    fn from(all: Vec<T>) -> Self {
+        Self::Held(all)
+    }
 }
 
 impl<'a> Node<'a> {
-    /// The value as text; none where it is nothing, empty, or not a single value.
-    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
+    /// The value as text; none where it is nothing, empty, or not a single value. A number is written into the arena.
+    pub(crate) fn text<'n>(&'n self, arena: &'n Bump) -> Option<&'n str> {
         match self {
-            Self::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(Cow::Borrowed),
-            Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
-            Self::Int(value) => Some(Cow::Owned(value.to_string())),
-            Self::Float(value) => Some(Cow::Owned(value.to_string())),
-            Self::Map(_) => self.get("#text").and_then(Node::text),
+            Self::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            Self::Bool(value) => Some(if *value { "true" } else { "false" }),
+            Self::Int(value) => Some(bumpalo::format!(in arena, "{}", value).into_bump_str()),
+            Self::Float(value) => Some(bumpalo::format!(in arena, "{}", value).into_bump_str()),
+            Self::Map(_) => self.get("#text").and_then(|text| text.text(arena)),
             Self::Null | Self::List(_) => None,
+        }
+    }
+
+    /// Whether its text is one of these, whatever the case.
+    pub(crate) fn is_one_of(&self, words: &[String]) -> bool {
+        let is = |text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+        match self {
+            Self::Text(text) => is(text.trim()),
+            _ => self.text(&Bump::new()).is_some_and(is),
         }
     }
 
@@ -66,7 +115,7 @@ impl<'n> Index<'n> {
     pub(crate) fn of(node: &'n Node<'n>) -> Self {
         let mut all: HashMap<&str, Vec<&Node<'_>>> = HashMap::new();
         if let Node::Map(entries) = node {
-            for (key, value) in entries {
+            for (key, value) in entries.iter() {
                 all.entry(key).or_default().push(value);
             }
         }

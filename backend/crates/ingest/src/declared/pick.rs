@@ -1,112 +1,70 @@
-//! Parses JSON into [`Node`]s, building only what is asked for; the rest is checked and passed over.
+//! Takes JSON apart into [`Node`]s, building only what is asked for; the rest is checked and passed over. What is built lies in an arena
+//! that is used again for the next record.
 
-use super::node::Node;
+use super::node::{Many, Node};
 use super::path::Wanted;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::json::{Cursor, Fault};
+use bumpalo::Bump;
+use bumpalo::collections::Vec;
 use std::borrow::Cow;
-use std::fmt;
 
-/// Builds what is asked for of one value.
-#[derive(Clone, Copy)]
-pub(crate) struct Pick<'w>(pub(crate) &'w Wanted);
-
-impl<'de> DeserializeSeed<'de> for Pick<'_> {
-    type Value = Node<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
-        if self.0.is_empty() {
-            return IgnoredAny::deserialize_in(deserializer);
-        }
-        deserializer.deserialize_any(self)
+/// Takes the next value.
+pub(crate) fn pick<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
+    if wanted.is_empty() {
+        return cursor.skip().map(|()| Node::Null);
+    }
+    match cursor.peek()? {
+        b'"' => Ok(Node::Text(lent(cursor.quoted()?, arena))),
+        b'{' => object(cursor, wanted, arena),
+        b'[' => list(cursor, wanted, arena),
+        b'n' => cursor.null().map(|_| Node::Null),
+        b't' | b'f' => cursor.truth().map(Node::Bool),
+        _ => cursor.number().map(number),
     }
 }
 
-/// Passes over a value.
-trait Passing<'de> {
-    fn deserialize_in<D: Deserializer<'de>>(deserializer: D) -> Result<Node<'de>, D::Error>;
-}
-
-impl<'de> Passing<'de> for IgnoredAny {
-    fn deserialize_in<D: Deserializer<'de>>(deserializer: D) -> Result<Node<'de>, D::Error> {
-        deserializer.deserialize_ignored_any(Self).map(|_| Node::Null)
-    }
-}
-
-impl<'de> Visitor<'de> for Pick<'_> {
-    type Value = Node<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Node<'de>, E> {
-        Ok(Node::Null)
-    }
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Node<'de>, E> {
-        Ok(Node::Bool(value))
-    }
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Node<'de>, E> {
-        Ok(Node::Int(value))
-    }
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Node<'de>, E> {
-        Ok(i64::try_from(value).map_or_else(|_| Node::Text(Cow::Owned(value.to_string())), Node::Int))
-    }
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Node<'de>, E> {
-        Ok(Node::Float(value))
-    }
-    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Borrowed(value)))
-    }
-    fn visit_str<E: Error>(self, value: &str) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Owned(value.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Node<'de>, A::Error> {
-        let mut list = Vec::new();
-        if self.0.only_presence() {
-            while all.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(Node::List(list));
-        }
-        while let Some(one) = all.next_element_seed(self)? {
-            list.push(one);
-        }
-        Ok(Node::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node<'de>, A::Error> {
-        // No more than is asked for, where single keys are: one allocation.
-        let mut map = Vec::with_capacity(self.0.keys.len());
-        while let Some(key) = entries.next_key_seed(Key)? {
-            match self.0.of(&key) {
-                Some(wanted) => map.push((key, entries.next_value_seed(Pick(wanted))?)),
-                None => {
-                    entries.next_value::<IgnoredAny>()?;
-                }
+fn object<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
+    let mut map = Vec::with_capacity_in(wanted.keys.len(), arena);
+    cursor.object(|c, key| {
+        match wanted.of(key) {
+            Some(wanted) => {
+                let value = pick(c, wanted, arena)?;
+                map.push((lent(key.clone(), arena), value));
             }
+            None => c.skip()?,
         }
-        Ok(Node::Map(map))
+        Ok(())
+    })?;
+    Ok(Node::Map(Many::Lent(map.into_bump_slice())))
+}
+
+fn list<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
+    let mut list = Vec::new_in(arena);
+    let present = wanted.only_presence();
+    cursor.list(|c| {
+        if present {
+            return c.skip();
+        }
+        list.push(pick(c, wanted, arena)?);
+        Ok(())
+    })?;
+    Ok(Node::List(Many::Lent(list.into_bump_slice())))
+}
+
+fn lent<'b>(text: Cow<'b, str>, arena: &'b Bump) -> Cow<'b, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text),
+        Cow::Owned(text) => Cow::Borrowed(arena.alloc_str(&text)),
     }
 }
 
-/// A key, borrowed where it has no escapes.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-        deserializer.deserialize_str(self)
+/// A number; a whole one that is too large for 64 bits stays as it is written.
+fn number(text: &str) -> Node<'_> {
+    if let Ok(whole) = text.parse() {
+        return Node::Int(whole);
     }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Node::Text(Cow::Borrowed(text));
     }
-    fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(key))
-    }
-    fn visit_str<E: Error>(self, key: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(key.to_owned()))
-    }
+    Node::Float(text.parse().unwrap_or(f64::NAN))
 }

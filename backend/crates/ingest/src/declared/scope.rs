@@ -2,6 +2,7 @@
 
 use super::node::Node;
 use super::path::{Path, Start};
+use bumpalo::Bump;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -19,6 +20,7 @@ pub(crate) struct Scope<'s> {
 }
 
 /// What is the same for the whole file.
+#[derive(Clone, Copy)]
 pub(crate) struct File<'s> {
     /// What was asked for of the file.
     pub(crate) head: &'s Node<'s>,
@@ -26,6 +28,20 @@ pub(crate) struct File<'s> {
     pub(crate) lookups: &'s [Lookup<'s>],
     /// The row of each lookup that the record names.
     pub(crate) rows: &'s [Option<(&'s str, &'s Node<'s>)>],
+    /// Where texts are made.
+    pub(crate) arena: &'s Bump,
+}
+
+impl<'s> File<'s> {
+    /// A file of which only this is known.
+    pub(crate) const fn of(head: &'s Node<'s>, arena: &'s Bump) -> Self {
+        Self {
+            head,
+            lookups: &[],
+            rows: &[],
+            arena,
+        }
+    }
 }
 
 /// A table inside the file that records refer to.
@@ -37,8 +53,18 @@ pub(crate) struct Lookup<'s> {
 }
 
 impl<'s> Scope<'s> {
+    /// The outermost element.
+    pub(crate) const fn of(node: &'s Node<'s>, file: &'s File<'s>) -> Self {
+        Self {
+            node,
+            key: "",
+            around: None,
+            file,
+        }
+    }
+
     /// Hands each value at a path to the closure.
-    pub(crate) fn walk(&self, path: &Path, give: &mut dyn FnMut(Cow<'s, str>)) {
+    pub(crate) fn walk(&self, path: &Path, give: &mut dyn FnMut(&'s str)) {
         if let Some(super::path::Step::Name(name)) = path.steps.last()
             && name == "#key"
         {
@@ -48,7 +74,7 @@ impl<'s> Scope<'s> {
         if let Some(node) = self.start(&path.start) {
             path.walk(node, &mut |found| {
                 found.each(&mut |one| {
-                    if let Some(text) = one.text() {
+                    if let Some(text) = one.text(self.file.arena) {
                         give(text);
                     }
                 });
@@ -63,14 +89,14 @@ impl<'s> Scope<'s> {
         }
     }
 
-    fn key_of(&self, path: &Path, give: &mut dyn FnMut(Cow<'s, str>)) {
+    fn key_of(&self, path: &Path, give: &mut dyn FnMut(&'s str)) {
         let key = match &path.start {
             Start::Up(up) => self.up(*up).map_or("", |scope| scope.key),
             Start::File => "",
             Start::Row(name) => self.row(name).map_or("", |(key, _)| key),
         };
         if !key.is_empty() {
-            give(Cow::Borrowed(key));
+            give(key);
         }
     }
 

@@ -85,7 +85,7 @@ fn lists<'n>(node: &'n Node<'n>, path: &str, depth: usize, best: &mut (usize, St
             }
         }
         Node::Map(entries) => {
-            for (key, value) in entries {
+            for (key, value) in entries.iter() {
                 let inner = if path.is_empty() {
                     key.to_string()
                 } else {
@@ -108,7 +108,7 @@ fn leaf_paths(node: &Node<'_>, path: &str, depth: usize, found: &mut Vec<(String
     }
     match node {
         Node::Map(entries) => {
-            for (key, value) in entries {
+            for (key, value) in entries.iter() {
                 let key = if key.contains(['.', ' ', '[']) {
                     format!("\\\"{key}\\\"")
                 } else {

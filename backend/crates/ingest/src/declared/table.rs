@@ -7,6 +7,7 @@ use super::scope::{File, Scope};
 use crate::source::{inflated, io_error};
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::Place;
+use bumpalo::Bump;
 use std::borrow::Cow;
 
 /// What separates the fields of a head line.
@@ -72,18 +73,13 @@ pub(super) fn read(
             fields.map(|((name, _), field)| (Cow::Borrowed(name.as_str()), Node::Text(String::from_utf8_lossy(field))));
         let node = Node::Map(entries.collect());
         emit.begin(&node)?;
-        let tables = lookups(format, &node);
+        let arena = Bump::new();
+        let tables = lookups(format, &node, &arena);
         let file = File {
-            head: &node,
             lookups: &tables,
-            rows: &[],
+            ..File::of(&node, &arena)
         };
-        let scope = Scope {
-            node: &node,
-            key: "",
-            around: None,
-            file: &file,
-        };
+        let scope = Scope::of(&node, &file);
         emit.whole(&loops.root, &scope, &node, place)?;
     }
     if any { Ok(()) } else { emit.begin(&Node::Null) }

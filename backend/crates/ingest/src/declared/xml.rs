@@ -10,6 +10,7 @@ use super::scope::{File, Scope};
 use crate::source::{inflated, io_error};
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::Place;
+use bumpalo::Bump;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::borrow::Cow;
@@ -31,18 +32,13 @@ pub(super) fn read(
         Document::open(source, limits)?.head(&loops)?
     };
     emit.begin(&head)?;
-    let tables = lookups(format, &head);
+    let arena = Bump::new();
+    let tables = lookups(format, &head, &arena);
     let file = File {
-        head: &head,
         lookups: &tables,
-        rows: &[],
+        ..File::of(&head, &arena)
     };
-    let scope = Scope {
-        node: &head,
-        key: "",
-        around: None,
-        file: &file,
-    };
+    let scope = Scope::of(&head, &file);
     let mut document = Document::open(source, limits)?;
     document.root(&loops.root, &scope, &mut emit)?;
     document.finish()
@@ -61,7 +57,7 @@ pub(crate) fn sniff(prefix: &[u8]) -> Option<Node<'static>> {
     let mut document = Document::over(Box::new(prefix), &Limits::default());
     let mut entries = Vec::new();
     document.collect(&whole, &mut entries, &mut String::new()).ok();
-    (!entries.is_empty()).then_some(Node::Map(entries))
+    (!entries.is_empty()).then_some(Node::Map(entries.into()))
 }
 
 struct Document<'d> {
@@ -200,7 +196,7 @@ impl<'d> Document<'d> {
     fn head(mut self, loops: &Loops) -> Result<Node<'static>, ReadError> {
         let mut entries = Vec::new();
         self.collect(&loops.head, &mut entries, &mut String::new())?;
-        Ok(Node::Map(entries))
+        Ok(Node::Map(entries.into()))
     }
 
     /// The children up to the end of the present element, as far as they are wanted. Entries are kept where the file is cut.
@@ -244,14 +240,14 @@ impl<'d> Document<'d> {
             return Err(self.broken(format!("more than {HELD} elements are asked for at once")));
         }
         if wanted.only_presence() {
-            entries.push((Cow::Owned(name(start)), Node::Map(Vec::new())));
+            entries.push((Cow::Owned(name(start)), Node::Map(Vec::new().into())));
             return if empty { Ok(()) } else { self.pass() };
         }
         let mut inner = self.attributes(start, wanted)?;
         if !wanted.whole && wanted.of("#all").is_some() && !empty {
             let text = Node::Text(Cow::Owned(self.all_text()?));
             inner.push((Cow::Borrowed("#all"), text));
-            entries.push((Cow::Owned(name(start)), Node::Map(inner)));
+            entries.push((Cow::Owned(name(start)), Node::Map(inner.into())));
             return Ok(());
         }
         let mut text = String::new();
@@ -268,7 +264,7 @@ impl<'d> Document<'d> {
             if takes_text && !trimmed.is_empty() {
                 inner.push((Cow::Borrowed("#text"), Node::Text(Cow::Owned(trimmed.to_owned()))));
             }
-            Node::Map(inner)
+            Node::Map(inner.into())
         };
         entries.push((Cow::Owned(name(start)), node));
         read

@@ -2,11 +2,13 @@
 //!
 //! The walker checks the structure it walks; what it hands out as a slice is complete and is checked by whoever parses it.
 
-use crate::declared::{Node, Pick, Wanted};
+use super::scan::end_of_plain;
+use super::{Cursor, Fault};
+use crate::declared::{Node, Wanted, pick};
 use crate::source::{inflated, io_error};
 use crate::{Limits, ReadError, Source};
 use affiant_domain::observation::Place;
-use serde::de::{DeserializeSeed, IgnoredAny};
+use bumpalo::Bump;
 use std::io::Read;
 
 /// What a value is, by its first byte.
@@ -39,6 +41,8 @@ pub(crate) struct Walker<'a> {
     ended: bool,
     depth: usize,
     limits: Limits,
+    /// What was built of the present record.
+    arena: Bump,
 }
 
 impl<'a> Walker<'a> {
@@ -53,6 +57,7 @@ impl<'a> Walker<'a> {
             ended: false,
             depth: 0,
             limits: *limits,
+            arena: Bump::new(),
         })
     }
 
@@ -299,9 +304,9 @@ impl<'a> Walker<'a> {
     fn end_of_string(&mut self, start: usize, quote: usize) -> Result<usize, ReadError> {
         let mut at = quote + 1;
         loop {
-            match memchr::memchr2(b'"', b'\\', &self.buffer[at.min(self.buffer.len())..]) {
-                Some(n) if self.buffer[at + n] == b'"' => return Ok(at + n + 1),
-                Some(n) => at += n + 2,
+            match end_of_plain(&self.buffer, at) {
+                Some(n) if self.buffer[n] == b'"' => return Ok(n + 1),
+                Some(n) => at = n + 1 + usize::from(self.buffer[n] == b'\\'),
                 None => {
                     at = at.max(self.buffer.len());
                     self.need(start)?;
@@ -408,26 +413,8 @@ pub(crate) enum Direct {
     Unlike,
 }
 
-/// Whether an error stands at the end of the bytes, where what follows may mend it: a number that is cut off is told as a wrong one.
-fn is_at_end(error: &serde_json::Error, bytes: &[u8]) -> bool {
-    let before = memchr::memchr_iter(b'\n', bytes)
-        .take(error.line().saturating_sub(1))
-        .last();
-    before.map_or(0, |newline| newline + 1) + error.column() + 2 >= bytes.len()
-}
-
 /// Takes a value at the beginning of bytes that may go on behind it.
 pub(crate) type TakeDirect<'t> = &'t mut dyn FnMut(&[u8], Place) -> Result<Direct, ReadError>;
-
-/// Parses a value at the beginning of bytes that may go on behind it; gives it with its length.
-pub(crate) fn parse_direct<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> Result<(T, usize), Direct> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    match T::deserialize(&mut json) {
-        Ok(value) => Ok((value, json.into_iter::<IgnoredAny>().byte_offset())),
-        Err(error) if error.is_eof() || is_at_end(&error, bytes) => Err(Direct::More),
-        Err(_) => Err(Direct::Unlike),
-    }
-}
 
 impl Walker<'_> {
     /// Lets the next object be parsed where it stands, without looking for its end first; false where it must be read the slow way.
@@ -481,20 +468,24 @@ impl Walker<'_> {
         let start = self.at;
         let (offset, line) = (self.base + start as u64, self.line);
         loop {
-            let mut json = serde_json::Deserializer::from_slice(&self.buffer[start..]);
-            match Pick(wanted).deserialize(&mut json) {
-                // A number at the end of the buffer may go on.
-                Ok(node) if node.is_container() || self.ended => {
-                    let used = json.into_iter::<IgnoredAny>().byte_offset();
+            self.arena.reset();
+            let mut cursor = Cursor::new(&self.buffer[start..], self.limits.depth);
+            match pick(&mut cursor, wanted, &self.arena) {
+                Ok(node) => {
+                    let used = cursor.at();
                     let length = u32::try_from(used).unwrap_or(u32::MAX);
                     consume(node, Place { offset, length, line })?;
                     self.at = start + used;
                     return Ok(Ok(()));
                 }
-                Ok(_) => {}
-                Err(error) if !self.ended && (error.is_eof() || is_at_end(&error, &self.buffer[start..])) => {}
-                Err(error) if error.is_eof() => return Ok(Err("the file ends inside a value".to_owned())),
-                Err(error) => return Ok(Err(error.to_string())),
+                Err(Fault::End) if !self.ended => {}
+                Err(fault) => {
+                    return Ok(Err(format!(
+                        "{} (byte {})",
+                        cursor.explain(fault),
+                        offset + cursor.at() as u64
+                    )));
+                }
             }
             self.double(start)?;
         }

@@ -1,0 +1,397 @@
+//! One result, and what it says of the rule that it breaks.
+
+use super::head::{Head, Rule, category, first_line, from_level};
+use crate::json::{Cursor, Fault};
+use crate::record::{cut, vulnerability_id};
+use crate::{ReadError, Sink};
+use affiant_domain::Severity;
+use affiant_domain::fingerprint::Fingerprint;
+use affiant_domain::observation::{Check, Observation, Outcome, Place, rule_id, tool_name};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+type Text<'b> = Option<Cow<'b, str>>;
+
+/// What is read of a result.
+#[derive(Default)]
+pub(super) struct SarifResult<'b> {
+    rule_id: Text<'b>,
+    rule_index: Option<i64>,
+    /// Which extension of the tool its rule is of.
+    extension: Option<i64>,
+    level: Text<'b>,
+    kind: Text<'b>,
+    baseline: Text<'b>,
+    message: Message<'b>,
+    locations: Vec<Location<'b>>,
+    fingerprints: Named<'b>,
+    partial_fingerprints: Named<'b>,
+    suppressions: Vec<Suppression<'b>>,
+    invocation: Option<i64>,
+}
+
+/// Values by name, as they are written.
+type Named<'b> = Vec<(Cow<'b, str>, &'b str)>;
+
+#[derive(Default)]
+struct Message<'b> {
+    text: Text<'b>,
+    markdown: Text<'b>,
+    id: Text<'b>,
+    arguments: Vec<Cow<'b, str>>,
+}
+
+#[derive(Default)]
+struct Location<'b> {
+    uri: Text<'b>,
+    /// The first logical location's name.
+    logical: Text<'b>,
+    line: Option<i64>,
+    /// The lines themselves, as they are written.
+    snippet: Option<&'b str>,
+}
+
+#[derive(Default)]
+struct Suppression<'b> {
+    status: Text<'b>,
+    justification: Text<'b>,
+    kind: Text<'b>,
+}
+
+impl<'b> SarifResult<'b> {
+    /// Takes the next value, which is to be a result.
+    pub(super) fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
+        let mut found = Self::default();
+        let mut rule = (None, None);
+        cursor.object(|c, key| {
+            match &**key {
+                "ruleId" => found.rule_id = c.text()?,
+                "ruleIndex" => found.rule_index = c.whole()?,
+                "rule" => rule = found.rule(c)?,
+                "level" => found.level = c.text()?,
+                "kind" => found.kind = c.text()?,
+                "baselineState" => found.baseline = c.text()?,
+                "message" => found.message = Message::take(c)?,
+                "locations" => c.list_or_null(|c| {
+                    found.locations.push(Location::take(c)?);
+                    Ok(())
+                })?,
+                "fingerprints" => found.fingerprints = named(c)?,
+                "partialFingerprints" => found.partial_fingerprints = named(c)?,
+                "suppressions" => c.list_or_null(|c| {
+                    found.suppressions.push(Suppression::take(c)?);
+                    Ok(())
+                })?,
+                "provenance" => c.object_or_null(|c, key| match &**key {
+                    "invocationIndex" => {
+                        found.invocation = c.whole()?;
+                        Ok(())
+                    }
+                    _ => c.skip(),
+                })?,
+                _ => c.skip()?,
+            }
+            Ok(())
+        })?;
+        found.rule_id = found.rule_id.or(rule.0);
+        found.rule_index = found.rule_index.or(rule.1);
+        Ok(found)
+    }
+
+    fn rule(&mut self, cursor: &mut Cursor<'b>) -> Result<(Text<'b>, Option<i64>), Fault> {
+        let (mut id, mut index) = (None, None);
+        cursor.object_or_null(|c, key| {
+            match &**key {
+                "id" => id = c.text()?,
+                "index" => index = c.whole()?,
+                "toolComponent" => c.object_or_null(|c, key| match &**key {
+                    "index" => {
+                        self.extension = c.whole()?;
+                        Ok(())
+                    }
+                    _ => c.skip(),
+                })?,
+                _ => c.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok((id, index))
+    }
+
+    fn id(&self) -> &str {
+        self.rule_id.as_deref().unwrap_or_default()
+    }
+
+    fn is_absent(&self) -> bool {
+        self.baseline.as_deref() == Some("absent")
+    }
+
+    /// The reason, where every suppression is accepted; a status that is not given counts as accepted.
+    fn suppression(&self) -> Option<String> {
+        let first = self.suppressions.first()?;
+        let is_accepted = |one: &Suppression<'_>| one.status.as_deref().is_none_or(|status| status == "accepted");
+        let reason = first.justification.as_ref().or(first.kind.as_ref());
+        let reason = reason.map_or("", |reason| cut(reason, 1000));
+        self.suppressions.iter().all(is_accepted).then(|| reason.to_owned())
+    }
+
+    fn message<'s>(&'s self, rule: Option<&Rule>) -> Cow<'s, str> {
+        let message = &self.message;
+        if let Some(text) = message.text.as_ref().or(message.markdown.as_ref()) {
+            return Cow::Borrowed(text);
+        }
+        let template = message.id.as_ref().and_then(|id| rule?.messages.get(id.as_ref()));
+        let Some(template) = template else {
+            return Cow::Borrowed("");
+        };
+        let mut text = template.clone();
+        for (at, argument) in message.arguments.iter().enumerate().take(20) {
+            text = text.replace(&format!("{{{at}}}"), argument);
+        }
+        Cow::Owned(text)
+    }
+
+    fn fingerprint(&self, check: &Check, message: &str) -> Fingerprint {
+        let location = self.locations.first();
+        let uri = location.map_or("", Location::uri);
+        let whole = given(&self.fingerprints);
+        if !whole.is_empty() {
+            return Fingerprint::of(&[&check.tool, &check.rule, &whole]);
+        }
+        let partial = given(&self.partial_fingerprints);
+        if !partial.is_empty() {
+            return Fingerprint::of(&[&check.tool, &check.rule, uri, &partial]);
+        }
+        let logical = location.and_then(|location| location.logical.as_deref());
+        Fingerprint::of(&[&check.tool, &check.rule, uri, logical.unwrap_or_default(), message])
+    }
+}
+
+impl<'b> Message<'b> {
+    fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
+        let mut found = Self::default();
+        cursor.object_or_null(|c, key| {
+            match &**key {
+                "text" => found.text = c.text()?,
+                "markdown" => found.markdown = c.text()?,
+                "id" => found.id = c.text()?,
+                "arguments" => c.list_or_null(|c| {
+                    found.arguments.push(c.text()?.unwrap_or_default());
+                    Ok(())
+                })?,
+                _ => c.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl<'b> Suppression<'b> {
+    fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
+        let mut found = Self::default();
+        cursor.object(|c, key| {
+            match &**key {
+                "status" => found.status = c.text()?,
+                "justification" => found.justification = c.text()?,
+                "kind" => found.kind = c.text()?,
+                _ => c.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl<'b> Location<'b> {
+    fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
+        let mut found = Self::default();
+        cursor.object(|c, key| match &**key {
+            "physicalLocation" => c.object_or_null(|c, key| match &**key {
+                "artifactLocation" => c.object_or_null(|c, key| match &**key {
+                    "uri" => {
+                        found.uri = c.text()?;
+                        Ok(())
+                    }
+                    _ => c.skip(),
+                }),
+                "region" => c.object_or_null(|c, key| found.region(c, key)),
+                _ => c.skip(),
+            }),
+            "logicalLocations" => {
+                let mut first = true;
+                c.list_or_null(|c| {
+                    let name = logical(c)?;
+                    if std::mem::take(&mut first) {
+                        found.logical = name;
+                    }
+                    Ok(())
+                })
+            }
+            _ => c.skip(),
+        })?;
+        Ok(found)
+    }
+
+    fn region(&mut self, c: &mut Cursor<'b>, key: &str) -> Result<(), Fault> {
+        match key {
+            "startLine" => self.line = c.whole()?,
+            "snippet" => c.object_or_null(|c, key| match &**key {
+                "text" => {
+                    self.snippet = Some(c.raw()?);
+                    Ok(())
+                }
+                _ => c.skip(),
+            })?,
+            _ => c.skip()?,
+        }
+        Ok(())
+    }
+
+    fn uri(&self) -> &str {
+        self.uri.as_ref().or(self.logical.as_ref()).map_or("", |uri| uri)
+    }
+
+    fn line(&self) -> Option<u32> {
+        u32::try_from(self.line?).ok()
+    }
+}
+
+fn logical<'b>(cursor: &mut Cursor<'b>) -> Result<Text<'b>, Fault> {
+    let (mut full, mut name) = (None, None);
+    cursor.object(|c, key| {
+        match &**key {
+            "fullyQualifiedName" => full = c.text()?,
+            "name" => name = c.text()?,
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(full.or(name))
+}
+
+fn named<'b>(cursor: &mut Cursor<'b>) -> Result<Named<'b>, Fault> {
+    let mut all = Named::new();
+    cursor.object_or_null(|c, key| {
+        let value = c.raw()?;
+        all.retain(|(name, _)| name != key);
+        all.push((key.clone(), value));
+        Ok(())
+    })?;
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// The fingerprints that a tool gives, in order of their names; placeholders and what is not text are left out.
+fn given(all: &Named<'_>) -> String {
+    let mut joined = String::new();
+    for (name, value) in all {
+        let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        if let Some(text) = text.filter(|text| !text.is_empty() && *text != "requires login") {
+            joined.push_str(name);
+            joined.push('=');
+            joined.push_str(text);
+            joined.push('\n');
+        }
+    }
+    joined
+}
+
+impl Head {
+    fn rule_of(&self, result: &SarifResult<'_>) -> Option<&Arc<Rule>> {
+        let index = result.rule_index.and_then(|i| usize::try_from(i).ok());
+        let extension = result.extension.and_then(|i| usize::try_from(i).ok());
+        let rules = match extension {
+            Some(at) => self.extensions.get(at).map(Vec::as_slice),
+            None => Some(self.rules.as_slice()),
+        };
+        if let Some(rule) = index.and_then(|index| rules?.get(index)) {
+            return Some(rule);
+        }
+        let mut id = result.rule_id.as_deref()?;
+        loop {
+            if let Some(rule) = self.by_id.get(rule_id(&self.info.tool, id).as_str()) {
+                return Some(rule);
+            }
+            id = &id[..id.rfind('/')?];
+        }
+    }
+
+    /// Hands a result to the sink.
+    pub(super) fn give(&self, result: &SarifResult<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let outcome = match result.kind.as_deref().unwrap_or("fail") {
+            "fail" if result.is_absent() => Outcome::Gone,
+            "fail" => result.suppression().map_or(Outcome::Open, Outcome::Suppressed),
+            "pass" => Outcome::Pass,
+            "notApplicable" => Outcome::NotApplicable,
+            _ => Outcome::Error,
+        };
+        let rule = self.rule_of(result);
+        let check = match rule {
+            Some(rule) => rule.check.clone(),
+            None => Arc::new(self.unlisted(result)),
+        };
+        let message = result.message(rule.map(AsRef::as_ref));
+        let location = result.locations.first();
+        let uri = location.map_or("", Location::uri);
+        let fingerprint = result.fingerprint(&check, &message);
+        let title = match rule
+            .map(|rule| rule.check.title.as_str())
+            .filter(|title| !title.is_empty())
+        {
+            Some(title) => Cow::Borrowed(title),
+            None => Cow::Borrowed(cut(first_line(&message), 300)),
+        };
+        if check.category == "secret" {
+            let snippets = result.locations.iter().filter_map(|location| location.snippet);
+            let texts = snippets.filter_map(|snippet| serde_json::from_str::<String>(snippet).ok());
+            texts.for_each(|text| sink.secret(&text));
+        }
+        sink.observation(Observation {
+            severity: self.severity(result, rule.map(AsRef::as_ref)),
+            counted: outcome.is_finding(),
+            outcome,
+            resource: None,
+            title,
+            message: Cow::Borrowed(cut(&message, 8000)),
+            location: Cow::Borrowed(cut(uri, 1000)),
+            line: location.and_then(Location::line).unwrap_or(0),
+            fingerprint,
+            place,
+            observed_at: None,
+            package: Cow::Borrowed(""),
+            cvss: None,
+            check,
+        })?;
+        Ok(())
+    }
+
+    fn unlisted(&self, result: &SarifResult<'_>) -> Check {
+        let id = result.id();
+        Check {
+            tool: if self.info.tool.is_empty() {
+                tool_name("")
+            } else {
+                self.info.tool.clone()
+            },
+            rule: rule_id(&self.info.tool, cut(id, 300)),
+            cve: vulnerability_id(id),
+            category: category(&self.info.tool, id, &[]).to_owned(),
+            ..Check::default()
+        }
+    }
+
+    fn severity(&self, result: &SarifResult<'_>, rule: Option<&Rule>) -> Severity {
+        if let Some(score) = rule.and_then(|rule| rule.score) {
+            return Severity::from_cvss(score);
+        }
+        if let Some(level) = &result.level {
+            return from_level(level);
+        }
+        let index = result.invocation.and_then(|i| usize::try_from(i).ok());
+        let overridden = index.and_then(|index| *self.overrides.get(&(index, result.id().to_owned()))?);
+        overridden
+            .or_else(|| rule.and_then(|rule| rule.level.as_deref()).map(from_level))
+            .unwrap_or(Severity::Medium)
+    }
+}

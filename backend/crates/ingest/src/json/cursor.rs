@@ -1,0 +1,476 @@
+//! A cursor over JSON that is held: it gives keys and values in order and builds nothing.
+
+use super::scan::end_of_plain;
+use std::borrow::Cow;
+
+/// Why a value could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The bytes end inside it.
+    End,
+    /// Something else stands there than should.
+    Wrong(&'static str),
+    /// It is nested deeper than is read.
+    Deep,
+}
+
+impl Fault {
+    /// What is wrong, for people.
+    const fn what(self) -> &'static str {
+        match self {
+            Self::End => "the file ends inside a value",
+            Self::Wrong(what) => what,
+            Self::Deep => "nested too deep",
+        }
+    }
+}
+
+type Taken<T> = Result<T, Fault>;
+
+/// A place in JSON text.
+pub(crate) struct Cursor<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    /// How many containers may still be entered.
+    depth: usize,
+    /// Where the key of the present value stands, quotes and all.
+    key: (usize, usize),
+}
+
+impl<'b> Cursor<'b> {
+    pub(crate) const fn new(bytes: &'b [u8], depth: usize) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            depth,
+            key: (0, 0),
+        }
+    }
+
+    /// How many bytes were taken.
+    pub(crate) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What is wrong and under which key, for people.
+    pub(crate) fn explain(&self, fault: Fault) -> String {
+        match self.bytes.get(self.key.0..self.key.1).filter(|key| !key.is_empty()) {
+            Some(key) => format!("{} under {}", fault.what(), String::from_utf8_lossy(key)),
+            None => fault.what().to_owned(),
+        }
+    }
+
+    /// The first byte of what comes next.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Taken<u8> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(byte) => return Ok(*byte),
+                None => return Err(Fault::End),
+            }
+        }
+    }
+
+    /// Goes through an object: the closure is given each key and must take its value.
+    #[inline]
+    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, &Cow<'b, str>) -> Taken<()>) -> Taken<()> {
+        if self.peek()? != b'{' {
+            return Err(Fault::Wrong("an object should be here"));
+        }
+        self.enter()?;
+        if self.peek()? == b'}' {
+            return self.leave();
+        }
+        loop {
+            if self.peek()? != b'"' {
+                return Err(Fault::Wrong("a key in quotes should be here"));
+            }
+            let start = self.at;
+            let key = self.quoted()?;
+            self.key = (start, self.at);
+            if self.peek()? != b':' {
+                return Err(Fault::Wrong("':' should be here"));
+            }
+            self.at += 1;
+            each(self, &key)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b'}' => return self.leave(),
+                _ => return Err(Fault::Wrong("',' or '}' should be here")),
+            }
+        }
+    }
+
+    /// Goes through a list: the closure must take each element.
+    #[inline]
+    pub(crate) fn list(&mut self, mut each: impl FnMut(&mut Self) -> Taken<()>) -> Taken<()> {
+        if self.peek()? != b'[' {
+            return Err(Fault::Wrong("a list should be here"));
+        }
+        self.enter()?;
+        if self.peek()? == b']' {
+            return self.leave();
+        }
+        loop {
+            each(self)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b']' => return self.leave(),
+                _ => return Err(Fault::Wrong("',' or ']' should be here")),
+            }
+        }
+    }
+
+    /// Goes through an object, or takes `null` for an empty one.
+    #[inline]
+    pub(crate) fn object_or_null(&mut self, each: impl FnMut(&mut Self, &Cow<'b, str>) -> Taken<()>) -> Taken<()> {
+        if self.null()? { Ok(()) } else { self.object(each) }
+    }
+
+    /// Goes through a list, or takes `null` for an empty one.
+    #[inline]
+    pub(crate) fn list_or_null(&mut self, each: impl FnMut(&mut Self) -> Taken<()>) -> Taken<()> {
+        if self.null()? { Ok(()) } else { self.list(each) }
+    }
+
+    fn enter(&mut self) -> Taken<()> {
+        self.at += 1;
+        self.depth = self.depth.checked_sub(1).ok_or(Fault::Deep)?;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Taken<()> {
+        self.at += 1;
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// Takes `null`, and says whether it stood there.
+    #[inline]
+    pub(crate) fn null(&mut self) -> Taken<bool> {
+        if self.peek()? != b'n' {
+            return Ok(false);
+        }
+        self.literal("null").map(|()| true)
+    }
+
+    fn literal(&mut self, word: &'static str) -> Taken<()> {
+        let rest = &self.bytes[self.at..];
+        if rest.starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(())
+        } else if word.as_bytes().starts_with(rest) {
+            Err(Fault::End)
+        } else {
+            Err(Fault::Wrong("a value should be here"))
+        }
+    }
+
+    /// Takes a truth value.
+    pub(crate) fn truth(&mut self) -> Taken<bool> {
+        let is_true = self.peek()? == b't';
+        self.literal(if is_true { "true" } else { "false" }).map(|()| is_true)
+    }
+
+    /// Takes a text; nothing for `null`.
+    #[inline]
+    pub(crate) fn text(&mut self) -> Taken<Option<Cow<'b, str>>> {
+        match self.peek()? {
+            b'"' => self.quoted().map(Some),
+            b'n' => self.literal("null").map(|()| None),
+            _ => Err(Fault::Wrong("a text should be here")),
+        }
+    }
+
+    /// Takes a whole number; nothing for `null`.
+    pub(crate) fn whole(&mut self) -> Taken<Option<i64>> {
+        if self.null()? {
+            return Ok(None);
+        }
+        let number = self.number()?;
+        number
+            .parse()
+            .map(Some)
+            .map_err(|_| Fault::Wrong("a whole number should be here"))
+    }
+
+    /// Passes over a value, checking it, and gives it as it is written.
+    pub(crate) fn raw(&mut self) -> Taken<&'b str> {
+        self.peek()?;
+        let start = self.at;
+        self.skip()?;
+        text(&self.bytes[start..self.at])
+    }
+
+    /// Takes a string. Its first quote comes next.
+    #[inline]
+    pub(crate) fn quoted(&mut self) -> Taken<Cow<'b, str>> {
+        let start = self.at + 1;
+        let end = end_of_plain(self.bytes, start).ok_or(Fault::End)?;
+        match self.bytes[end] {
+            b'"' => {
+                self.at = end + 1;
+                text(&self.bytes[start..end]).map(Cow::Borrowed)
+            }
+            b'\\' => self.escaped(start, end).map(Cow::Owned),
+            _ => Err(Fault::Wrong("a control character stands in a text")),
+        }
+    }
+
+    /// A string with escapes, of which the first stands at `at`.
+    fn escaped(&mut self, start: usize, mut at: usize) -> Taken<String> {
+        let mut out = String::with_capacity((at - start) * 2);
+        let mut plain = start;
+        loop {
+            out.push_str(text(&self.bytes[plain..at])?);
+            match self.bytes[at] {
+                b'"' => {
+                    self.at = at + 1;
+                    return Ok(out);
+                }
+                b'\\' => {
+                    self.at = at;
+                    out.push(self.escape()?);
+                    plain = self.at;
+                }
+                _ => return Err(Fault::Wrong("a control character stands in a text")),
+            }
+            at = end_of_plain(self.bytes, plain).ok_or(Fault::End)?;
+        }
+    }
+
+    /// One escape; its backslash comes next.
+    fn escape(&mut self) -> Taken<char> {
+        let byte = *self.bytes.get(self.at + 1).ok_or(Fault::End)?;
+        self.at += 2;
+        Ok(match byte {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode(),
+            _ => return Err(Fault::Wrong("an unknown escape stands in a text")),
+        })
+    }
+
+    fn unicode(&mut self) -> Taken<char> {
+        const LONE: Fault = Fault::Wrong("half of a pair of escapes stands in a text");
+        let first = self.hex()?;
+        if !(0xd800..0xe000).contains(&first) {
+            return char::from_u32(first).ok_or(LONE);
+        }
+        match self.bytes.get(self.at..self.at + 2) {
+            Some(b"\\u") => self.at += 2,
+            Some(_) => return Err(LONE),
+            None => return Err(Fault::End),
+        }
+        let second = self.hex()?;
+        if first >= 0xdc00 || !(0xdc00..0xe000).contains(&second) {
+            return Err(LONE);
+        }
+        char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(LONE)
+    }
+
+    fn hex(&mut self) -> Taken<u32> {
+        let digits = self.bytes.get(self.at..self.at + 4).ok_or(Fault::End)?;
+        self.at += 4;
+        digits.iter().try_fold(0, |number, digit| {
+            let digit = char::from(*digit).to_digit(16);
+            digit
+                .map(|digit| number * 16 + digit)
+                .ok_or(Fault::Wrong("a damaged escape stands in a text"))
+        })
+    }
+
+    /// Takes a number as it is written.
+    pub(crate) fn number(&mut self) -> Taken<&'b str> {
+        const WRONG: Fault = Fault::Wrong("a number should be here");
+        let is_negative = self.peek()? == b'-';
+        let start = self.at;
+        let mut at = start + usize::from(is_negative);
+        let digits = |at: &mut usize| -> Taken<usize> {
+            let from = *at;
+            while self.bytes.get(*at).is_some_and(u8::is_ascii_digit) {
+                *at += 1;
+            }
+            // A number that reaches the end of the bytes may go on.
+            if *at == self.bytes.len() {
+                Err(Fault::End)
+            } else {
+                Ok(*at - from)
+            }
+        };
+        let leads_with_zero = self.bytes.get(at) == Some(&b'0');
+        let whole = digits(&mut at)?;
+        if whole == 0 || (leads_with_zero && whole > 1) {
+            return Err(WRONG);
+        }
+        if self.bytes.get(at) == Some(&b'.') {
+            at += 1;
+            if digits(&mut at)? == 0 {
+                return Err(WRONG);
+            }
+        }
+        if matches!(self.bytes.get(at), Some(b'e' | b'E')) {
+            at += 1;
+            at += usize::from(matches!(self.bytes.get(at), Some(b'+' | b'-')));
+            if digits(&mut at)? == 0 {
+                return Err(WRONG);
+            }
+        }
+        self.at = at;
+        text(&self.bytes[start..at])
+    }
+
+    /// Passes over a value, checking it; bytes in its texts need not be UTF-8.
+    pub(crate) fn skip(&mut self) -> Taken<()> {
+        match self.peek()? {
+            b'"' => self.skip_text(),
+            b'{' => self.skip_object(),
+            b'[' => self.list(Self::skip),
+            b'n' => self.literal("null"),
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            _ => self.number().map(|_| ()),
+        }
+    }
+
+    fn skip_object(&mut self) -> Taken<()> {
+        self.enter()?;
+        if self.peek()? == b'}' {
+            return self.leave();
+        }
+        loop {
+            if self.peek()? != b'"' {
+                return Err(Fault::Wrong("a key in quotes should be here"));
+            }
+            self.skip_text()?;
+            if self.peek()? != b':' {
+                return Err(Fault::Wrong("':' should be here"));
+            }
+            self.at += 1;
+            self.skip()?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b'}' => return self.leave(),
+                _ => return Err(Fault::Wrong("',' or '}' should be here")),
+            }
+        }
+    }
+
+    #[inline]
+    fn skip_text(&mut self) -> Taken<()> {
+        let mut at = self.at + 1;
+        loop {
+            at = end_of_plain(self.bytes, at).ok_or(Fault::End)?;
+            match self.bytes[at] {
+                b'"' => {
+                    self.at = at + 1;
+                    return Ok(());
+                }
+                b'\\' => {
+                    let byte = *self.bytes.get(at + 1).ok_or(Fault::End)?;
+                    if !matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u') {
+                        return Err(Fault::Wrong("an unknown escape stands in a text"));
+                    }
+                    at += 2;
+                }
+                _ => return Err(Fault::Wrong("a control character stands in a text")),
+            }
+        }
+    }
+}
+
+#[inline]
+fn text(bytes: &[u8]) -> Taken<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::Wrong("a text is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn value(cursor: &mut Cursor<'_>) -> Taken<Value> {
+        Ok(match cursor.peek()? {
+            b'"' => Value::String(cursor.quoted()?.into_owned()),
+            b'{' => {
+                let mut map = serde_json::Map::new();
+                cursor.object(|c, key| {
+                    map.insert(key.clone().into_owned(), value(c)?);
+                    Ok(())
+                })?;
+                Value::Object(map)
+            }
+            b'[' => {
+                let mut all = Vec::new();
+                cursor.list(|c| {
+                    all.push(value(c)?);
+                    Ok(())
+                })?;
+                Value::Array(all)
+            }
+            b'n' if cursor.null()? => Value::Null,
+            b't' | b'f' => Value::Bool(cursor.truth()?),
+            _ => {
+                let text = cursor.number()?;
+                text.parse::<i64>()
+                    .map_or_else(|_| Value::from(text.parse::<f64>().unwrap_or(0.0)), Value::from)
+            }
+        })
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            (-1e9..1e9_f64).prop_map(Value::from),
+            any::<String>().prop_map(Value::String),
+            "[a-z]{0,20}".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::vec((any::<String>(), inner), 0..5)
+                    .prop_map(|all| Value::Object(all.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_gives_what_was_written(all in prop::collection::vec(json(), 1..4), pretty in any::<bool>()) {
+            let written = if pretty { serde_json::to_vec_pretty(&all) } else { serde_json::to_vec(&all) }.unwrap_or_default();
+            let mut cursor = Cursor::new(&written, 64);
+            prop_assert_eq!(value(&mut cursor), Ok(Value::Array(all)));
+            prop_assert_eq!(cursor.at(), written.len());
+            let mut cursor = Cursor::new(&written, 64);
+            prop_assert_eq!(cursor.skip(), Ok(()));
+            prop_assert_eq!(cursor.at(), written.len());
+            for end in 0..written.len() {
+                prop_assert_eq!(Cursor::new(&written[..end], 64).skip(), Err(Fault::End));
+            }
+        }
+
+        #[test]
+        fn it_refuses_what_the_library_refuses(value_of in json(), edits in prop::collection::vec((0..400_usize, prop_oneof![Just(b','), Just(b'}'), Just(b']'), Just(b'"'), Just(b'0'), Just(b'.'), Just(b'\\'), Just(b'\n'), any::<u8>()]), 1..4)) {
+            let mut written = serde_json::to_vec(&Value::Array(vec![value_of])).unwrap_or_default();
+            for (at, byte) in edits {
+                let at = at % written.len();
+                written[at] = byte;
+            }
+            prop_assume!(std::str::from_utf8(&written).is_ok() && written.first() == Some(&b'['));
+            let known = serde_json::from_slice::<Value>(&written).is_ok();
+            let mut cursor = Cursor::new(&written, 64);
+            let ours = value(&mut cursor).is_ok() && written[cursor.at()..].iter().all(u8::is_ascii_whitespace);
+            prop_assert_eq!(ours, known);
+        }
+    }
+}
