@@ -161,6 +161,51 @@ on_both! {
         assert_eq!(result["closed"].as_u64(), Some(1), "{result}");
     }
 
+    async fn what_tells_only_a_part_closes_nothing(server: Server) {
+        let bill = |vulnerabilities: Option<Value>| {
+            let mut bill = json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "metadata": {"tools": [{"name": "trivy"}]},
+                "components": [{"bom-ref": "a", "name": "left", "version": "1"}]});
+            if let Some(all) = vulnerabilities {
+                bill["vulnerabilities"] = all;
+            }
+            bill.to_string()
+        };
+        let one = json!([{"id": "CVE-2026-0001", "ratings": [{"severity": "high"}], "affects": [{"ref": "a"}]}]);
+        server.push("asset=image:web", bill(Some(one))).await;
+        let (_, result) = server.push("asset=image:web", bill(None)).await;
+        assert_eq!((result["partial"].as_bool(), result["closed"].as_u64()), (Some(true), Some(0)), "{result}");
+        assert!(result["remarks"][1].as_str().unwrap().contains("stay open"), "{result}");
+        let (_, result) = server.push("asset=image:web", bill(Some(json!([])))).await;
+        assert_eq!(result["closed"].as_u64(), Some(1), "a list that is empty says that nothing was found: {result}");
+        // A scan that never ran.
+        let (status, told) = server.push(REPO, r#"{"version":"1.90.0","results":[],"errors":[{"level":"error","message":"no such rules"}],"paths":{"scanned":[]}}"#).await;
+        assert!(status == 422 && told.to_string().contains("no such rules"), "{status} {told}");
+        // One of infrastructure says nothing of dependencies.
+        server.push("asset=repo:shop", r#"{"packageManager":"npm","dependencyCount":1,"vulnerabilities":[{"id":"SNYK-JS-A-1","title":"t","severity":"high","packageName":"a","version":"1"}]}"#).await;
+        let (_, result) = server.push("asset=repo:shop", r#"{"packageManager":"k8sconfig","dependencyCount":0,"vulnerabilities":[],"infrastructureAsCodeIssues":[]}"#).await;
+        assert_eq!((result["closed"].as_u64(), result["tools"][0].as_str()), (Some(0), Some("snyk-iac")), "{result}");
+    }
+
+    async fn secrets_beside_the_quoted_line_are_masked_too(server: Server) {
+        let key = "AKIA7NOTAREALKEY0123";
+        let sarif = json!({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "Gitleaks", "rules": [{"id": "aws"}]}}, "results": [
+            {"ruleId": "aws", "message": {"text": "found"}, "properties": {"offender": key}, "locations": [{"physicalLocation": {"artifactLocation": {"uri": "a.json"},
+                "region": {"startLine": 1, "snippet": {"text": format!("  \"x\": \"{key}\",")}}, "contextRegion": {"snippet": {"text": format!("y\n{key}\nz")}}}}]}]}]});
+        let neighbour = "export OTHER=ghp_notarealneighbour";
+        let trivy = json!({"SchemaVersion": 2, "ArtifactName": ".", "Results": [{"Target": "d.sh", "Class": "secret", "Secrets": [
+            {"RuleID": "github-pat", "Severity": "CRITICAL", "Title": "GitHub token", "StartLine": 2, "Match": "T=****************", "Code": {"Lines": [
+                {"Number": 1, "Content": neighbour, "Highlighted": neighbour}, {"Number": 2, "Content": "T=****************"}]}}]}]});
+        for (file, secret) in [(sarif, key), (trivy, "ghp_notarealneighbour")] {
+            let (status, result) = server.push(REPO, file.to_string()).await;
+            assert_eq!((status, result["created"].as_u64()), (201, Some(1)), "{result}");
+            let import = result["import"].as_str().unwrap();
+            let original = server.send("GET", &format!("/api/v1/projects/payments/scans/{import}/original"), None).await;
+            let original = original.text().await.unwrap();
+            assert!(original.contains("ocations") || original.contains("github-pat"), "{original}");
+            assert!(!original.contains(secret), "{original}");
+        }
+    }
+
     async fn what_people_decided_stands_when_it_is_seen_again(server: Server) {
         for kind in ["accepted_risk", "false_positive", "out_of_scope"] {
             let part = format!("{REPO}&part={kind}");

@@ -19,8 +19,17 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.with_timezone(&Utc));
     }
-    if let Ok(time) = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z") {
-        return Some(time.with_timezone(&Utc));
+    // Go writes a name of the zone behind its offset, or the offset twice.
+    let mut words = text.splitn(4, ' ');
+    let head = [words.next(), words.next(), words.next()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for form in ["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f %z"] {
+        if let Ok(time) = DateTime::parse_from_str(&head, form) {
+            return Some(time.with_timezone(&Utc));
+        }
     }
     for form in [
         "%a, %d %b %Y %H:%M:%S",
@@ -28,12 +37,14 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
         "%Y-%m-%dT%H:%M:%S%.f",
         "%Y-%m-%d %H:%M:%S%.f",
         "%Y-%m-%dT%H:%M:%S%.fZ",
+        "%b %e, %Y %H:%M:%S UTC",
+        "%b %e, %Y %H:%M:%S %Z",
     ] {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, form) {
             return Some(time.and_utc());
         }
     }
-    let date = ["%Y-%m-%d", "%d/%m/%Y"]
+    let date = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y"]
         .iter()
         .find_map(|form| chrono::NaiveDate::parse_from_str(text, form).ok());
     if let Some(date) = date {
@@ -87,6 +98,8 @@ pub(crate) struct Records<'k> {
     pub(crate) keys: &'k [&'k str],
     /// Whether an object without such a key is a record itself.
     pub(crate) bare: bool,
+    /// A key of an envelope that may stand around the enclosing object.
+    pub(crate) envelope: Option<&'k str>,
 }
 
 impl Records<'_> {
@@ -104,10 +117,14 @@ impl Records<'_> {
             });
         }
         let sniff = crate::sniff::Sniff::of(&prefix);
-        let nested = self
-            .keys
-            .iter()
-            .any(|key| sniff.json.as_ref().is_some_and(|value| value.get(key).is_some()));
+        let json = sniff.json.as_ref();
+        let inner = json.and_then(|value| value.get(self.envelope?));
+        let nested = self.keys.iter().any(|key| {
+            [json, inner]
+                .into_iter()
+                .flatten()
+                .any(|value| value.get(key).is_some())
+        });
         let mut walker = Walker::open(source, limits)?;
         let mut rejected = 0;
         if walker.shape()?.is_none() {
@@ -118,11 +135,10 @@ impl Records<'_> {
                 Shape::Array => walker.array(|w, _| one(w, limits, sink, &mut rejected, &mut each))?,
                 Shape::Object if self.bare && !nested => one(&mut walker, limits, sink, &mut rejected, &mut each)?,
                 Shape::Object => walker.object(|w, key| {
-                    if self.keys.contains(&key) {
-                        w.array_or_null(key, |w, _| one(w, limits, sink, &mut rejected, &mut each))
-                    } else {
-                        w.skip()
+                    if self.envelope == Some(key) && w.shape()? == Some(Shape::Object) {
+                        return w.object(|w, key| self.list(w, key, limits, sink, &mut rejected, &mut each));
                     }
+                    self.list(w, key, limits, sink, &mut rejected, &mut each)
                 })?,
                 Shape::Scalar => {
                     let null = walker.value()? == b"null";
@@ -133,6 +149,22 @@ impl Records<'_> {
             }
         }
         walker.finish()
+    }
+
+    /// A value of the enclosing object: a list of records, or something else.
+    fn list(
+        &self,
+        walker: &mut Walker<'_>,
+        key: &str,
+        limits: &Limits,
+        sink: &mut dyn Sink,
+        rejected: &mut u64,
+        each: &mut impl FnMut(&[u8], Place, &mut dyn Sink) -> Read1,
+    ) -> Result<(), ReadError> {
+        if !self.keys.contains(&key) {
+            return walker.skip();
+        }
+        walker.array_or_null(key, |w, _| one(w, limits, sink, rejected, each))
     }
 
     fn line(
@@ -186,11 +218,68 @@ pub(crate) fn one(
     Ok(())
 }
 
-/// The id of a known vulnerability that a rule id begins with, as Trivy and Grype write them.
+/// The id of a known vulnerability in a rule id. Tools write more behind it (`CVE-2024-1-openssl`, `CVE-2024-1/app`) or before it
+/// (`BDSA-2020-1 (CVE-2020-2)`).
 pub(crate) fn vulnerability_id(rule: &str) -> Option<String> {
-    const FAMILIES: [&str; 10] = [
-        "CVE-", "GHSA-", "PYSEC-", "RUSTSEC-", "GO-20", "OSV-", "ALAS", "DSA-", "RHSA-", "ELSA-",
-    ];
+    const FAMILIES: [&str; 8] = ["PYSEC-", "RUSTSEC-", "GO-20", "OSV-", "ALAS", "DSA-", "RHSA-", "ELSA-"];
+    if let Some(at) = rule
+        .find("CVE-")
+        .filter(|at| !rule[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-'))
+    {
+        let year = &rule[at + 4..];
+        let is_year =
+            year.len() > 5 && year.as_bytes()[..4].iter().all(u8::is_ascii_digit) && year.as_bytes()[4] == b'-';
+        let digits = year.bytes().skip(5).take_while(u8::is_ascii_digit).count();
+        if is_year && digits > 0 {
+            return Some(rule[at..at + 9 + digits].to_owned());
+        }
+    }
+    if let Some(rest) = rule.strip_prefix("GHSA-") {
+        return Some(format!("GHSA-{}", rest.get(..14).unwrap_or(rest)));
+    }
     let found = FAMILIES.iter().any(|family| rule.starts_with(family));
     found.then(|| rule.split(['/', ' ']).next().unwrap_or(rule).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_many_tools_are_read() {
+        let read = |text: &str| time(text).map(|time| time.to_rfc3339());
+        assert_eq!(
+            read("2022-06-16 10:17:40 -0700 -0700").as_deref(),
+            Some("2022-06-16T17:17:40+00:00")
+        );
+        assert_eq!(
+            read("2022-06-16 10:17:40 +0000 UTC").as_deref(),
+            Some("2022-06-16T10:17:40+00:00")
+        );
+        assert_eq!(
+            read("2022-06-16 10:17:40+02:00").as_deref(),
+            Some("2022-06-16T08:17:40+00:00")
+        );
+        assert_eq!(
+            read("Oct 7, 2024 17:24:54 UTC").as_deref(),
+            Some("2024-10-07T17:24:54+00:00")
+        );
+        assert_eq!(read("01/30/2018").as_deref(), Some("2018-01-30T00:00:00+00:00"));
+        assert_eq!(read("28/02/2021").as_deref(), Some("2021-02-28T00:00:00+00:00"));
+    }
+
+    #[test]
+    fn ids_of_vulnerabilities_are_found_within_rules() {
+        let of = |rule: &str| vulnerability_id(rule);
+        assert_eq!(of("CVE-1999-0001-package-1").as_deref(), Some("CVE-1999-0001"));
+        assert_eq!(of("BDSA-2020-1001 (CVE-2020-11022)").as_deref(), Some("CVE-2020-11022"));
+        assert_eq!(
+            of("GHSA-aaaa-bbbb-cccc-express").as_deref(),
+            Some("GHSA-aaaa-bbbb-cccc")
+        );
+        assert_eq!(of("CVE-2019-14697/musl").as_deref(), Some("CVE-2019-14697"));
+        assert_eq!(of("CVE-today"), None);
+        assert_eq!(of("no-CVE-2020-1"), None);
+        assert_eq!(of("PYSEC-2021-1 x").as_deref(), Some("PYSEC-2021-1"));
+    }
 }

@@ -42,6 +42,10 @@ pub trait Sink {
     fn secret(&mut self, _secret: &str) {}
     /// Numbers of records that are missing.
     fn gap(&mut self, _gap: SerialGap) {}
+    /// The file does not tell the whole of its scope: what it does not hold may be there all the same.
+    fn partial(&mut self, why: String) {
+        self.remark(why);
+    }
     /// Something that a person should know of how the file was read.
     fn remark(&mut self, _remark: String) {}
 }
@@ -120,6 +124,8 @@ pub struct Shown {
     counter: Counter,
     most: usize,
     records: Vec<Value>,
+    /// Of the record that comes next.
+    secrets: Vec<String>,
 }
 
 impl Shown {
@@ -130,6 +136,7 @@ impl Shown {
             counter: Counter::new(),
             most,
             records: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 
@@ -146,6 +153,13 @@ impl Shown {
 }
 
 impl Sink for Shown {
+    fn secret(&mut self, secret: &str) {
+        let secret = secret.trim();
+        if !secret.is_empty() {
+            self.secrets.push(secret.to_owned());
+        }
+    }
+
     fn version(&mut self, version: &str) {
         self.counter.version(version);
     }
@@ -153,13 +167,19 @@ impl Sink for Shown {
     fn observation(&mut self, observation: Observation<'_>) -> Result<(), Stop> {
         if self.records.len() < self.most {
             let o = &observation;
+            let mask = |text: &str| {
+                self.secrets
+                    .iter()
+                    .fold(text.to_owned(), |text, secret| text.replace(secret, "********"))
+            };
             self.records.push(json!({
                 "line": o.place.line, "outcome": format!("{:?}", o.outcome), "severity": o.severity.as_str(),
-                "check": &*o.check, "title": o.title, "message": o.message, "location": o.location, "at_line": o.line,
+                "check": &*o.check, "title": mask(&o.title), "message": mask(&o.message), "location": mask(&o.location), "at_line": o.line,
                 "resource": o.resource.as_ref().map(|r| format!("{}:{}", r.kind, r.name)),
                 "observed_at": o.observed_at, "fingerprint": format!("{:032x}", o.fingerprint.0),
             }));
         }
+        self.secrets.clear();
         self.counter.observation(observation)
     }
 

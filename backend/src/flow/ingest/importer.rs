@@ -100,6 +100,10 @@ impl<'a> Importer<'a> {
                     }
                 }
                 Item::Remark(remark) => self.result.remarks.push(remark),
+                Item::Partial(why) => {
+                    self.result.partial = true;
+                    self.result.remarks.push(why);
+                }
             }
         }
         self.write().await
@@ -349,7 +353,7 @@ impl<'a> Importer<'a> {
     ) -> Result<(ImportResult, bool), FlowError> {
         let (mut closing, mut open, mut withheld) = (0, 0, 0);
         // What could not be read may be the very finding that is missing.
-        let unsure = self.result.rejected > 0 && !self.options.confirm;
+        let unsure = self.result.is_unsure() && !self.options.confirm;
         for state in self.tools.values() {
             open += state.open_before;
             for key in state.matcher.absent(mode) {
@@ -372,9 +376,12 @@ impl<'a> Importer<'a> {
         }
         self.result.closed = closing;
         if withheld > 0 {
+            let why = match self.result.rejected {
+                0 => "The file tells only a part".to_owned(),
+                rejected => format!("{rejected} records could not be read"),
+            };
             self.result.remarks.push(format!(
-                "{} records could not be read, so {withheld} findings that the file does not hold stay open; confirm=true closes them",
-                self.result.rejected
+                "{why}, so {withheld} findings that the file does not hold stay open; confirm=true closes them"
             ));
         }
         if is_mass_close(closing, open) && !self.options.confirm && !self.options.dry_run {

@@ -166,6 +166,9 @@ pub struct ImportResult {
     pub dry_run: bool,
     /// What a person should know of how the file was read.
     pub remarks: Vec<String>,
+    /// The file does not tell the whole of its scope, so it closes nothing.
+    #[serde(default)]
+    pub partial: bool,
     /// The time of the scan, where the file itself says it.
     #[serde(default)]
     #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
@@ -176,6 +179,14 @@ pub struct ImportResult {
     /// The time that opening and closing took.
     #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
     pub scanned_at: Option<Instant>,
+}
+
+impl ImportResult {
+    /// Whether findings that the file does not hold may be there all the same.
+    #[must_use]
+    pub const fn is_unsure(&self) -> bool {
+        self.rejected > 0 || self.partial
+    }
 }
 
 /// A record that could not be read.
@@ -385,7 +396,7 @@ async fn run(
     {
         // Sent again to be confirmed, it is to close what it did not close before.
         let before: ImportResult = serde_json::from_str(&text).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        if options.confirm && before.rejected > 0 {
+        if options.confirm && before.is_unsure() {
             return read_in(app, tx, upload, options, (asset, mode, format), original).await;
         }
         let result = repeat(tx, options, upload, (import, &text, asset, &format), now).await?;

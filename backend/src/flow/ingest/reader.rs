@@ -44,6 +44,8 @@ pub(super) enum Item {
     Passed(u64),
     Rejected(Rejection),
     Remark(String),
+    /// The file does not tell the whole of its scope, and why.
+    Partial(String),
 }
 
 /// Collects batches on the reader's thread.
@@ -143,6 +145,9 @@ impl Sink for Channel {
     fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
         self.secrets.clear();
         self.put(Item::Rejected(rejection))
+    }
+    fn partial(&mut self, why: String) {
+        let _ = self.put(Item::Partial(why));
     }
     fn remark(&mut self, remark: String) {
         let _ = self.put(Item::Remark(remark));

@@ -6,7 +6,7 @@ use super::format::{
     SeverityRule, SpecError,
 };
 use super::loops::Levels;
-use super::spec::{ExerciseSpec, FileSpec, LookupSpec, OutcomeSpec, RecordSpec, SeveritySpec, Spec, Words};
+use super::spec::{ExerciseSpec, FileSpec, LookupSpec, OutcomeSpec, RecordSpec, RefuseSpec, SeveritySpec, Spec, Words};
 use crate::formats::Kind;
 use affiant_domain::Severity;
 use std::collections::BTreeMap;
@@ -67,13 +67,8 @@ impl Declared {
             tool_version,
             scanned_at,
             refuse,
+            partial,
         } = spec.file;
-        let refuse = refuse.iter().map(|rule| {
-            Ok((
-                condition("file.refuse.when", &rule.when)?,
-                parse("file.refuse.why", &rule.why)?,
-            ))
-        });
         let tool = spec.tool.unwrap_or_else(|| Words::One(format!("={}", spec.name)));
         let records: Vec<RecordRule> = spec
             .records
@@ -102,7 +97,8 @@ impl Declared {
             version: maybe("file.version", version.as_ref())?,
             tool_version: maybe("file.tool_version", tool_version.as_ref())?,
             scanned_at: maybe("file.scanned_at", scanned_at.as_ref())?,
-            refuse: refuse.collect::<Result<_, _>>()?,
+            refuse: reasons("file.refuse", &refuse)?,
+            partial: reasons("file.partial", &partial)?,
             lookups: spec
                 .lookup
                 .iter()
@@ -117,6 +113,15 @@ impl Declared {
 
 fn parse(at: &str, text: &str) -> Result<Expr, SpecError> {
     Expr::parse(text).map_err(|why| SpecError { at: at.to_owned(), why })
+}
+
+/// Conditions on the file, each with what follows from it.
+fn reasons(at: &str, all: &[RefuseSpec]) -> Result<Vec<(Condition, Expr)>, SpecError> {
+    let one = |rule: &RefuseSpec| {
+        let when = condition(&format!("{at}.when"), &rule.when)?;
+        Ok((when, parse(&format!("{at}.why"), &rule.why)?))
+    };
+    all.iter().map(one).collect()
 }
 
 fn words(at: &str, words: &Words) -> Result<Expr, SpecError> {

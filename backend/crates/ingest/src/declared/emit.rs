@@ -27,6 +27,8 @@ pub(crate) struct Emit<'e> {
     /// Categories of checks that the scan ran, found or not.
     exercises: Vec<String>,
     begun: bool,
+    /// The file was said to tell only a part.
+    partial: bool,
     records: u64,
     rejected: u64,
 }
@@ -43,6 +45,7 @@ impl<'e> Emit<'e> {
             run: RunInfo::default(),
             exercises: Vec::new(),
             begun: false,
+            partial: false,
             records: 0,
             rejected: 0,
         }
@@ -61,6 +64,12 @@ impl<'e> Emit<'e> {
                     offset: 0,
                     what,
                 });
+            }
+        }
+        for (when, why) in &self.format.partial {
+            if !self.partial && when.holds(&scope) {
+                self.partial = true;
+                self.sink.partial(why.or_empty(&scope).to_owned());
             }
         }
         if std::mem::replace(&mut self.begun, true) {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `a.b` | the value at a path |
 //! | `=text` | the text itself |
-//! | `{a} in {b.c}` | text with values in it; nothing where none of them is there |
+//! | `{a} in {b.c}` | text with values in it; nothing where none of them is there; `{a!}` is needed, without it there is nothing |
 //! | `a.b \| lower` | a value through filters |
 //! | `["a", "b"]`, `a \|\| b` | the first of them that is there |
 
@@ -34,6 +34,8 @@ pub(crate) enum Expr {
 pub(crate) enum Part {
     Text(String),
     Value(Expr),
+    /// A value without which there is no text at all.
+    Needed(Expr),
 }
 
 /// What a value goes through.
@@ -63,6 +65,10 @@ pub(crate) enum Filter {
     Host,
     /// Nothing, where it is one of these.
     Not(Vec<String>),
+    /// Nothing, unless it is one of these.
+    Among(Vec<String>),
+    /// This text in its place.
+    As(String),
     /// Nothing, unless it starts so.
     Starting(String),
     /// `A: x, y | B: z` as `A/x`, `A/y`, `B/z`.
@@ -198,7 +204,7 @@ impl Expr {
             Self::Path(path) => give(path),
             Self::Literal(_) => {}
             Self::Template(parts) => parts.iter().for_each(|part| {
-                if let Part::Value(expr) = part {
+                if let Part::Value(expr) | Part::Needed(expr) = part {
                     expr.paths(give);
                 }
             }),
@@ -238,7 +244,10 @@ fn template(text: &str) -> Result<Vec<Part>, String> {
         if !before.is_empty() {
             parts.push(Part::Text(before.to_owned()));
         }
-        parts.push(Part::Value(Expr::parse(inside)?));
+        parts.push(match inside.strip_suffix('!') {
+            Some(inside) => Part::Needed(Expr::parse(inside)?),
+            None => Part::Value(Expr::parse(inside)?),
+        });
         rest = behind;
     }
     if !rest.is_empty() {
@@ -258,6 +267,10 @@ fn fill<'s>(parts: &'s [Part], scope: &Scope<'s>) -> Option<&'s str> {
                     found = true;
                     out.push_str(value);
                 }
+            }
+            Part::Needed(expr) => {
+                out.push_str(expr.text(scope)?);
+                found = true;
             }
         }
     }
@@ -286,10 +299,12 @@ fn filter(text: &str) -> Result<Filter, String> {
         "starting" => Filter::Starting(argument),
         "frameworks" => Filter::Frameworks,
         "not" => Filter::Not(argument.split('|').map(str::to_owned).collect()),
+        "among" => Filter::Among(argument.split('|').map(str::to_owned).collect()),
+        "as" => Filter::As(argument),
         other => {
             return Err(format!(
                 "unknown filter \"{other}\": use lower, line, before, after, last, split, cve, cwe, html, cvss, host, starting, \
-                 frameworks, not, or at the end join or keyed"
+                 frameworks, not, among, as, or at the end join or keyed"
             ));
         }
     })
@@ -341,6 +356,12 @@ fn apply<'s>(filters: &'s [Filter], value: &'s str, arena: &'s Bump, give: &mut 
                 }
             }
         }
+        Filter::Among(words) => {
+            if words.iter().any(|word| word.eq_ignore_ascii_case(value)) {
+                next(value);
+            }
+        }
+        Filter::As(text) => next(text),
         Filter::Not(words) => {
             if !words.iter().any(|word| word.eq_ignore_ascii_case(value)) {
                 next(value);
@@ -414,7 +435,7 @@ pub(crate) fn without_tags(text: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// When a rule applies: `a` (there and not empty), `?a` (the key is there), `!a`, `a = x|y`, `a != x|y`, `a ~ part`, `a ^= start`, `a > 3`, `a < 3`, joined by `and`.
+/// When a rule applies: `a` (there and not empty), `?a` (the key is there), `!?a` (it is not), `!a`, `a = x|y`, `a != x|y`, `a ~ part`, `a ^= start`, `a > 3`, `a < 3`, joined by `and`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Condition(Vec<Test>);
 
@@ -428,6 +449,7 @@ struct Test {
 enum Is {
     There,
     Known,
+    Unknown,
     Absent,
     OneOf(Vec<String>),
     NoneOf(Vec<String>),
@@ -456,7 +478,7 @@ impl Condition {
         for test in &self.0 {
             match (&test.is, &test.expr) {
                 // What is only asked to be there is not held.
-                (Is::There | Is::Known | Is::Absent, Expr::Path(path)) => {
+                (Is::There | Is::Known | Is::Unknown | Is::Absent, Expr::Path(path)) => {
                     let mut path = path.clone();
                     path.steps.push(super::path::Step::Present);
                     give(&path);
@@ -469,6 +491,12 @@ impl Condition {
 
 fn test(text: &str) -> Result<Test, String> {
     let text = text.trim();
+    if let Some(path) = text.strip_prefix("!?") {
+        return Ok(Test {
+            expr: Expr::parse(path)?,
+            is: Is::Unknown,
+        });
+    }
     if let Some(path) = text.strip_prefix('!') {
         return Ok(Test {
             expr: Expr::parse(path)?,
@@ -517,6 +545,7 @@ impl Test {
         match &self.is {
             Is::There => self.is_there(scope),
             Is::Known => self.is_known(scope),
+            Is::Unknown => !self.is_known(scope),
             Is::Absent => !self.is_there(scope),
             Is::OneOf(words) => self.any(scope, |text| words.iter().any(|word| word.eq_ignore_ascii_case(text))),
             Is::NoneOf(words) => !self.any(scope, |text| words.iter().any(|word| word.eq_ignore_ascii_case(text))),

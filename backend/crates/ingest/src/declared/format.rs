@@ -42,6 +42,7 @@ pub struct Declared {
     pub(crate) tool_version: Option<Expr>,
     pub(crate) scanned_at: Option<Expr>,
     pub(crate) refuse: Vec<(Condition, Expr)>,
+    pub(crate) partial: Vec<(Condition, Expr)>,
     pub(crate) lookups: Vec<LookupRule>,
     pub(crate) records: Vec<RecordRule>,
 }
@@ -180,7 +181,7 @@ impl Declared {
         exprs.into_iter().flatten().for_each(|expr| expr.paths(&mut file));
         self.tool.paths(&mut file);
         self.exercises.iter().for_each(|(_, when)| when.paths(&mut file));
-        for (when, why) in &self.refuse {
+        for (when, why) in self.refuse.iter().chain(&self.partial) {
             when.paths(&mut file);
             why.paths(&mut file);
         }

@@ -63,13 +63,19 @@ fn pick(walker: &mut Walker<'_>, wanted: &Wanted, count: &mut u64) -> Result<Nod
         return Err(walker.broken(format!("more than {HEAD} values stand around the records")));
     }
     if wanted.only_presence() {
-        let node = match walker.shape()? {
-            Some(Shape::Object) => Node::Map(Vec::new().into()),
-            Some(Shape::Array) => Node::List(Vec::new().into()),
-            _ => return Ok(Node::from(&walker.parse::<serde_json::Value>("a value")?)),
+        return match walker.shape()? {
+            Some(Shape::Object) => walker.leap().map(|()| Node::Map(Vec::new().into())),
+            Some(Shape::Array) => {
+                // Whether it is empty is known; what is in it is not held.
+                let mut first = None;
+                walker.array(|w, _| {
+                    first = Some(Node::Null);
+                    w.leap()
+                })?;
+                Ok(Node::List(first.into_iter().collect()))
+            }
+            _ => Ok(Node::from(&walker.parse::<serde_json::Value>("a value")?)),
         };
-        walker.leap()?;
-        return Ok(node);
     }
     match walker.shape()? {
         Some(Shape::Object) if !wanted.whole => {

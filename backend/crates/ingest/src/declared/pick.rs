@@ -43,6 +43,10 @@ fn list<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result
     let present = wanted.only_presence();
     cursor.list(|c| {
         if present {
+            // Whether it is empty is known; what is in it is not held.
+            if list.is_empty() {
+                list.push(Node::Null);
+            }
             return c.skip();
         }
         list.push(pick(c, wanted, arena)?);

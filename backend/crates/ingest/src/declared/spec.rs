@@ -68,6 +68,8 @@ pub(super) struct FileSpec {
     pub(super) scanned_at: Option<Words>,
     /// What makes the file no report at all.
     pub(super) refuse: Vec<RefuseSpec>,
+    /// What makes it tell only a part, so that it closes nothing.
+    pub(super) partial: Vec<RefuseSpec>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

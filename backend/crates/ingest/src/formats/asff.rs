@@ -20,6 +20,11 @@ pub(super) fn recognise(sniff: &Sniff) -> bool {
     let Some(first) = sniff.first() else {
         return false;
     };
+    // As the event bus wraps them.
+    let first = first
+        .get("detail")
+        .filter(|detail| detail.get("findings").is_some())
+        .unwrap_or(first);
     let inner = first.get("Findings").or_else(|| first.get("findings"));
     match inner {
         Some(Value::Array(all)) => match all.first() {
@@ -38,6 +43,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     let records = Records {
         keys: &["Findings", "findings"],
         bare: true,
+        envelope: Some("detail"),
     };
     records.read(source, limits, sink, |bytes, place, sink| {
         reader.record(bytes, place, sink)
@@ -274,7 +280,7 @@ impl Reader {
             tool: tool(finding),
             rule: cut(&rule, 300).to_owned(),
             title: cut(&finding.title, 300).to_owned(),
-            category: if cve.is_some() {
+            category: if cve.is_some() || finding.types.iter().any(|kind| kind.contains("/Vulnerabilities/CVE")) {
                 "vulnerability"
             } else {
                 "misconfiguration"
@@ -298,14 +304,17 @@ impl Reader {
     }
 }
 
-/// The vulnerability that a finding is about: the first of its list, else (as Trivy's template writes them) what its generator ends in.
+/// The vulnerability that a finding is about: the first of its list, else (as Trivy's template writes them) what its generator ends in or its title
+/// begins with.
 fn advisory(finding: &Finding) -> Option<String> {
     let listed = finding.vulnerabilities.first().map(|v| v.id.clone());
     let of_type = finding.types.iter().any(|kind| kind.contains("/Vulnerabilities"));
     let tail = finding.generator_id.rsplit('/').next().filter(|_| of_type);
+    let title = finding.title.split_whitespace().next().filter(|_| of_type);
     listed
         .filter(|id| !id.is_empty())
         .or_else(|| tail.and_then(vulnerability_id))
+        .or_else(|| title.and_then(vulnerability_id))
 }
 
 /// Requirements that a finding names. Prowler joins all ids of a framework into one text and cuts it at 63 characters: the

@@ -23,6 +23,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     Records {
         keys: &["events"],
         bare: true,
+        envelope: None,
     }
     .read(source, limits, sink, record)
 }

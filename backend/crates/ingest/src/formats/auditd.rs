@@ -192,8 +192,11 @@ impl Groups {
     fn take(&mut self, record: &Record<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let key = (record.node.to_owned(), record.at, record.serial);
         if !self.open.contains_key(&key) {
-            let serials = self.serials.entry(record.node.to_owned()).or_default();
-            serials.count(record.serial, record.at);
+            // The daemon numbers what it says of itself on its own.
+            if !record.kind.starts_with("DAEMON_") {
+                let serials = self.serials.entry(record.node.to_owned()).or_default();
+                serials.count(record.serial, record.at);
+            }
             self.order.push_back(key.clone());
             let group = Group {
                 place,

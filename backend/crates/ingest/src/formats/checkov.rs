@@ -1,7 +1,7 @@
 //! Checkov JSON: one report, or an array of one per framework that was scanned.
 
 use crate::json::{Shape, Walker};
-use crate::record::{cut, one, or_default};
+use crate::record::{cut, one, or_default, score, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Rejection, Sink, Source};
 use affiant_domain::Severity;
@@ -36,7 +36,12 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     });
     match walker.shape()? {
         Some(Shape::Array) => walker.array(|w, _| reader.report(w, sink))?,
-        _ => reader.report(&mut walker, sink)?,
+        // A document for each kind of file, one after the other.
+        _ => {
+            while walker.shape()? == Some(Shape::Object) {
+                reader.report(&mut walker, sink)?;
+            }
+        }
     }
     walker.finish()
 }
@@ -65,6 +70,27 @@ struct CheckRecord {
     severity: String,
     #[serde(deserialize_with = "or_default")]
     guideline: String,
+    #[serde(deserialize_with = "or_default")]
+    short_description: String,
+    vulnerability_details: Option<Package>,
+}
+
+/// What a scan of packages says of one.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Package {
+    #[serde(deserialize_with = "or_default")]
+    id: String,
+    #[serde(deserialize_with = "or_default")]
+    package_name: String,
+    #[serde(deserialize_with = "or_default")]
+    package_version: String,
+    cvss: serde_json::Value,
+    /// Of a licence that a policy forbids.
+    #[serde(deserialize_with = "or_default")]
+    license: String,
+    #[serde(deserialize_with = "or_default")]
+    link: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -163,20 +189,27 @@ fn record(
     if found.check_id.is_empty() {
         return Ok(Err("a check without check_id".to_owned()));
     }
+    let package = found.vulnerability_details.as_ref();
+    let cve = package.and_then(|package| vulnerability_id(&package.id));
     let check = checks
         .entry(found.check_id.clone())
         .or_insert_with(|| {
+            let named = [&found.short_description, &found.check_name];
+            let title = named[usize::from(found.short_description.is_empty() || package.is_none())];
+            let link = package.map_or(&found.guideline, |package| &package.link);
             Arc::new(Check {
                 tool: "checkov".to_owned(),
                 rule: cut(&found.check_id, 300).to_owned(),
-                title: cut(&found.check_name, 300).to_owned(),
-                category: if found.check_id.starts_with("CKV_SECRET") {
-                    "secret"
-                } else {
-                    "misconfiguration"
+                title: cut(title, 300).to_owned(),
+                category: match package {
+                    _ if found.check_id.starts_with("CKV_SECRET") => "secret",
+                    Some(package) if !package.license.is_empty() => "license",
+                    Some(_) => "vulnerability",
+                    None => "misconfiguration",
                 }
                 .to_owned(),
-                help_url: cut(&found.guideline, 500).to_owned(),
+                cve: cve.clone(),
+                help_url: cut(link, 500).to_owned(),
                 ..Check::default()
             })
         })
@@ -214,11 +247,20 @@ fn record(
         message: Cow::Owned(message),
         location: Cow::Borrowed(cut(&found.file_path, 1000)),
         line,
-        fingerprint: Fingerprint::of(&["checkov", &found.check_id, &found.file_path, &found.resource]),
+        fingerprint: match package {
+            Some(package) => Fingerprint::of(&[
+                "checkov",
+                &found.check_id,
+                &found.file_path,
+                &package.package_name,
+                &package.package_version,
+            ]),
+            None => Fingerprint::of(&["checkov", &found.check_id, &found.file_path, &found.resource]),
+        },
         place,
         observed_at: None,
-        package: Cow::Borrowed(""),
-        cvss: None,
+        package: Cow::Borrowed(package.map_or("", |package| cut(&package.package_name, 200))),
+        cvss: package.and_then(|package| score(&package.cvss)),
         check,
     })?;
     Ok(Ok(()))

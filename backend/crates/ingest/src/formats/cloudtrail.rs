@@ -29,6 +29,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     Records {
         keys: &["Records", "Events"],
         bare: true,
+        envelope: None,
     }
     .read(source, limits, sink, record)
 }

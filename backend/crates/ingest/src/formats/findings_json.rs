@@ -34,6 +34,7 @@ pub(super) struct Given {
     #[serde(deserialize_with = "or_default")]
     pub(super) date: String,
     pub(super) cwe: serde_json::Value,
+    pub(super) cwes: serde_json::Value,
     #[serde(deserialize_with = "or_default")]
     pub(super) cve: String,
     #[serde(deserialize_with = "or_default")]
@@ -69,7 +70,13 @@ pub(super) struct Given {
 }
 
 /// Fields of the format that are accepted and not used.
-const ACCEPTED: [&str; 30] = [
+const ACCEPTED: [&str; 36] = [
+    "kev_date",
+    "known_exploited",
+    "ransomware_used",
+    "files",
+    "mitigated",
+    "under_review",
     "impact",
     "steps_to_reproduce",
     "severity_justification",
@@ -291,7 +298,7 @@ fn check(given: &Given, tool: &str, title: &str) -> Check {
         tool: tool.to_owned(),
         rule: cut(rule.map_or(title, String::as_str), 300).to_owned(),
         title: cut(title, 300).to_owned(),
-        cwe: cwe.into_iter().collect(),
+        cwe: cwes(given, cwe),
         cve,
         tags: given.tags.iter().take(64).map(|tag| cut(tag, 200).to_owned()).collect(),
         category: category.to_owned(),
@@ -299,4 +306,17 @@ fn check(given: &Given, tool: &str, title: &str) -> Check {
         remediation: cut(&given.mitigation, 4000).to_owned(),
         help_url: cut(given.references.lines().next().unwrap_or_default(), 500).to_owned(),
     }
+}
+
+/// All weaknesses that are named, one or several.
+fn cwes(given: &Given, one: Option<u32>) -> Vec<u32> {
+    let more = given.cwes.as_array().into_iter().flatten();
+    let more = more.filter_map(|value| match value {
+        serde_json::Value::String(text) => cwe_number(text),
+        value => value.as_u64().and_then(|number| u32::try_from(number).ok()),
+    });
+    let mut all: Vec<u32> = one.into_iter().chain(more.filter(|number| *number > 0)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }

@@ -22,6 +22,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     Records {
         keys: &["items"],
         bare: true,
+        envelope: None,
     }
     .read(source, limits, sink, record)
 }

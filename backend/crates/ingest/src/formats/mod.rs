@@ -105,6 +105,8 @@ impl Format {
                 "alisman",
                 "hispers",
             ]),
+            // Trivy masks the line with the secret, and quotes those around it as they are.
+            Reader::Code(code) if code.name == "trivy-json" => Some(&["\"Secrets\""]),
             Reader::Code(_) => None,
             Reader::Declared(declared) => declared.names_secrets().then_some(&[]),
         }

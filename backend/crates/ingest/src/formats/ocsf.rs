@@ -35,7 +35,11 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         checks: HashMap::new(),
         empty: true,
     };
-    let records = Records { keys: &[], bare: true };
+    let records = Records {
+        keys: &[],
+        bare: true,
+        envelope: None,
+    };
     records.read(source, limits, sink, |bytes, place, sink| {
         reader.record(bytes, place, sink)
     })?;
@@ -66,11 +70,16 @@ struct Finding {
     severity: String,
     #[serde(deserialize_with = "or_default")]
     status: String,
+    status_id: Option<i64>,
+    /// Of the class that came before 1.1.
+    #[serde(deserialize_with = "or_default")]
+    state: String,
+    state_id: Option<i64>,
     #[serde(deserialize_with = "or_default")]
     status_code: String,
     #[serde(deserialize_with = "or_default")]
     status_detail: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(alias = "finding", deserialize_with = "or_default")]
     finding_info: Info,
     #[serde(deserialize_with = "or_default")]
     resources: Vec<Entity>,
@@ -121,6 +130,9 @@ struct Info {
     desc: String,
     #[serde(deserialize_with = "or_default")]
     types: Vec<String>,
+    /// Of the class that came before 1.1.
+    #[serde(deserialize_with = "or_default")]
+    remediation: Remediation,
 }
 
 #[derive(Deserialize, Default)]
@@ -264,7 +276,11 @@ impl Reader {
         let message = [&finding.status_detail, &finding.message, &finding.finding_info.desc]
             .into_iter()
             .find(|t| !t.is_empty());
-        let fingerprint = Fingerprint::of(&[&check.tool, &check.rule, uid, identity(&finding)]);
+        let told = match check.rule.as_str() {
+            "unknown" => message.map_or("", |text| cut(text, 1000)),
+            _ => identity(&finding),
+        };
+        let fingerprint = Fingerprint::of(&[&check.tool, &check.rule, uid, told]);
         sink.observation(Observation {
             severity: severity(&finding),
             counted: outcome.is_finding() && !matches!(outcome, Outcome::Suppressed(_)),
@@ -336,6 +352,10 @@ impl Reader {
             .find(|r| !r.is_empty())
             .unwrap_or("unknown")
             .to_owned();
+        let remediation = match finding.remediation.desc.is_empty() {
+            true => &info.remediation,
+            false => &finding.remediation,
+        };
         let titles = [
             info.title.as_str(),
             vulnerability.map_or("", |v| v.title.as_str()),
@@ -354,9 +374,8 @@ impl Reader {
             cve,
             tags: tags(finding),
             ocsf_class: finding.class_uid,
-            remediation: cut(&finding.remediation.desc, 2000).to_owned(),
-            help_url: finding
-                .remediation
+            remediation: cut(&remediation.desc, 2000).to_owned(),
+            help_url: remediation
                 .references
                 .first()
                 .map_or_else(String::new, |url| cut(url, 500).to_owned()),
@@ -384,7 +403,10 @@ fn identity(finding: &Finding) -> &str {
 impl Finding {
     fn outcome(&self) -> Outcome {
         let verdict = self.status_code.to_ascii_uppercase();
-        let suppressed = self.status.eq_ignore_ascii_case("suppressed");
+        let word = [&self.status, &self.state].into_iter().find(|word| !word.is_empty());
+        let is = |wanted: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(wanted));
+        let number = self.status_id.or(self.state_id).filter(|_| word.is_none());
+        let suppressed = is("suppressed") || number == Some(3);
         let compliance = self.compliance.as_ref();
         let compliance_verdict = compliance.map_or("", |c| c.status.as_str()).to_ascii_lowercase();
         match (
@@ -394,11 +416,11 @@ impl Finding {
         ) {
             ("PASS", ..) => Outcome::Pass,
             ("MANUAL", ..) => Outcome::Error,
+            (verdict, "pass" | "passed", _) | (verdict, _, Some(1)) if verdict != "FAIL" => Outcome::Pass,
             _ if suppressed => Outcome::Suppressed("muted in the scanner".to_owned()),
             ("FAIL", ..) => Outcome::Open,
-            (_, "pass" | "passed", _) | (_, _, Some(1)) => Outcome::Pass,
             (_, "not applicable", _) => Outcome::NotApplicable,
-            _ if self.status.eq_ignore_ascii_case("resolved") => Outcome::Gone,
+            _ if is("resolved") || number == Some(4) => Outcome::Gone,
             _ => Outcome::Open,
         }
     }

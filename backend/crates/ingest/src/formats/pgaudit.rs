@@ -65,22 +65,19 @@ fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
     } else {
         Vec::new()
     };
-    let column = |n: usize, key: &str| {
-        row.get(n)
-            .cloned()
-            .unwrap_or_else(|| setting(before, key).unwrap_or_default().to_owned())
-    };
+    let prefix = Prefix::of(before);
+    let column = |n: usize, told: &str| row.get(n).map_or(told, String::as_str).to_owned();
     let class = field(3);
     let object = if field(6).is_empty() {
-        column(2, "db")
+        column(2, prefix.database)
     } else {
         field(6).to_owned()
     };
-    let client = column(4, "client");
+    let client = column(4, prefix.client);
     Ok(AuditEvent {
         at: stamp(before).map(|(_, at)| at),
         event_id: String::new(),
-        user: cut(&column(1, "user"), 400).to_owned(),
+        user: cut(&column(1, prefix.user), 400).to_owned(),
         agent: String::new(),
         action: cut(&format!("{} {}", class.to_lowercase(), field(4).to_lowercase()), 200).to_owned(),
         resource: cut(&object, 400).to_owned(),
@@ -103,16 +100,57 @@ fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
             "statement": field(1),
             "substatement": field(2),
             "object_type": field(5),
-            "database": column(2, "db"),
-            "session": row.get(5).map_or_else(|| process(before), |id| Some(id.as_str())),
+            "database": column(2, prefix.database),
+            "session": Some(column(5, prefix.process)).filter(|id| !id.is_empty()),
         }),
     })
 }
 
-/// The number of the server process, in brackets before the line number.
+/// What a prefix tells of the session. Everybody sets it up differently: `user=ann,db=shop,client=10.0.0.1`, `ann@shop` as Debian has
+/// it, `10.0.0.1(5432):ann@shop:[77]:` as Amazon does.
+#[derive(Default)]
+struct Prefix<'b> {
+    user: &'b str,
+    database: &'b str,
+    client: &'b str,
+    process: &'b str,
+}
+
+impl<'b> Prefix<'b> {
+    fn of(before: &'b str) -> Self {
+        let named = |keys: &[&str]| {
+            keys.iter()
+                .find_map(|key| setting(before, key))
+                .filter(|value| !value.is_empty())
+        };
+        let words = || before.split([' ', ',', ':', '\t']).filter(|word| !word.contains('='));
+        let at = words().find_map(|word| word.split_once('@').filter(|(user, _)| !user.is_empty()));
+        // A host with its port in brackets.
+        let from = words().find_map(|word| word.strip_suffix(')')?.split_once('(').map(|(host, _)| host));
+        let client = named(&["client", "host", "remote", "h", "r"]).map(|host| host.split('(').next().unwrap_or(host));
+        Self {
+            user: named(&["user", "usr", "u"])
+                .or(at.map(|(user, _)| user))
+                .unwrap_or_default(),
+            database: named(&["db", "database", "d"])
+                .or(at.map(|(_, database)| database))
+                .unwrap_or_default(),
+            client: client.or(from).unwrap_or_default(),
+            process: named(&["pid", "p"]).or_else(|| process(before)).unwrap_or_default(),
+        }
+    }
+}
+
+/// The number of the server process: in brackets, where `00000` would be an error's code, else what stands last.
 fn process(before: &str) -> Option<&str> {
-    let number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    before.split(['[', ']', ' ', ':']).filter(number).nth(1)
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let bracketed = before
+        .split('[')
+        .skip(1)
+        .filter_map(|part| part.split_once(']'))
+        .map(|(inside, _)| inside);
+    let found = bracketed.filter(is_number).find(|number| *number != "00000");
+    found.or_else(|| before.split([' ', ':']).rev().find(is_number))
 }
 
 /// `key=value` in a prefix, up to a comma or space.
@@ -152,7 +190,31 @@ fn fields(text: &str) -> Vec<String> {
     fields
 }
 
-/// The first time in a text, with where it begins. A zone that is not written as an offset is taken for UTC.
+/// Zones as a log writes them, in minutes; PostgreSQL's own meaning where a name has several.
+const ZONES: [(&str, i32); 20] = [
+    ("EST", -300),
+    ("EDT", -240),
+    ("CST", -360),
+    ("CDT", -300),
+    ("MST", -420),
+    ("MDT", -360),
+    ("PST", -480),
+    ("PDT", -420),
+    ("AKST", -540),
+    ("AKDT", -480),
+    ("BST", 60),
+    ("CET", 60),
+    ("CEST", 120),
+    ("EET", 120),
+    ("EEST", 180),
+    ("WEST", 60),
+    ("MSK", 180),
+    ("JST", 540),
+    ("AEST", 600),
+    ("AEDT", 660),
+];
+
+/// The first time in a text, with where it begins. A zone that is not known is taken for UTC.
 fn stamp(text: &str) -> Option<(usize, Instant)> {
     let bytes = text.as_bytes();
     let digits = |from: usize, count: usize| {
@@ -188,7 +250,12 @@ fn stamp(text: &str) -> Option<(usize, Instant)> {
             rest[..end].replacen(' ', "T", 1),
             if offset >= 6 { &zone[..offset] } else { "Z" }
         );
-        return time(&whole).map(|found| (at, found));
+        let name = zone.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next();
+        let minutes = ZONES
+            .iter()
+            .find(|(known, _)| Some(*known) == name)
+            .map_or(0, |(_, minutes)| *minutes);
+        return time(&whole).map(|found| (at, found - chrono::Duration::minutes(minutes.into())));
     }
     None
 }
@@ -218,6 +285,43 @@ mod tests {
         let event = event(before, "SESSION,1,1,DDL,CREATE TABLE,,,create table t,<not logged>").unwrap();
         assert_eq!((event.user.as_str(), event.source_ip.as_str()), ("admin", "10.0.0.1"));
         assert_eq!(event.resource, "shop");
+        assert_eq!(event.detail["session"], "8077");
         assert!(event.at.is_some());
+    }
+
+    #[test]
+    fn prefixes_of_distributions_and_clouds_are_understood() {
+        let of = |before: &str| {
+            let event = event(before, "SESSION,1,1,READ,SELECT,,,select 1,<not logged>").unwrap();
+            let session = event.detail["session"].as_str().unwrap_or_default().to_owned();
+            [
+                event.user,
+                event.resource,
+                event.source_ip,
+                session,
+                event.at.unwrap().to_rfc3339(),
+            ]
+        };
+        let debian = "2020-08-21 13:02:29.1 UTC [5f3b15c5.876e] postgres@dvdrental 34614: LOG:  ";
+        assert_eq!(
+            of(debian),
+            ["postgres", "dvdrental", "", "34614", "2020-08-21T13:02:29.100+00:00"]
+        );
+        let amazon = "2020-08-21 13:51:46 UTC:10.123.10.212(57116):postgres@test_database:[28213]:LOG:  ";
+        assert_eq!(
+            of(amazon),
+            [
+                "postgres",
+                "test_database",
+                "10.123.10.212",
+                "28213",
+                "2020-08-21T13:51:46+00:00"
+            ]
+        );
+        let zoned = "2018-06-26 15:57:45 PDT user=ann db=shop host=192.0.2.7(4000) pid=3944 LOG:  ";
+        assert_eq!(
+            of(zoned),
+            ["ann", "shop", "192.0.2.7", "3944", "2018-06-26T22:57:45+00:00"]
+        );
     }
 }

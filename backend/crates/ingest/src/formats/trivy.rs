@@ -156,6 +156,7 @@ impl Reader<'_> {
             ..Target::default()
         };
         self.announce(sink);
+        let (mut successes, mut listed) = (0_u64, 0_u64);
         walker.object(|w, key| match key {
             "Target" => text_into(w, &mut target.name),
             "Class" => {
@@ -170,25 +171,32 @@ impl Reader<'_> {
                 })
             }
             "Misconfigurations" => self.each(w, key, sink, |record, place, sink| {
-                misconfiguration(record, place, &target, sink)
+                let (taken, is_pass) = misconfiguration(record, place, &target, sink, None)?;
+                listed += u64::from(is_pass);
+                Ok(taken)
             }),
             "Secrets" => {
                 self.exercise("secret", sink);
-                self.each(w, key, sink, |record, place, sink| secret(record, place, &target, sink))
+                self.each(w, key, sink, |record, place, sink| {
+                    secret(record, place, &target, sink, None)
+                })
             }
             "Licenses" => self.each(w, key, sink, |record, place, sink| {
-                license(record, place, &target, sink)
+                license(record, place, &target, sink, None)
             }),
             "ExperimentalModifiedFindings" => self.each(w, key, sink, |record, place, sink| {
                 modified(record, place, &target, sink)
             }),
             "MisconfSummary" => {
                 let summary: Option<Summary> = w.parse("MisconfSummary")?;
-                sink.passed(summary.unwrap_or_default().successes);
+                successes = summary.unwrap_or_default().successes;
                 Ok(())
             }
             _ => w.skip(),
-        })
+        })?;
+        // Those that it also lists were counted one by one.
+        sink.passed(successes.saturating_sub(listed));
+        Ok(())
     }
 
     fn each(
@@ -385,20 +393,28 @@ struct Cause {
     start_line: Option<u32>,
 }
 
-fn misconfiguration(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> crate::record::Read1 {
+/// Also whether it passed.
+fn misconfiguration(
+    record: &[u8],
+    place: Place,
+    target: &Target,
+    sink: &mut dyn Sink,
+    aside: Option<Outcome>,
+) -> Result<(Result<(), String>, bool), ReadError> {
     let found: Misconfiguration = match serde_json::from_slice(record) {
         Ok(found) => found,
-        Err(error) => return Ok(Err(format!("not a misconfiguration: {error}"))),
+        Err(error) => return Ok((Err(format!("not a misconfiguration: {error}")), false)),
     };
     let id = if found.id.is_empty() { &found.avd_id } else { &found.id };
     if id.is_empty() {
-        return Ok(Err("a misconfiguration without ID".to_owned()));
+        return Ok((Err("a misconfiguration without ID".to_owned()), false));
     }
-    let outcome = match found.status.as_str() {
+    let outcome = aside.unwrap_or_else(|| match found.status.as_str() {
         "PASS" => Outcome::Pass,
         "EXCEPTION" => Outcome::Suppressed("an exception of the scanner".to_owned()),
         _ => Outcome::Open,
-    };
+    });
+    let is_pass = outcome == Outcome::Pass;
     let rule = rule_id("trivy", id);
     let check = Check {
         tool: "trivy".to_owned(),
@@ -416,7 +432,7 @@ fn misconfiguration(record: &[u8], place: Place, target: &Target, sink: &mut dyn
         format!("{}: {}", target.name, cause.resource)
     };
     let fingerprint = Fingerprint::of(&["trivy", &check.rule, &target.name, &cause.resource, &found.message]);
-    give(
+    let taken = give(
         sink,
         Arc::new(check),
         outcome,
@@ -428,7 +444,8 @@ fn misconfiguration(record: &[u8], place: Place, target: &Target, sink: &mut dyn
         fingerprint,
         place,
         target,
-    )
+    )?;
+    Ok((taken, is_pass))
 }
 
 #[derive(Deserialize, Default)]
@@ -443,9 +460,33 @@ struct Secret {
     #[serde(deserialize_with = "or_default")]
     title: String,
     start_line: Option<u32>,
+    #[serde(deserialize_with = "or_default")]
+    code: Quoted,
 }
 
-fn secret(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> crate::record::Read1 {
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Quoted {
+    #[serde(deserialize_with = "or_default")]
+    lines: Vec<QuotedLine>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct QuotedLine {
+    #[serde(deserialize_with = "or_default")]
+    content: String,
+    #[serde(deserialize_with = "or_default")]
+    highlighted: String,
+}
+
+fn secret(
+    record: &[u8],
+    place: Place,
+    target: &Target,
+    sink: &mut dyn Sink,
+    aside: Option<Outcome>,
+) -> crate::record::Read1 {
     let found: Secret = match serde_json::from_slice(record) {
         Ok(found) => found,
         Err(error) => return Ok(Err(format!("not a secret: {error}"))),
@@ -459,6 +500,14 @@ fn secret(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> 
         remediation: "Take the secret out of the file and its history, and replace it where it is used.".to_owned(),
         ..Check::default()
     };
+    let lines = found
+        .code
+        .lines
+        .iter()
+        .flat_map(|line| [&line.content, &line.highlighted]);
+    lines
+        .filter(|line| !line.contains("****"))
+        .for_each(|line| sink.secret(line));
     let line = found.start_line.unwrap_or(0);
     let message = format!(
         "{} found ({})",
@@ -473,7 +522,7 @@ fn secret(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> 
     give(
         sink,
         Arc::new(check),
-        Outcome::Open,
+        aside.unwrap_or(Outcome::Open),
         &found.severity,
         &message,
         "",
@@ -500,7 +549,13 @@ struct License {
     name: String,
 }
 
-fn license(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> crate::record::Read1 {
+fn license(
+    record: &[u8],
+    place: Place,
+    target: &Target,
+    sink: &mut dyn Sink,
+    aside: Option<Outcome>,
+) -> crate::record::Read1 {
     let found: License = match serde_json::from_slice(record) {
         Ok(found) => found,
         Err(error) => return Ok(Err(format!("not a licence: {error}"))),
@@ -522,7 +577,7 @@ fn license(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) ->
     give(
         sink,
         Arc::new(check),
-        Outcome::Open,
+        aside.unwrap_or(Outcome::Open),
         &found.severity,
         &message,
         "",
@@ -536,18 +591,19 @@ fn license(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) ->
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "PascalCase")]
-struct Modified {
-    r#type: String,
+struct Modified<'a> {
+    r#type: &'a str,
     #[serde(deserialize_with = "or_default")]
     status: String,
     #[serde(deserialize_with = "or_default")]
     statement: String,
-    finding: Option<serde_json::Value>,
+    #[serde(borrow)]
+    finding: Option<&'a serde_json::value::RawValue>,
 }
 
 /// What Trivy set aside by an ignore file or VEX: kept as suppressed, apart from what the file counts.
 fn modified(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -> crate::record::Read1 {
-    let found: Modified = match serde_json::from_slice(record) {
+    let found: Modified<'_> = match serde_json::from_slice(record) {
         Ok(found) => found,
         Err(error) => return Ok(Err(format!("not a modified finding: {error}"))),
     };
@@ -556,18 +612,33 @@ fn modified(record: &[u8], place: Place, target: &Target, sink: &mut dyn Sink) -
         .filter(|p| !p.is_empty())
         .collect::<Vec<_>>()
         .join(": ");
-    let inner = found.finding.filter(|_| found.r#type == "vulnerability");
-    let Some(Ok(vulnerability)) = inner.map(serde_json::from_value::<Vulnerability>) else {
-        return Ok(Ok(()));
+    let Some(inner) = found.finding else {
+        return Ok(Err("a modified finding without Finding".to_owned()));
     };
-    let mut quiet = Uncounted(sink);
-    observe_vulnerability(&vulnerability, Outcome::Suppressed(reason), place, target, &mut quiet)
+    let (inner, aside) = (inner.get().as_bytes(), Outcome::Suppressed(reason));
+    let quiet = &mut Uncounted(sink);
+    match found.r#type {
+        "vulnerability" => match serde_json::from_slice(inner) {
+            Ok(vulnerability) => observe_vulnerability(&vulnerability, aside, place, target, quiet),
+            Err(error) => Ok(Err(format!("not a vulnerability: {error}"))),
+        },
+        "misconfiguration" => misconfiguration(inner, place, target, quiet, Some(aside)).map(|(taken, _)| taken),
+        "secret" => secret(inner, place, target, quiet, Some(aside)),
+        "license" => license(inner, place, target, quiet, Some(aside)),
+        other => Ok(Err(format!(
+            "a modified finding of an unknown kind: {}",
+            cut(other, 40)
+        ))),
+    }
 }
 
 /// Hands observations on as ones that the file does not count.
 struct Uncounted<'s>(&'s mut dyn Sink);
 
 impl Sink for Uncounted<'_> {
+    fn secret(&mut self, secret: &str) {
+        self.0.secret(secret);
+    }
     fn observation(&mut self, observation: Observation<'_>) -> Result<(), crate::Stop> {
         self.0.observation(Observation {
             counted: false,

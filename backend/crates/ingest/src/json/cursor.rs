@@ -52,6 +52,11 @@ impl<'b> Cursor<'b> {
         self.at
     }
 
+    /// The bytes that were taken from there on.
+    pub(crate) fn since(&self, start: usize) -> &'b [u8] {
+        &self.bytes[start..self.at]
+    }
+
     /// What is wrong and under which key, for people.
     pub(crate) fn explain(&self, fault: Fault) -> String {
         match self.bytes.get(self.key.0..self.key.1).filter(|key| !key.is_empty()) {

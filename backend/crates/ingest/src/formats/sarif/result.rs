@@ -28,6 +28,8 @@ pub(super) struct SarifResult<'b> {
     partial_fingerprints: Named<'b>,
     suppressions: Vec<Suppression<'b>>,
     invocation: Option<i64>,
+    /// The whole of it, as it is written.
+    whole: &'b [u8],
 }
 
 /// Values by name, as they are written.
@@ -47,8 +49,6 @@ struct Location<'b> {
     /// The first logical location's name.
     logical: Text<'b>,
     line: Option<i64>,
-    /// The lines themselves, as they are written.
-    snippet: Option<&'b str>,
 }
 
 #[derive(Default)]
@@ -63,6 +63,7 @@ impl<'b> SarifResult<'b> {
     pub(super) fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
         let mut found = Self::default();
         let mut rule = (None, None);
+        let start = cursor.at();
         cursor.object(|c, key| {
             match &**key {
                 "ruleId" => found.rule_id = c.text()?,
@@ -93,6 +94,7 @@ impl<'b> SarifResult<'b> {
             }
             Ok(())
         })?;
+        found.whole = cursor.since(start);
         found.rule_id = found.rule_id.or(rule.0);
         found.rule_index = found.rule_index.or(rule.1);
         Ok(found)
@@ -215,7 +217,13 @@ impl<'b> Location<'b> {
                     }
                     _ => c.skip(),
                 }),
-                "region" => c.object_or_null(|c, key| found.region(c, key)),
+                "region" => c.object_or_null(|c, key| match &**key {
+                    "startLine" => {
+                        found.line = c.whole()?;
+                        Ok(())
+                    }
+                    _ => c.skip(),
+                }),
                 _ => c.skip(),
             }),
             "logicalLocations" => {
@@ -233,27 +241,30 @@ impl<'b> Location<'b> {
         Ok(found)
     }
 
-    fn region(&mut self, c: &mut Cursor<'b>, key: &str) -> Result<(), Fault> {
-        match key {
-            "startLine" => self.line = c.whole()?,
-            "snippet" => c.object_or_null(|c, key| match &**key {
-                "text" => {
-                    self.snippet = Some(c.raw()?);
-                    Ok(())
-                }
-                _ => c.skip(),
-            })?,
-            _ => c.skip()?,
-        }
-        Ok(())
-    }
-
     fn uri(&self) -> &str {
         self.uri.as_ref().or(self.logical.as_ref()).map_or("", |uri| uri)
     }
 
     fn line(&self) -> Option<u32> {
         u32::try_from(self.line?).ok()
+    }
+}
+
+/// Keys under which tools that look for secrets write them, or the lines that hold them.
+const SECRET_KEYS: [&str; 7] = ["snippet", "offender", "secret", "match", "raw", "rawv2", "plaintext"];
+
+/// Hands the texts under those keys to the sink, wherever they stand in a result.
+fn secrets(value: &serde_json::Value, key: &str, sink: &mut dyn Sink) {
+    match value {
+        serde_json::Value::String(text) if !key.is_empty() => sink.secret(text),
+        serde_json::Value::Array(all) => all.iter().for_each(|one| secrets(one, key, sink)),
+        serde_json::Value::Object(map) => {
+            for (name, inner) in map {
+                let is_secret = SECRET_KEYS.iter().any(|known| known.eq_ignore_ascii_case(name));
+                secrets(inner, if is_secret { name } else { key }, sink);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -343,9 +354,9 @@ impl Head {
             None => Cow::Borrowed(cut(first_line(&message), 300)),
         };
         if check.category == "secret" {
-            let snippets = result.locations.iter().filter_map(|location| location.snippet);
-            let texts = snippets.filter_map(|snippet| serde_json::from_str::<String>(snippet).ok());
-            texts.for_each(|text| sink.secret(&text));
+            if let Ok(whole) = serde_json::from_slice(result.whole) {
+                secrets(&whole, "", sink);
+            }
         }
         sink.observation(Observation {
             severity: self.severity(result, rule.map(AsRef::as_ref)),
