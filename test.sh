@@ -29,7 +29,7 @@ bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tai
 work=$(mktemp -d); chmod 755 "$work"
 as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 finish() {
-  [ -z "${moto:-}" ] || kill "$moto" 2>/dev/null || true
+  kill ${moto:-} ${azurite:-} 2>/dev/null || true
   as "$bin/pg_ctl" -s -D "$work/db" -m immediate stop >/dev/null 2>&1 || true
   rm -rf "$work"
 }
@@ -50,11 +50,24 @@ fi
 s3_port=$((40000 + RANDOM % 20000))
 "$target/s3/bin/python" "$target/s3/bin/moto_server" -H 127.0.0.1 -p "$s3_port" >"$work/s3.log" 2>&1 &
 moto=$!
-for _ in $(seq 100); do
-  "$target/s3/bin/python" -c "import socket; socket.create_connection(('127.0.0.1', $s3_port), 1)" 2>/dev/null && break
-  sleep 0.2
-done
 export AFFIANT_TEST_S3="http://127.0.0.1:$s3_port"
+
+# And one of Azure's.
+if [ ! -x "$target/azurite/node_modules/.bin/azurite-blob" ]; then
+  npm --prefix "$target/azurite" install --silent --no-audit --no-fund azurite@3
+fi
+azure_port=$((s3_port - 20000 + RANDOM % 100))
+node "$target/azurite/node_modules/.bin/azurite-blob" --location "$work/azure" --blobHost 127.0.0.1 --blobPort "$azure_port" \
+  --silent --skipApiVersionCheck --disableTelemetry >"$work/azure.log" 2>&1 &
+azurite=$!
+export AFFIANT_TEST_AZURE="http://127.0.0.1:$azure_port"
+
+for port in "$s3_port" "$azure_port"; do
+  for _ in $(seq 100); do
+    "$target/s3/bin/python" -c "import socket; socket.create_connection(('127.0.0.1', $port), 1)" 2>/dev/null && break
+    sleep 0.2
+  done
+done
 
 cargo test --workspace --locked
 

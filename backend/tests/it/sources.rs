@@ -315,6 +315,174 @@ async fn a_bucket_is_read_and_written() {
     assert_eq!(list["items"].as_array().unwrap().len(), 150, "{taken}");
 }
 
+/// A source over a store that already holds two logs: each event once, and what is exported there comes back.
+async fn is_read_and_written(store: &dyn object_store::ObjectStore, settings: Value, variables: &[(&str, &str)]) {
+    let server = Server::start_with(None, variables).await;
+    for (key, bytes) in [
+        ("logs/1.json.gz", gz(&trail(0..100))),
+        ("logs/2.json", trail(90..150).into_bytes()),
+    ] {
+        store.put(&Key::from(key), bytes.into()).await.unwrap();
+    }
+    set(&server, "trail", settings, json!({"every_seconds": 60})).await;
+    let first = pull(&server, "trail").await;
+    assert_eq!(
+        (first["objects"].as_u64(), first["created"].as_u64()),
+        (Some(2), Some(150)),
+        "{first}"
+    );
+    assert_eq!(pull(&server, "trail").await["objects"].as_u64(), Some(0));
+    store
+        .put(&Key::from("logs/2.json"), trail(90..160).into_bytes().into())
+        .await
+        .unwrap();
+    let again = pull(&server, "trail").await;
+    assert_eq!(
+        (again["objects"].as_u64(), again["created"].as_u64()),
+        (Some(1), Some(10)),
+        "a log that grew: {again}"
+    );
+    let mut command = Command::new(binary());
+    command
+        .args([
+            "sources",
+            "--project",
+            "payments",
+            "export",
+            "trail",
+            "2026-10",
+            "--data",
+        ])
+        .arg(server.data.path());
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(told["written"].as_u64(), Some(160), "{told}");
+    pull(&server, "trail").await;
+    assert_eq!(
+        events(&server).await.len(),
+        160,
+        "what was written is known when it is read"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_of_azure_is_read_and_written() {
+    let Ok(base) = std::env::var("AFFIANT_TEST_AZURE") else {
+        assert!(
+            std::env::var("CI").is_err(),
+            "AFFIANT_TEST_AZURE is not set; run the tests by ./test.sh"
+        );
+        return;
+    };
+    // The account and key that every such server knows.
+    let (account, key) = (
+        "devstoreaccount1",
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+    );
+    let container = format!("t{}", uuid::Uuid::now_v7().simple());
+    let endpoint = format!("{base}/{account}");
+    let builder = object_store::azure::MicrosoftAzureBuilder::new()
+        .with_account(account)
+        .with_access_key(key);
+    let store = builder
+        .with_endpoint(endpoint.clone())
+        .with_allow_http(true)
+        .with_container_name(&container)
+        .build()
+        .unwrap();
+    make_container(&endpoint, account, key, &container).await;
+    let settings = json!({"kind": "azure", "account": account, "container": container, "prefix": "logs", "endpoint": endpoint, "access_key": "env:AFFIANT_SOURCE_PAYMENTS__KEY"});
+    is_read_and_written(
+        &store,
+        settings,
+        &[
+            ("AFFIANT_SOURCE_PAYMENTS__KEY", key),
+            ("AFFIANT_SOURCE_ENDPOINTS", &endpoint),
+        ],
+    )
+    .await;
+}
+
+/// Makes a container, which the library for object stores does not; signed by the account's key.
+async fn make_container(endpoint: &str, account: &str, key: &str, container: &str) {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use hmac::{Hmac, KeyInit, Mac};
+    let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headers = format!("x-ms-date:{date}\nx-ms-version:2021-08-06");
+    let text = format!(
+        "PUT{}{headers}\n/{account}/{account}/{container}\nrestype:container",
+        "\n".repeat(12)
+    );
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&BASE64_STANDARD.decode(key).unwrap()).unwrap();
+    mac.update(text.as_bytes());
+    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    let made = reqwest::Client::new()
+        .put(format!("{endpoint}/{container}?restype=container"))
+        .header("x-ms-date", date)
+        .header("x-ms-version", "2021-08-06")
+        .header("content-length", "0")
+        .header("authorization", format!("SharedKey {account}:{signature}"))
+        .send()
+        .await
+        .unwrap();
+    assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+}
+
+/// Google's XML interface is that of S3 but for how one signs in and asks that an object be new: what comes goes on to the server that
+/// stands in for AWS.
+async fn forward(request: actix_web::HttpRequest, body: actix_web::web::Bytes) -> actix_web::HttpResponse {
+    let url = format!("{}{}", s3().unwrap(), request.uri());
+    let signed = "AWS4-HMAC-SHA256 Credential=rig/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+    let headers = [(reqwest::header::AUTHORIZATION, signed.parse().unwrap())];
+    let client = reqwest::Client::builder()
+        .default_headers(headers.into_iter().collect())
+        .build()
+        .unwrap();
+    let must_be_new = request.headers().contains_key("x-goog-if-generation-match");
+    if must_be_new && client.head(&url).send().await.unwrap().status().is_success() {
+        return actix_web::HttpResponse::PreconditionFailed().finish();
+    }
+    let method = request.method().as_str().parse::<reqwest::Method>().unwrap();
+    let answer = client.request(method, url).body(body.to_vec()).send().await.unwrap();
+    let status = actix_web::http::StatusCode::from_u16(answer.status().as_u16()).unwrap();
+    let mut told = actix_web::HttpResponse::build(status);
+    for name in ["etag", "last-modified", "content-type"] {
+        if let Some(value) = answer.headers().get(name) {
+            told.insert_header((name, value.to_str().unwrap()));
+        }
+    }
+    told.insert_header(("x-goog-generation", "1"));
+    told.body(answer.bytes().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_of_google_is_read_and_written() {
+    let Some(base) = s3() else { return };
+    let bucket = format!("t{}", uuid::Uuid::now_v7().simple());
+    let made = reqwest::Client::new()
+        .put(format!("{base}/{bucket}"))
+        .send()
+        .await
+        .unwrap();
+    assert!(made.status().is_success(), "{}", made.status());
+    let front = actix_web::HttpServer::new(|| actix_web::App::new().default_service(actix_web::web::to(forward)));
+    let front = front.workers(1).bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", front.addrs()[0]);
+    tokio::spawn(front.run());
+    let account = json!({"gcs_base_url": endpoint, "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}).to_string();
+    let builder = object_store::gcp::GoogleCloudStorageBuilder::new()
+        .with_service_account_key(&account)
+        .with_bucket_name(&bucket);
+    let options = object_store::ClientOptions::new().with_allow_http(true);
+    let store = builder.with_client_options(options).build().unwrap();
+    let settings = json!({"kind": "gcs", "bucket": bucket, "prefix": "logs", "endpoint": endpoint, "service_account": "env:AFFIANT_SOURCE_PAYMENTS__SA"});
+    let variables = [
+        ("AFFIANT_SOURCE_PAYMENTS__SA", account.as_str()),
+        ("AFFIANT_SOURCE_ENDPOINTS", endpoint.as_str()),
+    ];
+    is_read_and_written(&store, settings, &variables).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_another_database_are_read_behind_a_cursor() {
     use sea_orm::{ConnectionTrait, Database};

@@ -162,6 +162,7 @@ pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn Obj
         Settings::Gcs {
             bucket,
             prefix,
+            endpoint,
             service_account,
         } => {
             let mut builder = (if allowed.machine {
@@ -171,7 +172,10 @@ pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn Obj
             })
             .with_bucket_name(bucket)
             .with_retry(retry)
-            .with_client_options(client);
+            .with_client_options(client.with_allow_http(endpoint.starts_with("http://")));
+            if !endpoint.is_empty() {
+                builder = builder.with_base_url(endpoint);
+            }
             if let Some(key) = service_account.resolve("settings/service_account", allowed)? {
                 builder = builder.with_service_account_key(key);
             }
@@ -181,6 +185,7 @@ pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn Obj
             account,
             container,
             prefix,
+            endpoint,
             access_key,
         } => {
             let mut builder = (if allowed.machine {
@@ -191,7 +196,10 @@ pub(super) fn objects(settings: &Settings, allowed: &Own) -> Result<(Arc<dyn Obj
             .with_account(account)
             .with_container_name(container)
             .with_retry(retry)
-            .with_client_options(client);
+            .with_client_options(client.with_allow_http(endpoint.starts_with("http://")));
+            if !endpoint.is_empty() {
+                builder = builder.with_endpoint(endpoint.clone());
+            }
             if let Some(key) = access_key.resolve("settings/access_key", allowed)? {
                 builder = builder.with_access_key(key);
             }

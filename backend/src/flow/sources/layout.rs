@@ -40,10 +40,11 @@ pub async fn export(
         .source(name)
         .await?
         .ok_or_else(|| FlowError::NotFound(format!("there is no source \"{name}\"")))?;
-    let (store, prefix) = {
-        let own = own(app, project).await?;
-        objects(&Settings::parse(&source.settings, &own)?, &own)?
-    };
+    let own = own(app, project).await?;
+    let settings = Settings::parse(&source.settings, &own)?;
+    let (store, prefix) = objects(&settings, &own)?;
+    // Azure takes names only that are words of a programming language.
+    let joint = if settings.kind() == "azure" { "_" } else { "-" };
     let mut told = Exported::default();
     let mut cursor = None;
     loop {
@@ -51,7 +52,7 @@ pub async fn export(
             .events((micros(start), micros(end)), &[], cursor.as_ref(), PAGE)
             .await?;
         for row in &page.items {
-            match write(store.as_ref(), &prefix, row).await? {
+            match write(store.as_ref(), &prefix, joint, row).await? {
                 true => told.written += 1,
                 false => told.there += 1,
             }
@@ -64,7 +65,7 @@ pub async fn export(
 }
 
 /// Writes an event once; false where it is there.
-async fn write(store: &dyn ObjectStore, prefix: &str, row: &EventRow) -> Result<bool, FlowError> {
+async fn write(store: &dyn ObjectStore, prefix: &str, joint: &str, row: &EventRow) -> Result<bool, FlowError> {
     let event = &row.event;
     let words = |text: &str| serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
     let (at, tags) = (instant(event.at), words(&event.tags));
@@ -85,7 +86,7 @@ async fn write(store: &dyn ObjectStore, prefix: &str, row: &EventRow) -> Result<
         ("retention-period", days.to_string()),
         ("risk-level", event.risk.clone()),
     ] {
-        attributes.insert(Attribute::Metadata(name.into()), value.into());
+        attributes.insert(Attribute::Metadata(name.replace('-', joint).into()), value.into());
     }
     attributes.insert(Attribute::ContentType, "application/json".into());
     let options = PutOptions {

@@ -42,6 +42,9 @@ pub enum Settings {
         /// Beginning of the keys.
         #[serde(default)]
         prefix: String,
+        /// Address, where it is not Google's.
+        #[serde(default)]
+        endpoint: String,
         /// Key of a service account, JSON; that of the machine, where none is named.
         #[serde(default)]
         service_account: Reference,
@@ -55,6 +58,9 @@ pub enum Settings {
         /// Beginning of the keys.
         #[serde(default)]
         prefix: String,
+        /// Address with the account, where it is not that of Azure's public cloud.
+        #[serde(default)]
+        endpoint: String,
         /// Access key; that of the machine, where none is named.
         #[serde(default)]
         access_key: Reference,
@@ -174,6 +180,17 @@ pub struct Own {
     pub(super) machine: bool,
 }
 
+impl Own {
+    /// Whether an address may be reached; none is named where it is the provider's own.
+    fn endpoint(&self, endpoint: &str) -> Result<(), FlowError> {
+        if endpoint.is_empty() || self.endpoints.iter().any(|allowed| allowed == endpoint) {
+            return Ok(());
+        }
+        let what = "the operator names the addresses that may be reached: --source-endpoint";
+        Err(invalid("settings/endpoint", what))
+    }
+}
+
 impl Settings {
     /// Reads and checks settings.
     ///
@@ -202,10 +219,7 @@ impl Settings {
             Self::Folder { path } => return plain_path(path).map(|_| ()),
             Self::S3 { .. } | Self::CloudtrailApi { .. } | Self::SecurityHub { .. } => {
                 let Some(aws) = self.aws() else { return Ok(()) };
-                if !aws.endpoint.is_empty() && !own.endpoints.iter().any(|allowed| allowed == aws.endpoint) {
-                    let what = "the operator names the addresses that may be reached: --source-endpoint";
-                    return Err(invalid("settings/endpoint", what));
-                }
+                own.endpoint(aws.endpoint)?;
                 // It becomes part of an address.
                 let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
                 if aws.region.is_empty() || !aws.region.chars().all(plain) {
@@ -216,8 +230,20 @@ impl Settings {
                 }
                 vec![("access_key", aws.access_key), ("secret_key", aws.secret_key)]
             }
-            Self::Gcs { service_account, .. } => vec![("service_account", service_account)],
-            Self::Azure { access_key, .. } => vec![("access_key", access_key)],
+            Self::Gcs {
+                endpoint,
+                service_account,
+                ..
+            } => {
+                own.endpoint(endpoint)?;
+                vec![("service_account", service_account)]
+            }
+            Self::Azure {
+                endpoint, access_key, ..
+            } => {
+                own.endpoint(endpoint)?;
+                vec![("access_key", access_key)]
+            }
             Self::Postgres {
                 url,
                 query,
