@@ -134,12 +134,21 @@ impl Records<'_> {
             match shape {
                 Shape::Array => walker.array(|w, _| one(w, limits, sink, &mut rejected, &mut each))?,
                 Shape::Object if self.bare && !nested => one(&mut walker, limits, sink, &mut rejected, &mut each)?,
-                Shape::Object => walker.object(|w, key| {
-                    if self.envelope == Some(key) && w.shape()? == Some(Shape::Object) {
-                        return w.object(|w, key| self.list(w, key, limits, sink, &mut rejected, &mut each));
-                    }
-                    self.list(w, key, limits, sink, &mut rejected, &mut each)
-                })?,
+                Shape::Object => {
+                    // A value of the enclosing object: a list of records, or something else.
+                    let mut list = |w: &mut Walker<'_>, key: &str| {
+                        if !self.keys.contains(&key) {
+                            return w.skip();
+                        }
+                        w.array_or_null(key, |w, _| one(w, limits, sink, &mut rejected, &mut each))
+                    };
+                    walker.object(|w, key| {
+                        if self.envelope == Some(key) && w.shape()? == Some(Shape::Object) {
+                            return w.object(&mut list);
+                        }
+                        list(w, key)
+                    })?;
+                }
                 Shape::Scalar => {
                     let null = walker.value()? == b"null";
                     if !null {
@@ -149,22 +158,6 @@ impl Records<'_> {
             }
         }
         walker.finish()
-    }
-
-    /// A value of the enclosing object: a list of records, or something else.
-    fn list(
-        &self,
-        walker: &mut Walker<'_>,
-        key: &str,
-        limits: &Limits,
-        sink: &mut dyn Sink,
-        rejected: &mut u64,
-        each: &mut impl FnMut(&[u8], Place, &mut dyn Sink) -> Read1,
-    ) -> Result<(), ReadError> {
-        if !self.keys.contains(&key) {
-            return walker.skip();
-        }
-        walker.array_or_null(key, |w, _| one(w, limits, sink, rejected, each))
     }
 
     fn line(

@@ -1,6 +1,7 @@
 //! Checks a declarative format as it is written and makes it ready to read with. Every mistake names its key.
 
-use super::expr::{Condition, Expr};
+use super::condition::Condition;
+use super::expr::Expr;
 use super::format::{
     Body, Container, Counted, Declared, EventRule, FindingRule, Lone, LookupRule, OutcomeRule, RecordRule,
     SeverityRule, SpecError,

@@ -1,7 +1,8 @@
 //! A record becomes an observation.
 
 use super::emit::Emit;
-use super::expr::{Expr, cvss, time_at};
+use super::expr::{Expr, time_at};
+use super::filter::cvss;
 use super::format::{Counted, FindingRule, SeverityRule};
 use super::scope::Scope;
 use crate::record::{Read1, cut};

@@ -1,6 +1,7 @@
 //! A declarative format, checked and made ready to read with.
 
-use super::expr::{Condition, Expr};
+use super::condition::Condition;
+use super::expr::Expr;
 use super::loops::{Levels, Loops};
 use super::node::Node;
 use super::path::{Path, Start, Step, Wanted};

@@ -4,9 +4,11 @@
 //! around the records: once for that, once for the records. `docs/FORMATS.md` is the reference of the TOML file.
 
 mod compile;
+mod condition;
 mod emit;
 mod event;
 mod expr;
+mod filter;
 mod finding;
 mod format;
 mod json;

@@ -353,10 +353,10 @@ impl Head {
             Some(title) => Cow::Borrowed(title),
             None => Cow::Borrowed(cut(first_line(&message), 300)),
         };
-        if check.category == "secret" {
-            if let Ok(whole) = serde_json::from_slice(result.whole) {
-                secrets(&whole, "", sink);
-            }
+        if check.category == "secret"
+            && let Ok(whole) = serde_json::from_slice(result.whole)
+        {
+            secrets(&whole, "", sink);
         }
         sink.observation(Observation {
             severity: self.severity(result, rule.map(AsRef::as_ref)),
