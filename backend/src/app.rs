@@ -43,6 +43,8 @@ pub struct Context {
     pub limits: Limits,
     /// Folder for uploads under way.
     pub spool: PathBuf,
+    /// Folder for the keys of backups and the list of those who were forgotten.
+    pub backup_keys: PathBuf,
     /// Audit events on their way into the database, committed together.
     pub events: crate::flow::events::Writer,
     /// How far the imports of this server's jobs are, by job.
@@ -56,6 +58,10 @@ pub struct Context {
 pub struct Places {
     /// The installation's key; beside the spool folder, where none is named.
     pub key_file: Option<PathBuf>,
+    /// Reference of the master key that wraps it, where one does.
+    pub master_key: Option<String>,
+    /// Keys of backups, and who was forgotten; beside the spool folder, where none is named.
+    pub backup_keys: Option<PathBuf>,
     /// Where sources may read from.
     pub sources: Allowed,
 }
@@ -104,8 +110,15 @@ impl Context {
         let key_file = places
             .key_file
             .unwrap_or_else(|| spool.with_file_name("installation.key"));
-        let key = Key::load_or_create(&key_file)
+        let master = places.master_key.as_deref().filter(|text| !text.is_empty());
+        let master = master.map(crate::keys::Master::parse).transpose();
+        let master = master.map_err(|why| crate::flow::invalid("master-key", why))?;
+        let key = Key::load_or_create(&key_file, master.as_ref())
+            .await
             .map_err(|error| crate::flow::FlowError::Io(key_file.display().to_string(), error))?;
+        let backup_keys = places
+            .backup_keys
+            .unwrap_or_else(|| spool.with_file_name("backup-keys"));
         let trail = Arc::new(Trail::new(key.clone()));
         let store = store.with_log(trail.clone());
         let events = crate::flow::events::Writer::start(store.clone(), clock.clone());
@@ -115,6 +128,7 @@ impl Context {
             clock,
             formats,
             key,
+            backup_keys,
             trail,
             refusals: Arc::default(),
             checkpoints: Arc::default(),

@@ -97,7 +97,8 @@ fn identity(index: u64) -> String {
     format!("trail/{index}")
 }
 
-fn purpose(subject: Uuid) -> String {
+/// What the key of a person is sealed for.
+pub(crate) fn purpose(subject: Uuid) -> String {
     format!("subject {subject}")
 }
 

@@ -12,7 +12,7 @@ use totp_rs::{Builder, Totp};
 /// Its name in records.
 pub const NAME: &str = "break-glass";
 /// What the authenticator's secret is sealed for.
-const SECRET: &str = "break-glass.totp";
+pub(crate) const SECRET: &str = "break-glass.totp";
 /// Attempts before it is locked, and for how long, microseconds.
 const ATTEMPTS: i64 = 5;
 const LOCKED: i64 = 15 * 60 * 1_000_000;

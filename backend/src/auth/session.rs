@@ -51,7 +51,7 @@ impl SignIn {
 /// How often the use of a session is noted, microseconds.
 const NOTED: i64 = 30_000_000;
 /// What a refresh token is sealed for.
-const REFRESH: &str = "session.refresh";
+pub(crate) const REFRESH: &str = "session.refresh";
 
 /// Begins a session of somebody whom a provider vouches for; gives the secret for the cookie. None where the provider's directory let them
 /// go, or never told them and is to tell everybody.

@@ -8,6 +8,7 @@ mod formats;
 mod frameworks;
 mod health;
 mod ingest;
+mod keys;
 mod output;
 mod report;
 mod reread;
@@ -67,6 +68,8 @@ enum Command {
     BreakGlass(break_glass::Args),
     /// Let go of what is past its date, as the server does daily
     Retention(retention::Args),
+    /// Wrap and change the installation's keys
+    Keys(keys::Args),
     /// Export, verify and prove the trail of everything that happened
     Trail(trail::Args),
     /// Ask a server whether it is ready
@@ -125,6 +128,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args).await,
         Command::BreakGlass(args) => break_glass::run(storage, &args).await,
         Command::Retention(args) => retention::run(storage, &args).await,
+        Command::Keys(args) => keys::run(storage, &args).await,
         Command::Trail(args) => trail::run(storage, args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Migrate => {

@@ -7,6 +7,7 @@ pub mod tls;
 
 pub use file::{Config, Limits, Mistake, Provider, Rule, Session, Trail as TrailSettings, Workload};
 pub use secret::Secret;
+pub(crate) use secret::{variable, vault};
 
 use crate::app::Places;
 use crate::flow::sources::Allowed;
@@ -27,6 +28,13 @@ pub struct Storage {
     /// File with the installation's key, shared by all replicas; made in the data folder where none is named
     #[arg(long, env = "AFFIANT_KEY_FILE", global = true)]
     pub key_file: Option<PathBuf>,
+    /// Master key that wraps the installation's keys: vault:MOUNT/NAME (transit engine) or aws-kms:KEY; none where the file is kept safe itself
+    #[arg(long, env = "AFFIANT_MASTER_KEY", global = true)]
+    pub master_key: Option<String>,
+    /// Folder for the keys of backups and the list of those who were forgotten, shared by all replicas and kept apart from the backups;
+    /// data/backup-keys where none is named
+    #[arg(long, env = "AFFIANT_BACKUP_KEYS", global = true)]
+    pub backup_keys: Option<PathBuf>,
     /// Folder below which audit stores of the kind folder lie; data/inbox where none is named
     #[arg(long, env = "AFFIANT_SOURCE_ROOT", global = true)]
     pub source_root: Option<PathBuf>,
@@ -74,6 +82,8 @@ impl Storage {
         let within = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| self.data.join(name));
         Places {
             key_file: Some(within(&self.key_file, "installation.key")),
+            master_key: self.master_key.clone(),
+            backup_keys: Some(within(&self.backup_keys, "backup-keys")),
             sources: Allowed {
                 folders: within(&self.source_root, "inbox"),
                 secrets: within(&self.source_secrets, "secrets"),

@@ -51,7 +51,7 @@ impl Secret {
         let secret = match self.0.split_once(':') {
             Some(("env", name)) => variable(name)?,
             Some(("file", path)) => file(path)?,
-            Some(("vault", place)) => vault(place).await?,
+            Some(("vault", place)) => kept_in_vault(place).await?,
             Some(("aws", place)) => aws(place).await?,
             _ => return Ok(self.0.clone()),
         };
@@ -62,7 +62,8 @@ impl Secret {
     }
 }
 
-fn variable(name: &str) -> Result<String, String> {
+/// A variable of the environment.
+pub(crate) fn variable(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|_| format!("the variable {name} is not set"))
 }
 
@@ -72,14 +73,8 @@ fn file(path: &str) -> Result<String, String> {
     Ok(text.trim_end().to_owned())
 }
 
-async fn vault(place: &str) -> Result<String, String> {
-    let form = "vault:MOUNT/PATH#KEY";
-    let (path, key) = place
-        .split_once('#')
-        .ok_or_else(|| format!("{form}: the key is missing"))?;
-    let (mount, path) = path
-        .split_once('/')
-        .ok_or_else(|| format!("{form}: the path is missing"))?;
+/// Asks Vault at `VAULT_ADDR` with `VAULT_TOKEN` or `VAULT_TOKEN_FILE`; posts where there is a body.
+pub(crate) async fn vault(path: &str, body: Option<&Value>) -> Result<Value, String> {
     let address = variable("VAULT_ADDR")?;
     let token = match variable("VAULT_TOKEN") {
         Ok(token) => token,
@@ -90,22 +85,32 @@ async fn vault(place: &str) -> Result<String, String> {
         .redirect(reqwest::redirect::Policy::none())
         .build();
     let client = client.map_err(|error| error.to_string())?;
-    let url = format!("{}/v1/{mount}/data/{path}", address.trim_end_matches('/'));
-    let request = client
-        .get(url)
-        .header("X-Vault-Token", token)
-        .header("X-Vault-Request", "true");
+    let url = format!("{}/v1/{path}", address.trim_end_matches('/'));
+    let request = match body {
+        Some(body) => client.post(url).json(body),
+        None => client.get(url),
+    };
+    let request = request.header("X-Vault-Token", token).header("X-Vault-Request", "true");
     let answer = request
         .send()
         .await
         .map_err(|_| "Vault cannot be reached at VAULT_ADDR".to_owned())?;
     if !answer.status().is_success() {
-        return Err(format!("Vault answers {} for {mount}/{path}", answer.status().as_u16()));
+        return Err(format!("Vault answers {} for {path}", answer.status().as_u16()));
     }
-    let answer: Value = answer
-        .json()
-        .await
-        .map_err(|_| "Vault's answer is not understood".to_owned())?;
+    let answer = answer.json().await;
+    answer.map_err(|_| "Vault's answer is not understood".to_owned())
+}
+
+async fn kept_in_vault(place: &str) -> Result<String, String> {
+    let form = "vault:MOUNT/PATH#KEY";
+    let (path, key) = place
+        .split_once('#')
+        .ok_or_else(|| format!("{form}: the key is missing"))?;
+    let (mount, path) = path
+        .split_once('/')
+        .ok_or_else(|| format!("{form}: the path is missing"))?;
+    let answer = vault(&format!("{mount}/data/{path}"), None).await?;
     let found = answer
         .pointer("/data/data")
         .and_then(|data| data.get(key))

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What the identifier of a request is sealed for.
-const IDENTIFIER: &str = "privacy.identifier";
+pub(crate) const IDENTIFIER: &str = "privacy.identifier";
 /// Records that are looked at together.
 const PAGE: u64 = 1000;
 /// Grounds on which records may be kept or set aside.

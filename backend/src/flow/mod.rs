@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod project;
 pub mod refusals;
 pub mod report;
+pub mod rotate_keys;
 pub mod screen;
 pub mod sources;
 pub mod trail;

@@ -11,7 +11,7 @@ use std::io::Write;
 use uuid::Uuid;
 
 /// What signing keys are sealed for.
-const SIGNING: &str = "trail.signing";
+pub(crate) const SIGNING: &str = "trail.signing";
 /// A checkpoint is signed again after so many seconds without a new entry, so that silence is vouched for too.
 const EMPTY: i64 = 3600;
 /// Entries that are read at once.

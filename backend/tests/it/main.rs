@@ -19,6 +19,7 @@ mod directory;
 mod events;
 mod imports;
 mod kept;
+mod keys;
 mod openapi;
 mod privacy;
 mod reports;

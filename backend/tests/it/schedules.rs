@@ -20,6 +20,8 @@ async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
     };
     let places = affiant::app::Places {
         key_file: None,
+        master_key: None,
+        backup_keys: None,
         sources,
     };
     Context::new(

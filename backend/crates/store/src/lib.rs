@@ -28,6 +28,7 @@ mod report;
 mod reread;
 mod retention;
 mod schedule;
+mod sealed;
 mod source;
 mod sql;
 mod trail;
@@ -54,6 +55,7 @@ pub use report::NewReport;
 pub use reread::{KeptImport, Refingerprint, Reread};
 pub use retention::{Due, NewHold, Purged};
 pub use schedule::DueSlot;
+pub use sealed::{Sealed, SealedId};
 pub use source::{Checkpoint, Gap, NewSource};
 pub use trail::{Draft, EntryFilter, Extended, Log, Subject, Written};
 
