@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 the answer is no, 2 bad use or input, 3 fault.
 
 mod assess;
+mod backup;
 mod break_glass;
 mod config;
 mod demo;
@@ -68,6 +69,10 @@ enum Command {
     BreakGlass(break_glass::Args),
     /// Let go of what is past its date, as the server does daily
     Retention(retention::Args),
+    /// Write a sealed backup of the database
+    Backup(backup::Args),
+    /// Bring a database back from a backup, and forget again who was forgotten since
+    Restore(backup::RestoreArgs),
     /// Wrap and change the installation's keys
     Keys(keys::Args),
     /// Export, verify and prove the trail of everything that happened
@@ -128,6 +133,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args).await,
         Command::BreakGlass(args) => break_glass::run(storage, &args).await,
         Command::Retention(args) => retention::run(storage, &args).await,
+        Command::Backup(args) => backup::run(storage, &args).await,
+        Command::Restore(args) => backup::restore(storage, &args).await,
         Command::Keys(args) => keys::run(storage, &args).await,
         Command::Trail(args) => trail::run(storage, args).await,
         Command::Health(args) => health::run(&args).await,

@@ -51,6 +51,11 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     } else {
         None
     };
+    // The database may have been brought back to a time before somebody was forgotten.
+    let forgotten = crate::flow::backup::forget_again(&app).await?;
+    if forgotten > 0 {
+        tracing::warn!(forgotten, "people were forgotten again, whom the database still knew");
+    }
     let mut last = app.clone();
     let mut jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
     let server = crate::http::serve(app, listener, tls).map_err(Failure::fault)?;

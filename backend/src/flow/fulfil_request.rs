@@ -1,5 +1,6 @@
 //! Requests of data subjects: taken in, brought forward step by step by two people, and fulfilled once, with a signed certificate.
 
+use super::backup::Forgotten;
 use super::{FlowError, invalid, trail};
 use crate::app::Context;
 use affiant_domain::Instant;
@@ -475,6 +476,10 @@ async fn finish(app: &Context, subject: Uuid, ground: &str, actor: &str) -> Resu
                 add(&mut left, class(record, true, ground, now));
             }
         }
+        // Known outside the database first: one that is brought back is held against it.
+        let lookup = store.still_known(subject).await?.and_then(|(lookup, _)| lookup);
+        let at = micros(now);
+        super::backup::note(app, &Forgotten { subject, lookup, at })?;
         let what = if left.is_empty() {
             store.drop_proofs(subject).await?;
             store.destroy_key(subject, now).await?;
@@ -491,6 +496,29 @@ async fn finish(app: &Context, subject: Uuid, ground: &str, actor: &str) -> Resu
         Ok::<_, FlowError>(Some(left))
     };
     app.store.together(work).await
+}
+
+/// Forgets somebody again who was forgotten before and whom the database still knows; false where it does not.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn forget_again(app: &Context, one: &Forgotten) -> Result<bool, FlowError> {
+    let Some((_, is_restricted)) = app.store.still_known(one.subject).await? else {
+        return Ok(false);
+    };
+    if is_restricted {
+        return Ok(false);
+    }
+    erase(app, one.subject, (None, "17.3.e"), "restore").await?;
+    for row in app.store.requests(100_000).await? {
+        let name = identifier_of(app, &row);
+        let lookup = name.and_then(|name| app.trail.person(&name));
+        if lookup.is_some() && lookup == one.lookup {
+            app.store.anonymise_request(row.id).await?;
+        }
+    }
+    app.store.scrub().await?;
+    Ok(true)
 }
 
 /// Forgets those whose restriction has ended; who is under a hold stays.

@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod assess;
+pub mod backup;
 pub mod decide;
 pub mod enforce_retention;
 pub mod events;

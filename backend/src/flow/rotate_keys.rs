@@ -36,7 +36,7 @@ pub async fn rotate(app: &Context, actor: &str, wait: Duration) -> Result<u64, F
         let told = app.key.told().await.map_err(file)?;
         // What was taken into use is sealed under before the one before it goes.
         if told.is_changing && !told.is_announced {
-            resealed += reseal(app).await?;
+            resealed += reseal(app).await? + super::backup::reseal(app)?;
         }
         match app.key.change().await.map_err(file)? {
             Change::Announced | Change::Taken => tokio::time::sleep(wait).await,

@@ -4,10 +4,10 @@ use super::FlowError;
 use crate::app::Context;
 use affiant_store::{Draft, entity, instant, micros};
 use affiant_trail::proof::{At, Claim, fold};
-use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Writer, signed_by};
+use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Trusted, Writer, signed_by};
 use chrono::SecondsFormat;
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Seek, Write};
 use uuid::Uuid;
 
 /// What signing keys are sealed for.
@@ -355,6 +355,22 @@ async fn payloads(
         }
     };
     Ok(entries.iter().map(|entry| (entry.idx, shown(entry))).collect())
+}
+
+/// Checks the trail as it is stored, payloads and all; gives how many entries it has.
+///
+/// # Errors
+/// [`FlowError::Trail`] with the first fault.
+pub async fn check(app: &Context) -> Result<u64, FlowError> {
+    sign(app).await?;
+    let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
+    let mut file = tempfile::tempfile_in(&app.spool).map_err(failed)?;
+    export(app, std::io::BufWriter::new(&mut file), None, true).await?;
+    file.seek(std::io::SeekFrom::Start(0)).map_err(failed)?;
+    let checked = affiant_trail::verify(std::io::BufReader::with_capacity(1 << 20, file), &Trusted::default());
+    checked
+        .map(|found| found.entries)
+        .map_err(|fault| damaged(&fault.to_string()))
 }
 
 /// When a checkpoint was signed last.

@@ -2,6 +2,7 @@
 
 mod end_restrictions;
 mod enforce_retention;
+mod expire_backups;
 mod fire_schedules;
 mod pull_sources;
 mod refresh_keys;
@@ -17,7 +18,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 8] = [
+const JOBS: [(&str, &str, Run); 9] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -26,6 +27,9 @@ const JOBS: [(&str, &str, Run); 8] = [
     }),
     ("end_restrictions", "0 37 3 * * *", |app| {
         Box::pin(end_restrictions::run(app))
+    }),
+    ("expire_backups", "0 7 * * * *", |app| {
+        Box::pin(expire_backups::run(app))
     }),
     ("pull_sources", "*/10 * * * * *", |app| Box::pin(pull_sources::run(app))),
     ("refresh_keys", "*/10 * * * * *", |app| Box::pin(refresh_keys::run(app))),

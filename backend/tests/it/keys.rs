@@ -1,26 +1,9 @@
 //! The installation's keys: wrapped by Vault's transit engine or AWS KMS, and changed while servers run.
 
-use crate::server::{Server, binary, on_both};
+use crate::server::{Server, on_both};
 use crate::sources::s3;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
-use std::process::Command;
-
-/// Runs `affiant …` on the data of a server; gives exit code and words.
-fn affiant(server: &Server, args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    let mut command = Command::new(binary());
-    command
-        .args(args)
-        .arg("--data")
-        .arg(server.data.path())
-        .envs(variables.iter().copied());
-    if let Some(url) = &server.database {
-        command.args(["--database-url", url]);
-    }
-    let output = command.output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
-}
 
 async fn event(server: &Server, user: &str) {
     let event =
@@ -62,7 +45,7 @@ on_both! {
                 }
             })
         }).collect();
-        let (code, told) = tokio::task::block_in_place(|| affiant(&server, &["keys", "rotate", "--wait", "11"], &[]));
+        let (code, told) = tokio::task::block_in_place(|| server.affiant(&["keys", "rotate", "--wait", "11"], &[]));
         assert_eq!(code, Some(0), "{told}");
         for client in clients {
             client.await.unwrap();
@@ -119,40 +102,40 @@ async fn is_wrapped_and_opened(reference: &str, variables: &[(&str, &str)]) {
     event(&server, "ann@corp.example").await;
     let file = server.data.path().join("installation.key");
     let clear = std::fs::read_to_string(&file).unwrap();
-    let (code, told) = affiant(&server, &["keys", "wrap", "--to", reference], variables);
+    let (code, told) = server.affiant(&["keys", "wrap", "--to", reference], variables);
     assert_eq!(code, Some(0), "{told}");
     let wrapped = std::fs::read_to_string(&file).unwrap();
     let root = clear.split('"').find(|part| part.len() == 64).unwrap();
     assert!(wrapped.contains(reference) && !wrapped.contains(root), "{wrapped}");
-    let (_, told) = affiant(&server, &["keys", "show"], variables);
+    let (_, told) = server.affiant(&["keys", "show"], variables);
     assert!(told.contains(reference), "{told}");
     // Who wants another master key than the one that wraps is told so; without the keeper nothing opens.
-    let (code, told) = affiant(&server, &["migrate", "--master-key", "aws-kms:other"], variables);
+    let (code, told) = server.affiant(&["migrate", "--master-key", "aws-kms:other"], variables);
     assert!(code != Some(0) && told.contains("affiant keys wrap"), "{told}");
     assert_ne!(
-        affiant(
-            &server,
-            &["migrate"],
-            &[
-                ("VAULT_ADDR", "http://127.0.0.1:1"),
-                ("VAULT_TOKEN", "x"),
-                ("AWS_REGION", "x"),
-                ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-            ]
-        )
-        .0,
+        server
+            .affiant(
+                &["migrate"],
+                &[
+                    ("VAULT_ADDR", "http://127.0.0.1:1"),
+                    ("VAULT_TOKEN", "x"),
+                    ("AWS_REGION", "x"),
+                    ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+                ]
+            )
+            .0,
         Some(0)
     );
     // The server that runs has the keys; one that begins anew gets them from the keeper.
     event(&server, "bob@corp.example").await;
     assert!(server.stop().success());
-    let (code, told) = affiant(&server, &["trail", "export", "--payloads"], variables);
+    let (code, told) = server.affiant(&["trail", "export", "--payloads"], variables);
     assert!(code == Some(0) && told.contains("bob@corp.example"), "{told}");
-    let (code, told) = affiant(&server, &["keys", "rotate", "--wait", "0"], variables);
+    let (code, told) = server.affiant(&["keys", "rotate", "--wait", "0"], variables);
     assert_eq!(code, Some(0), "{told}");
-    let (code, told) = affiant(&server, &["keys", "wrap", "--to", "none"], variables);
+    let (code, told) = server.affiant(&["keys", "wrap", "--to", "none"], variables);
     assert_eq!(code, Some(0), "{told}");
-    let (code, told) = affiant(&server, &["trail", "export", "--payloads"], &[]);
+    let (code, told) = server.affiant(&["trail", "export", "--payloads"], &[]);
     assert!(code == Some(0) && told.contains("ann@corp.example"), "{told}");
 }
 

@@ -11,6 +11,7 @@
 mod access;
 mod architecture;
 mod aws;
+mod backup;
 mod bad_input;
 mod certificates;
 mod command_line;

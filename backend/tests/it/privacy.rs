@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use std::io::Read;
 
-async fn events(server: &Server, user: &str, count: usize, tags: &[&str], at: &str) {
+pub async fn events(server: &Server, user: &str, count: usize, tags: &[&str], at: &str) {
     let one = |n: usize| json!({"timestamp": at, "user_id": user, "agent_id": "bot", "action": "read", "event_id": format!("{at}{user}{n}{tags:?}"), "compliance_tags": tags, "source_ip": "203.0.113.77"});
     let all: Vec<Value> = (0..count).map(one).collect();
     let answer = server
@@ -14,13 +14,13 @@ async fn events(server: &Server, user: &str, count: usize, tags: &[&str], at: &s
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }
 
-struct Desk {
+pub struct Desk {
     handler: String,
     approver: String,
 }
 
 impl Desk {
-    async fn new(server: &Server) -> Self {
+    pub async fn new(server: &Server) -> Self {
         let make = async |name: &str| {
             let made = server
                 .post("/api/v1/tokens", json!({"name": name, "role": "privacy"}))
@@ -33,7 +33,7 @@ impl Desk {
         }
     }
 
-    async fn receive(&self, server: &Server, right: &str, who: &str) -> String {
+    pub async fn receive(&self, server: &Server, right: &str, who: &str) -> String {
         let answer = server
             .send_as(
                 &self.handler,
@@ -46,7 +46,7 @@ impl Desk {
         answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
-    async fn step(&self, server: &Server, token: &str, id: &str, body: Value) -> (u16, Value) {
+    pub async fn step(&self, server: &Server, token: &str, id: &str, body: Value) -> (u16, Value) {
         let answer = server
             .send_as(
                 token,
@@ -59,7 +59,7 @@ impl Desk {
     }
 
     /// All steps up to the fulfilment.
-    async fn through(&self, server: &Server, right: &str, who: &str) -> Value {
+    pub async fn through(&self, server: &Server, right: &str, who: &str) -> Value {
         let id = self.receive(server, right, who).await;
         for (token, body) in [
             (
@@ -76,7 +76,7 @@ impl Desk {
         self.shown(server, &id).await
     }
 
-    async fn shown(&self, server: &Server, id: &str) -> Value {
+    pub async fn shown(&self, server: &Server, id: &str) -> Value {
         server
             .send_as(&self.handler, "GET", &format!("/api/v1/privacy/requests/{id}"), None)
             .await
@@ -87,7 +87,7 @@ impl Desk {
 }
 
 /// Everything that the database holds.
-async fn raw(server: &Server) -> String {
+pub async fn raw(server: &Server) -> String {
     if let Some(url) = &server.database {
         let db = Database::connect(url).await.unwrap();
         let mut all = String::new();

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
+pub async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
     let store = Store::connect(url).await.unwrap();
     let catalogue = Arc::new(affiant::frameworks::load_checked(None).unwrap());
     let formats = affiant_ingest::Formats::built_in();

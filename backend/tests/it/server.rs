@@ -4,6 +4,7 @@ use reqwest::cookie::{CookieStore, Jar};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -20,6 +21,27 @@ pub struct Server {
 
 pub fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_affiant")
+}
+
+/// Runs `affiant …` on data; gives exit code and words.
+pub fn affiant(
+    data: &Path,
+    database: Option<&str>,
+    args: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let mut command = Command::new(binary());
+    command
+        .args(args)
+        .arg("--data")
+        .arg(data)
+        .envs(variables.iter().copied());
+    if let Some(url) = database {
+        command.args(["--database-url", url]);
+    }
+    let output = command.output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
 }
 
 /// An empty database on the PostgreSQL that the test script started.
@@ -46,7 +68,10 @@ impl Server {
 
     /// A server with these variables in its environment, and the link that it prints.
     fn spawn(database: Option<&str>, variables: &[(&str, &str)]) -> (Child, TempDir, String, String) {
-        let data = TempDir::new().unwrap();
+        Self::spawn_in(TempDir::new().unwrap(), database, variables)
+    }
+
+    fn spawn_in(data: TempDir, database: Option<&str>, variables: &[(&str, &str)]) -> (Child, TempDir, String, String) {
         let mut command = Command::new(binary());
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -97,6 +122,25 @@ impl Server {
             .post("/api/v1/projects", json!({"slug": "payments", "name": "Payments"}))
             .await;
         server
+    }
+
+    /// A server over data that is there, to which this token gives access.
+    pub fn over(data: TempDir, database: Option<String>, token: &str, variables: &[(&str, &str)]) -> Self {
+        let (child, data, url, _) = Self::spawn_in(data, database.as_deref(), variables);
+        Self {
+            url,
+            client: Client::new(),
+            jar: Arc::default(),
+            token: token.to_owned(),
+            data,
+            database,
+            child,
+        }
+    }
+
+    /// Runs `affiant …` on the data of this server; gives exit code and words.
+    pub fn affiant(&self, args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        affiant(self.data.path(), self.database.as_deref(), args, variables)
     }
 
     /// Another server, in which nobody is signed in.

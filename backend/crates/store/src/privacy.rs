@@ -180,6 +180,17 @@ impl Store {
         Ok(())
     }
 
+    /// A person who is not forgotten yet: the keyed hash by which they are found, and whether they are set aside. None where they are
+    /// forgotten, or were never here.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn still_known(&self, id: Uuid) -> Result<Option<(Option<String>, bool)>, StoreError> {
+        let row = subject::Entity::find_by_id(id).one(&self.read).await?;
+        let row = row.filter(|row| row.erased_at.is_none() && row.wrapped.is_some());
+        Ok(row.map(|row| (row.lookup.or(row.former_lookup), row.restricted_until.is_some())))
+    }
+
     /// Takes the proofs of a person's consents away; that and when they consented stays, under their token.
     ///
     /// # Errors
