@@ -37,6 +37,8 @@ pub struct Context {
     pub classifier: Option<crate::flow::screen::Classifier>,
     /// Where sources may read from.
     pub sources: Allowed,
+    /// Beginning of the addresses at which processors may be told.
+    pub webhooks: Arc<Vec<String>>,
     /// How people get in.
     pub sign_in: Arc<SignIn>,
     /// Bounds on files.
@@ -60,6 +62,8 @@ pub struct Places {
     pub key_file: Option<PathBuf>,
     /// Reference of the master key that wraps it, where one does.
     pub master_key: Option<String>,
+    /// Beginning of the addresses at which processors may be told.
+    pub webhooks: Vec<String>,
     /// Keys of backups, and who was forgotten; beside the spool folder, where none is named.
     pub backup_keys: Option<PathBuf>,
     /// Where sources may read from.
@@ -129,6 +133,7 @@ impl Context {
             formats,
             key,
             backup_keys,
+            webhooks: Arc::new(places.webhooks),
             trail,
             refusals: Arc::default(),
             checkpoints: Arc::default(),

@@ -20,6 +20,7 @@ mod m20261120_000017_trail;
 mod m20261120_000018_legal_hold;
 mod m20261120_000019_privacy_request;
 mod m20261120_000020_registers;
+mod m20261127_000021_processors;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000018_legal_hold::Migration),
             Box::new(m20261120_000019_privacy_request::Migration),
             Box::new(m20261120_000020_registers::Migration),
+            Box::new(m20261127_000021_processors::Migration),
         ]
     }
 }

@@ -49,6 +49,14 @@ pub struct Storage {
         global = true
     )]
     pub source_endpoints: Vec<String>,
+    /// Beginning of the addresses at which processors may be told of requests; repeat it for several
+    #[arg(
+        long = "webhook-endpoint",
+        env = "AFFIANT_WEBHOOK_ENDPOINTS",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub webhook_endpoints: Vec<String>,
     /// Let sources that name no credentials use those of this machine
     #[arg(long, env = "AFFIANT_SOURCE_MACHINE", global = true)]
     pub source_machine: bool,
@@ -83,6 +91,7 @@ impl Storage {
         Places {
             key_file: Some(within(&self.key_file, "installation.key")),
             master_key: self.master_key.clone(),
+            webhooks: self.webhook_endpoints.clone(),
             backup_keys: Some(within(&self.backup_keys, "backup-keys")),
             sources: Allowed {
                 folders: within(&self.source_root, "inbox"),

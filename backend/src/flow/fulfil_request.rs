@@ -362,7 +362,8 @@ async fn fulfil(
     State::Fulfilled.as_str().clone_into(&mut row.state);
     row.closed_at = Some(micros(now));
     row.done = serde_json::to_string(&classes).unwrap_or_default();
-    row.certificate = certificate(app, &row, &classes, now).await?;
+    let told = super::tell_processors::announce(app, &row, &name).await?;
+    row.certificate = certificate(app, &row, (&classes, &told), now).await?;
     if erases {
         // Who is forgotten is not kept in a request, this one or another.
         row.identifier = None;
@@ -544,7 +545,7 @@ pub async fn end_restrictions(app: &Context) -> Result<u64, FlowError> {
 async fn certificate(
     app: &Context,
     row: &entity::privacy_request::Model,
-    classes: &[Class],
+    (classes, told): (&[Class], &[String]),
     now: Instant,
 ) -> Result<String, FlowError> {
     let mut text = format!(
@@ -568,6 +569,9 @@ async fn certificate(
             "{} {} {}{basis}{until}\n",
             class.verdict, class.count, class.records
         ));
+    }
+    for processor in told {
+        text.push_str(&format!("processor to be told: {processor}\n"));
     }
     let keys = trail::keys(app).await?;
     let (_, key) = keys.last().ok_or(FlowError::Worker)?;

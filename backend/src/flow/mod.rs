@@ -15,6 +15,7 @@ pub mod report;
 pub mod rotate_keys;
 pub mod screen;
 pub mod sources;
+pub mod tell_processors;
 pub mod trail;
 
 use affiant_domain::catalogue::UnknownFramework;

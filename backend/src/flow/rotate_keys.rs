@@ -3,7 +3,7 @@
 use super::FlowError;
 use crate::app::Context;
 use crate::auth::{break_glass, session};
-use crate::flow::{fulfil_request, trail};
+use crate::flow::{fulfil_request, tell_processors, trail};
 use crate::keys::Change;
 use affiant_store::{Sealed, SealedId};
 use serde_json::json;
@@ -20,6 +20,8 @@ fn purpose(kind: Sealed, id: &SealedId) -> String {
         (Sealed::Request, _) => fulfil_request::IDENTIFIER.to_owned(),
         (Sealed::Consent, _) => "consent.proof".to_owned(),
         (Sealed::BreakGlass, _) => break_glass::SECRET.to_owned(),
+        (Sealed::Processor, SealedId::Uuid(id)) => tell_processors::secret_purpose(*id),
+        (Sealed::Notice, _) => tell_processors::BODY.to_owned(),
         _ => session::REFRESH.to_owned(),
     }
 }

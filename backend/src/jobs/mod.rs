@@ -7,6 +7,7 @@ mod fire_schedules;
 mod pull_sources;
 mod refresh_keys;
 mod sign_trail;
+mod tell_processors;
 mod work;
 mod write_refusals;
 
@@ -18,7 +19,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 9] = [
+const JOBS: [(&str, &str, Run); 10] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -33,6 +34,9 @@ const JOBS: [(&str, &str, Run); 9] = [
     }),
     ("pull_sources", "*/10 * * * * *", |app| Box::pin(pull_sources::run(app))),
     ("refresh_keys", "*/10 * * * * *", |app| Box::pin(refresh_keys::run(app))),
+    ("tell_processors", "*/5 * * * * *", |app| {
+        Box::pin(tell_processors::run(app))
+    }),
     ("sign_trail", "*/10 * * * * *", |app| Box::pin(sign_trail::run(app))),
     ("write_refusals", "*/5 * * * * *", |app| {
         Box::pin(write_refusals::run(app))

@@ -23,6 +23,7 @@ mod kept;
 mod keys;
 mod openapi;
 mod privacy;
+mod processors;
 mod reports;
 mod retention;
 mod samples;

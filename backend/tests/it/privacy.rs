@@ -15,7 +15,7 @@ pub async fn events(server: &Server, user: &str, count: usize, tags: &[&str], at
 }
 
 pub struct Desk {
-    handler: String,
+    pub handler: String,
     approver: String,
 }
 

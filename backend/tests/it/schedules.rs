@@ -22,6 +22,7 @@ pub async fn context(url: &str, clock: &Clock, folder: &TempDir) -> Context {
         key_file: None,
         master_key: None,
         backup_keys: None,
+        webhooks: Vec::new(),
         sources,
     };
     Context::new(

@@ -181,6 +181,12 @@ pub fn due(received: Instant, extended: bool, paused: Duration) -> Instant {
     next.and_time(NaiveTime::MIN).and_utc()
 }
 
+/// When the authority is to be told of a breach: 72 hours after we became aware of it, whatever days they are. GDPR Article 33(1).
+#[must_use]
+pub fn breach_due(aware: Instant) -> Instant {
+    aware + Duration::hours(72)
+}
+
 /// What happens to records of a class when their subject is to be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -237,6 +237,24 @@ entities! {
         name: String, purpose: String, basis: String, subjects: String, categories: String, recipients: String, transfers: String,
         retention: String, measures: String, actor: String, created_at: i64, ended_at: Option<i64>,
     }
+    /// Who processes data on our behalf.
+    processor = "processor" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        name: String, services: String, country: String, webhook_url: String, actor: String, secret: Option<Vec<u8>>, contract_at: i64,
+        review_at: i64, created_at: i64, ended_at: Option<i64>,
+    }
+    /// What processors are told of requests.
+    processor_notice = "processor_notice" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        request_id: Uuid, processor_id: Uuid, state: String, answer: String, attempts: i32, body: Option<Vec<u8>>, next_at: i64,
+        created_at: i64, sent_at: Option<i64>, answered_at: Option<i64>,
+    }
+    /// Breaches of personal data.
+    breach = "breach" {
+        #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
+        title: String, what_happened: String, late_because: String, actor: String, high_risk: bool, affected: i64, aware_at: i64,
+        created_at: i64, authority_told_at: Option<i64>, people_told_at: Option<i64>, closed_at: Option<i64>,
+    }
     /// Requests of data subjects.
     privacy_request = "privacy_request" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,

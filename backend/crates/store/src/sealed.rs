@@ -20,6 +20,10 @@ pub enum Sealed {
     BreakGlass,
     /// Refresh tokens of sessions.
     Session,
+    /// Secrets that sign what processors are told.
+    Processor,
+    /// What processors are still to be told.
+    Notice,
 }
 
 /// What tells rows apart.
@@ -35,13 +39,15 @@ pub enum SealedId {
 
 impl Sealed {
     /// Every such column.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Subject,
         Self::TrailKey,
         Self::Request,
         Self::Consent,
         Self::BreakGlass,
         Self::Session,
+        Self::Processor,
+        Self::Notice,
     ];
 
     /// Table, key and column.
@@ -53,12 +59,16 @@ impl Sealed {
             Self::Consent => ("consent", "id", "proof"),
             Self::BreakGlass => ("break_glass", "id", "secret"),
             Self::Session => ("session", "hash", "refresh"),
+            Self::Processor => ("processor", "id", "secret"),
+            Self::Notice => ("processor_notice", "id", "body"),
         }
     }
 
     fn id(self, row: &QueryResult) -> Result<SealedId, StoreError> {
         Ok(match self {
-            Self::Subject | Self::Request | Self::Consent => SealedId::Uuid(column(row, "id")?),
+            Self::Subject | Self::Request | Self::Consent | Self::Processor | Self::Notice => {
+                SealedId::Uuid(column(row, "id")?)
+            }
             Self::TrailKey => SealedId::Number(column(row, "id")?),
             Self::BreakGlass | Self::Session => SealedId::Text(column(row, "id")?),
         })

@@ -10,6 +10,7 @@ pub mod health;
 pub mod jobs;
 pub mod people;
 pub mod privacy;
+pub mod processors;
 pub mod projects;
 pub mod registers;
 pub mod reports;
@@ -108,6 +109,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(registers::set_activity)
         .service(registers::end_activity)
         .service(registers::answers)
+        .service(processors::list)
+        .service(processors::set)
+        .service(processors::end)
+        .service(processors::answer)
+        .service(processors::breaches)
+        .service(processors::add_breach)
+        .service(processors::step_breach)
         .service(retention::rules)
         .service(retention::enforce)
         .service(retention::holds)

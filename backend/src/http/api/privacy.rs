@@ -46,6 +46,44 @@ pub struct SubjectRequest {
     pub outcome: Option<String>,
     /// The signed certificate: a C2SP note by the trail's key.
     pub certificate: Option<String>,
+    /// Processors that are told, and what they answered; in the list of requests none are shown.
+    pub processors: Vec<Notice>,
+}
+
+/// What a processor is told of a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Notice {
+    /// Its id.
+    pub id: Uuid,
+    /// Who is told.
+    pub processor: String,
+    /// `waiting`, `sent`, `done`, `refused`, `failed` after the last try, or `by_hand` where people tell it.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The answer, or why the last try failed.
+    pub answer: String,
+    /// When it was told.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When it answered.
+    pub answered_at: Option<DateTime<Utc>>,
+}
+
+async fn with_notices(app: &Context, row: &entity::privacy_request::Model) -> Result<SubjectRequest, Problem> {
+    let told = app.store.notices(row.id).await?;
+    let notice = |(one, processor): (entity::processor_notice::Model, String)| Notice {
+        id: one.id,
+        processor,
+        state: one.state,
+        attempts: one.attempts,
+        answer: one.answer,
+        sent_at: one.sent_at.map(instant),
+        answered_at: one.answered_at.map(instant),
+    };
+    Ok(SubjectRequest {
+        processors: told.into_iter().map(notice).collect(),
+        ..shown(app, row)
+    })
 }
 
 fn shown(app: &Context, row: &entity::privacy_request::Model) -> SubjectRequest {
@@ -66,6 +104,7 @@ fn shown(app: &Context, row: &entity::privacy_request::Model) -> SubjectRequest 
         done: serde_json::from_str(&row.done).unwrap_or_default(),
         outcome: some(&row.outcome).filter(|outcome| outcome != "under_way"),
         certificate: some(&row.certificate),
+        processors: Vec::new(),
     }
 }
 
@@ -143,7 +182,7 @@ pub async fn show(
     everywhere(&who.principal)?;
     let row = app.store.request(uuid(&path, "request")?).await?;
     let row = row.ok_or_else(|| Problem::not_found("there is no such request"))?;
-    Ok(HttpResponse::Ok().json(shown(&app, &row)))
+    Ok(HttpResponse::Ok().json(with_notices(&app, &row).await?))
 }
 
 /// A step to make.
@@ -180,7 +219,7 @@ pub async fn go(
     let id = uuid(&path, "request")?;
     let text = wanted.text.replace('\0', "");
     let row = step(&app, id, (chosen, &text, &wanted.ground), &who.principal.name).await?;
-    Ok(HttpResponse::Ok().json(shown(&app, &row)))
+    Ok(HttpResponse::Ok().json(with_notices(&app, &row).await?))
 }
 
 /// Download what is held of the person

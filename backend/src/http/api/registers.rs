@@ -23,7 +23,7 @@ const BASES: [&str; 6] = [
     "legitimate_interests",
 ];
 
-fn everywhere(who: &Principal) -> Result<(), Problem> {
+pub(super) fn everywhere(who: &Principal) -> Result<(), Problem> {
     if who.reach::<WritePrivacy>().is_all() {
         Ok(())
     } else {
@@ -31,7 +31,7 @@ fn everywhere(who: &Principal) -> Result<(), Problem> {
     }
 }
 
-fn short(at: &str, text: &str, most: usize) -> Result<(), Problem> {
+pub(super) fn short(at: &str, text: &str, most: usize) -> Result<(), Problem> {
     let n = text.trim().chars().count();
     if n == 0 || n > most || text.contains('\0') {
         return Err(Problem::invalid(at, format!("write 1 to {most} characters")));
