@@ -39,6 +39,8 @@ pub struct Context {
     pub sources: Allowed,
     /// Beginning of the addresses at which processors may be told.
     pub webhooks: Arc<Vec<String>>,
+    /// The form for people who are not signed in, where it is on.
+    pub intake: Option<Arc<crate::http::pages::intake::Intake>>,
     /// How people get in.
     pub sign_in: Arc<SignIn>,
     /// Bounds on files.
@@ -134,6 +136,7 @@ impl Context {
             key,
             backup_keys,
             webhooks: Arc::new(places.webhooks),
+            intake: None,
             trail,
             refusals: Arc::default(),
             checkpoints: Arc::default(),

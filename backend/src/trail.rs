@@ -8,7 +8,16 @@ use chrono::SecondsFormat;
 use uuid::Uuid;
 
 /// Names that the installation acts under itself; all others are people, or may tell of one.
-const OWN: [&str; 6] = ["operator", "cli", "schedule", "system", "demo", "break-glass"];
+const OWN: [&str; 8] = [
+    "operator",
+    "cli",
+    "schedule",
+    "system",
+    "demo",
+    "break-glass",
+    "intake",
+    "restore",
+];
 /// Characters of a fact in an entry.
 const FACT: usize = 1000;
 

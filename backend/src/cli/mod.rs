@@ -11,6 +11,7 @@ mod health;
 mod ingest;
 mod keys;
 mod output;
+mod privacy;
 mod report;
 mod reread;
 mod retention;
@@ -75,6 +76,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Wrap and change the installation's keys
     Keys(keys::Args),
+    /// Carry out requests of data subjects
+    Privacy(privacy::Args),
     /// Export, verify and prove the trail of everything that happened
     Trail(trail::Args),
     /// Ask a server whether it is ready
@@ -136,6 +139,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Backup(args) => backup::run(storage, &args).await,
         Command::Restore(args) => backup::restore(storage, &args).await,
         Command::Keys(args) => keys::run(storage, &args).await,
+        Command::Privacy(args) => privacy::run(storage, args).await,
         Command::Trail(args) => trail::run(storage, args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Migrate => {

@@ -40,6 +40,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     let secrets = config.fetch().await.map_err(|mistakes| Failure::mistakes(&mistakes))?;
     app.sign_in = Arc::new(SignIn::new(config, secrets, &url).map_err(Failure::Input)?);
     app.checkpoints = Arc::new(config.trail.clone());
+    app.intake = config.privacy.intake.then(Arc::default);
     let screening = &config.screening;
     if !screening.classifier_url.is_empty() {
         let token = screening.classifier_token.resolve().await.map_err(Failure::Input)?;

@@ -21,6 +21,8 @@ pub struct Config {
     pub screening: Screening,
     /// The trail.
     pub trail: Trail,
+    /// Rights of data subjects.
+    pub privacy: Privacy,
     /// Single sign-on.
     pub providers: Vec<Provider>,
     /// Issuers of workloads' tokens.
@@ -114,6 +116,14 @@ pub struct Trail {
     pub checkpoint_url: String,
     /// Each checkpoint is written there as a file; nowhere, where it is empty.
     pub checkpoint_folder: String,
+}
+
+/// Rights of data subjects.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Privacy {
+    /// Whether people may ask for their rights at /your-data without signing in.
+    pub intake: bool,
 }
 
 /// How long sessions hold, in seconds.
@@ -267,12 +277,13 @@ impl Config {
         let limits = section::<Limits>(&mut table, "limits", variables, &mut mistakes);
         let screening = section::<Screening>(&mut table, "screening", variables, &mut mistakes);
         let trail = section::<Trail>(&mut table, "trail", variables, &mut mistakes);
+        let privacy = section::<Privacy>(&mut table, "privacy", variables, &mut mistakes);
         let providers = sections::<Provider>(&mut table, "provider", &mut mistakes);
         let workloads = sections::<Workload>(&mut table, "workload", &mut mistakes);
         mistakes.extend(table.keys().map(|key| {
             Mistake {
                 at: key.clone(),
-                what: "unknown; sections are [server], [session], [limits], [screening], [trail], [[provider]] and [[workload]]"
+                what: "unknown; sections are [server], [session], [limits], [screening], [trail], [privacy], [[provider]] and [[workload]]"
                     .to_owned(),
             }
         }));
@@ -282,6 +293,7 @@ impl Config {
             limits,
             screening,
             trail,
+            privacy,
             providers,
             workloads,
         };

@@ -11,6 +11,7 @@ pub mod fulfil_request;
 pub mod ingest;
 pub mod project;
 pub mod refusals;
+pub mod register_evidence;
 pub mod report;
 pub mod rotate_keys;
 pub mod screen;

@@ -69,7 +69,7 @@ impl Gate {
     }
 }
 
-fn wait(time: Duration) -> Problem {
+pub(crate) fn wait(time: Duration) -> Problem {
     Problem {
         wait: Some(time.as_secs() + 1),
         ..Problem::new("too-many-requests", "more requests than one may send")

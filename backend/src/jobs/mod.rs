@@ -6,6 +6,7 @@ mod expire_backups;
 mod fire_schedules;
 mod pull_sources;
 mod refresh_keys;
+mod register_evidence;
 mod sign_trail;
 mod tell_processors;
 mod work;
@@ -19,7 +20,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 10] = [
+const JOBS: [(&str, &str, Run); 11] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -36,6 +37,9 @@ const JOBS: [(&str, &str, Run); 10] = [
     ("refresh_keys", "*/10 * * * * *", |app| Box::pin(refresh_keys::run(app))),
     ("tell_processors", "*/5 * * * * *", |app| {
         Box::pin(tell_processors::run(app))
+    }),
+    ("register_evidence", "0 47 2 * * *", |app| {
+        Box::pin(register_evidence::run(app))
     }),
     ("sign_trail", "*/10 * * * * *", |app| Box::pin(sign_trail::run(app))),
     ("write_refusals", "*/5 * * * * *", |app| {

@@ -273,3 +273,124 @@ on_both! {
         assert!(!raw(&server).await.contains("ticked on the form"), "proofs are sealed");
     }
 }
+
+on_both! {
+    async fn requests_are_carried_out_on_the_command_line_too(server: Server) {
+        events(&server, "kim@corp.example", 4, &["GDPR"], "2026-11-20T10:00:00Z").await;
+        let run = |actor: &str, args: &[&str]| {
+            let mut all = vec!["privacy", "--actor", actor];
+            all.extend(args);
+            server.affiant(&all, &[])
+        };
+        let (code, told) = run("ines", &["receive", "portability", "kim@corp.example"]);
+        assert_eq!(code, Some(0), "{told}");
+        let id = serde_json::from_str::<Value>(&told).unwrap()["id"].as_str().unwrap().to_owned();
+        assert_eq!(run("ines", &["step", &id, "fulfil"]).0, Some(2), "not before it is approved");
+        for (actor, args) in [("ines", vec!["step", &id, "verify_identity", "--text", "passport seen"]), ("ines", vec!["step", &id, "plan"])] {
+            assert_eq!(run(actor, &args).0, Some(0));
+        }
+        let (code, told) = run("ines", &["step", &id, "approve"]);
+        assert!(code != Some(0) && told.contains("somebody else"), "{told}");
+        assert_eq!(run("otto", &["step", &id, "approve"]).0, Some(0));
+        let out = server.data.path().join("kim.zip").display().to_string();
+        assert_eq!(run("ines", &["package", &id, &out]).0, Some(0));
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(&out).unwrap()).unwrap();
+        let mut json = String::new();
+        zip.by_name("data.json").unwrap().read_to_string(&mut json).unwrap();
+        assert!(json.contains("kim@corp.example"));
+        assert!(run("ines", &["list"]).1.contains("portability"));
+        let (_, told) = run("ines", &["preview", "kim@corp.example"]);
+        assert!(told.contains("erased") && told.contains("ret-gdpr-gen"), "{told}");
+        let (code, told) = run("ines", &["step", &id, "fulfil"]);
+        assert!(code == Some(0) && told.contains("Affiant: certificate"), "{told}");
+    }
+
+    async fn registers_speak_for_controls(server: Server) {
+        let desk = Desk::new(&server).await;
+        let ask = async |method: &str, path: &str, body: Value| {
+            let answer = server.send_as(&desk.handler, method, &format!("/api/v1/privacy{path}"), Some(body)).await;
+            assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        };
+        assert!(server.affiant(&["privacy", "evidence"], &[]).1.contains("0 projects"), "nothing is in any register");
+        ask("PUT", "/activities", json!({"name": "Support", "purpose": "answers", "basis": "contract", "subjects": "customers", "categories": "tickets", "retention": "a year"})).await;
+        ask("PUT", "/processors", json!({"name": "Mail", "services": "mail", "country": "IE", "contract_at": "2025-01-01", "review_at": "2026-01-01"})).await;
+        ask("POST", "/breaches", json!({"title": "Open", "what_happened": "It was open.", "aware_at": "2026-11-01T00:00:00Z"})).await;
+        desk.receive(&server, "access", "kim@corp.example").await;
+        assert!(server.affiant(&["privacy", "evidence"], &[]).1.contains("1 projects"));
+        let found = server.get("/api/v1/projects/payments/findings?state=open").await;
+        let titles: Vec<&str> = found["items"].as_array().unwrap().iter().map(|item| item["title"].as_str().unwrap()).collect();
+        assert_eq!(titles.len(), 2, "a contract past its review, a breach that was not told: {found}");
+        server.post("/api/v1/projects/payments/assessments", json!({"frameworks": ["gdpr"]})).await;
+        let evidence = server.get("/api/v1/projects/payments/assessments?framework=gdpr&limit=1").await;
+        let id = evidence["items"][0]["id"].as_str().unwrap();
+        let whole = server.get(&format!("/api/v1/projects/payments/assessments/{id}")).await;
+        let controls: Vec<Value> = whole["requirements"].as_array().unwrap().iter().flat_map(|one| one["controls"].as_array().unwrap().clone()).collect();
+        let control = |id: &str| controls.iter().find(|one| one["id"] == id).unwrap().clone();
+        assert!(control("AGT-PRV-04")["score"].as_f64() == Some(1.0) && control("AGT-PRV-04")["coverage"].as_f64() == Some(1.0), "{}", control("AGT-PRV-04"));
+        assert!(control("AGT-IRP-01")["score"].as_f64().unwrap() < 1.0, "{}", control("AGT-IRP-01"));
+        // What was put right closes.
+        ask("PUT", "/processors", json!({"name": "Mail", "services": "mail", "country": "IE", "contract_at": "2025-01-01", "review_at": "2027-01-01"})).await;
+        server.affiant(&["privacy", "evidence"], &[]);
+        assert_eq!(server.open_findings().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_ask_without_signing_in_and_learn_nothing() {
+    let off = Server::start(None).await;
+    let nobody = reqwest::Client::new();
+    assert_eq!(nobody.get(off.at("/your-data")).send().await.unwrap().status(), 404);
+    let server = Server::start_with(None, &[("AFFIANT_PRIVACY_INTAKE", "true")]).await;
+    events(&server, "kim@corp.example", 2, &["GDPR"], "2026-11-20T10:00:00Z").await;
+    let form = nobody
+        .get(server.at("/your-data"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(form.contains("Send the request") && form.contains("Erase my data"));
+    let ask = async |who: &str| {
+        let sent = nobody
+            .post(server.at("/your-data"))
+            .form(&[("right", "erasure"), ("identifier", who)])
+            .send()
+            .await
+            .unwrap();
+        (sent.status().as_u16(), sent.text().await.unwrap())
+    };
+    let known = ask("kim@corp.example").await;
+    let again = ask("kim@corp.example").await;
+    let stranger = ask("nobody@corp.example").await;
+    assert_eq!(known.0, 200);
+    let plain = |page: &str| page.split("<main").nth(1).unwrap().to_owned();
+    assert!(
+        plain(&known.1) == plain(&again.1) && plain(&known.1) == plain(&stranger.1),
+        "the same words whoever asks"
+    );
+    let desk = Desk::new(&server).await;
+    let list = server
+        .send_as(&desk.handler, "GET", "/api/v1/privacy/requests", None)
+        .await
+        .json::<Value>()
+        .await
+        .unwrap();
+    assert_eq!(
+        list["items"].as_array().unwrap().len(),
+        2,
+        "one for each person: {list}"
+    );
+    assert!(
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["state"] == "received" && row["handlers"] == json!(["intake"]))
+    );
+    let mut last = 200;
+    for n in 0..6 {
+        last = ask(&format!("x{n}@corp.example")).await.0;
+    }
+    assert_eq!(last, 429);
+}

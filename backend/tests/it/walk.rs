@@ -16,7 +16,8 @@ struct Route {
 }
 
 /// Routes for people who have nothing yet, or nothing but their own account.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 11] = [
+    "/your-data",
     "/emergency",
     "/sign-in/{secret}",
     "/sign-in/with/{provider}",

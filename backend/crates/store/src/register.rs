@@ -2,6 +2,7 @@
 //! in place, things end.
 
 use crate::entity::{consent, processing_activity};
+use crate::sql::{column, row};
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -53,6 +54,20 @@ impl Store {
             .exec(&self.write)
             .await?;
         Ok(done.rows_affected > 0)
+    }
+
+    /// How many consents of people who are known hold, and how many of them have no proof.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn consents_in_force(&self) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT count(*) AS n, count(*) - count(c.proof) AS unproved FROM consent c JOIN subject s ON s.id = c.subject_id \
+                   WHERE c.withdrawn_at IS NULL AND s.erased_at IS NULL";
+        let Some(found) = row(&self.read, sql, Vec::new()).await? else {
+            return Ok((0, 0));
+        };
+        let count = |name: &str| column::<i64>(&found, name).map(i64::unsigned_abs);
+        Ok((count("n")?, count("unproved")?))
     }
 
     /// Processing activities, those that ended among them, by name.

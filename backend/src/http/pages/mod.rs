@@ -8,6 +8,7 @@ mod findings;
 mod framework;
 mod home;
 mod imports;
+pub mod intake;
 mod overview;
 mod people;
 mod privacy;
@@ -60,6 +61,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(sign_in::come_back_from)
             .service(sign_in::put_out)
             .service(sign_in::emergency)
+            .service(intake::ask)
+            .service(intake::take)
             .service(sign_in::break_glass)
             .service(sign_in::arrive)
             .service(sign_in::leave)
