@@ -21,6 +21,7 @@ mod m20261120_000018_legal_hold;
 mod m20261120_000019_privacy_request;
 mod m20261120_000020_registers;
 mod m20261127_000021_processors;
+mod m20261127_000022_retention_rules;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000019_privacy_request::Migration),
             Box::new(m20261120_000020_registers::Migration),
             Box::new(m20261127_000021_processors::Migration),
+            Box::new(m20261127_000022_retention_rules::Migration),
         ]
     }
 }

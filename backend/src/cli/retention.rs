@@ -32,8 +32,8 @@ pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
             ""
         };
         say(format_args!(
-            "{}: {} of {} records are past their date, {} more are held, {} purged{what}",
-            run.project, run.due, run.all, run.held, run.purged
+            "{}: {} of {} records are past their date, {} more are held, {} purged; what is personal in {} more is past its ceiling, {} purged{what}",
+            run.project, run.due, run.all, run.held, run.purged, run.payloads_due, run.payloads_purged
         ));
     }
     if waits {

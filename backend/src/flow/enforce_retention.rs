@@ -4,12 +4,14 @@ use super::FlowError;
 use crate::app::Context;
 use affiant_domain::id::ProjectId;
 use affiant_domain::retention::asks;
-use affiant_store::{Draft, Due, Purged, entity, micros};
+use affiant_store::{Draft, Due, Keeping, Purged, entity, instant, micros};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Records that go in one transaction.
 const BATCH: u64 = 500;
+/// Records that get another date together.
+const PAGE: u64 = 1000;
 
 /// How records are let go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,12 +29,16 @@ pub struct RetentionRun {
     pub project: String,
     /// Records that were past their date and under no hold.
     pub due: u64,
+    /// Records that stay for a duty, of which what is personal is past its ceiling.
+    pub payloads_due: u64,
     /// Records past their date that a hold keeps.
     pub held: u64,
     /// Records in all.
     pub all: u64,
     /// Records that went.
     pub purged: u64,
+    /// Records that stayed without what was personal in them.
+    pub payloads_purged: u64,
     /// Whether it waits for a person, because it is more than five in a hundred at once.
     pub waits: bool,
 }
@@ -48,19 +54,27 @@ pub async fn run(
     wish: Wish,
     actor: &str,
 ) -> Result<RetentionRun, FlowError> {
+    apply_rules(app).await?;
     let scoped = app.store.project(ProjectId(project.id));
     let now = app.clock.now();
-    let Due { due, held, all } = scoped.due(now).await?;
-    let waits = asks(due, all) && !wish.confirm;
+    let Due {
+        due,
+        payloads,
+        held,
+        all,
+    } = scoped.due(now).await?;
+    let waits = asks(due + payloads, all) && !wish.confirm;
     let mut told = RetentionRun {
         project: project.slug.clone(),
         due,
+        payloads_due: payloads,
         held,
         all,
         purged: 0,
+        payloads_purged: 0,
         waits,
     };
-    if wish.dry_run || waits || due == 0 {
+    if wish.dry_run || waits || due + payloads == 0 {
         if waits && !wish.dry_run {
             tracing::warn!(project = %project.id, due, all, "more than five in a hundred records are past their date: confirm it");
         }
@@ -76,7 +90,66 @@ pub async fn run(
             told.purged += batch.records;
         }
     }
+    loop {
+        let tell = |purged: &Purged| entry(purged, (project.id, "ceiling"), (actor, micros(now)));
+        let batch = scoped.purge_payloads((BATCH, now), tell).await?;
+        if batch.records == 0 {
+            break;
+        }
+        told.payloads_purged += batch.records;
+    }
     Ok(told)
+}
+
+/// Changes a rule and gives the events that are stored their new dates; gives how many have another one. Where it breaks off, the next
+/// run of retention goes on before it lets anything go.
+///
+/// # Errors
+/// [`FlowError`] where the rule is none, or the database fails.
+pub async fn change_rule(app: &Context, row: entity::retention_rule::Model, actor: &str) -> Result<u64, FlowError> {
+    let own = row.clone();
+    let keep = |app: Context| async move {
+        let detail = serde_json::json!({ "rule": own.id, "at_least": own.at_least, "at_most": own.at_most, "reason": own.reason });
+        app.store.change_rule(own).await?;
+        Ok::<_, FlowError>(((), detail))
+    };
+    app.deed((actor, "retention.rule-changed", None), keep).await?;
+    apply_rules(app).await
+}
+
+/// Gives stored events their dates by the rules in force, where a rule was changed and they have not got them yet.
+async fn apply_rules(app: &Context) -> Result<u64, FlowError> {
+    let changed = app.store.changed_rules().await?;
+    let Some(as_of) = changed.iter().filter(|row| row.pending).map(|row| row.changed_at).max() else {
+        return Ok(0);
+    };
+    let rules = app.store.retention_rules().await?;
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let page = app.store.dated_events(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        let mut changes = Vec::new();
+        for event in page {
+            let mut keep = Keeping::from(rules.keep(instant(event.at), &event.tags, None));
+            // Nothing that a sender asked to be kept longer is kept shorter; the ceiling holds for it all the same.
+            if event.keep.rule == "sender" && event.keep.until > keep.until {
+                let days = (instant(event.keep.until) - instant(event.at)).num_days();
+                keep = rules
+                    .keep(instant(event.at), &event.tags, u32::try_from(days).ok())
+                    .into();
+            }
+            if keep != event.keep {
+                changes.push((event.id, keep));
+            }
+        }
+        count += changes.len() as u64;
+        if !changes.is_empty() {
+            app.store.date_events(changes).await?;
+        }
+    }
+    app.store.rules_applied(as_of).await?;
+    Ok(count)
 }
 
 /// The record of a purge: how many, by which rule, and the places of the entries whose payloads are gone.

@@ -8,7 +8,7 @@ use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::{AuditEvent, RiskLevel, is_data_processing, risk};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
-use affiant_domain::retention::keep_until;
+use affiant_domain::retention::Rules;
 use affiant_ingest::{Bytes, Kind, Limits, Rejection, Sink, Source, Stop};
 use affiant_store::{NewEvent, Store, micros};
 use serde::{Deserialize, Serialize};
@@ -148,12 +148,13 @@ pub async fn ingest_source(
     };
     let now = app.clock.now();
     let tags = default_tags(app, project, &name).await?;
+    let rules = app.store.retention_rules().await?;
     let mut numbered = Numbered::default();
     let new = events.into_iter().map(|(mut event, _)| {
         if event.tags.is_empty() {
             event.tags.clone_from(&tags);
         }
-        prepare(app, event, now, &mut numbered)
+        prepare(app, event, (now, &rules), &mut numbered)
     });
     let new: Vec<NewEvent> = new.collect();
     result.created = app.events.write(project, &name, asset, new).await?;
@@ -185,7 +186,12 @@ impl Numbered {
 }
 
 /// An event ready to be stored: its risk, its identity, what is committed to of its content, and how long it is kept.
-pub(super) fn prepare(app: &Context, mut event: AuditEvent, now: Instant, numbered: &mut Numbered) -> NewEvent {
+pub(super) fn prepare(
+    app: &Context,
+    mut event: AuditEvent,
+    (now, rules): (Instant, &Rules),
+    numbered: &mut Numbered,
+) -> NewEvent {
     for payload in &mut event.payloads {
         if let Some(content) = payload.content.take() {
             payload.commitment = Some(hex::encode(app.key.hash("payload", content.as_bytes())));
@@ -210,10 +216,10 @@ pub(super) fn prepare(app: &Context, mut event: AuditEvent, now: Instant, number
         .detail
         .get("retention_period_days")
         .and_then(serde_json::Value::as_u64);
-    let (until, rule) = keep_until(at, &event.tags, days.and_then(|days| u32::try_from(days).ok()));
+    let kept = rules.keep(at, &event.tags, days.and_then(|days| u32::try_from(days).ok()));
     NewEvent {
         key,
-        keep: (micros(until), rule),
+        keep: kept.into(),
         at: micros(at),
         risk: level.as_str(),
         reasons,

@@ -25,6 +25,65 @@ async fn count(server: &Server) -> usize {
 }
 
 on_both! {
+    async fn a_ceiling_takes_what_is_personal_and_a_duty_keeps_the_rest(server: Server) {
+        // Of 2022: past the three years of the GDPR, within the seven of SOX.
+        events(&server, "2022-03-01T00:00:00Z", "ann@corp.example", 6, &["SOX", "GDPR"]).await;
+        events(&server, "2022-03-01T00:00:00Z", "bob@corp.example", 6, &["SOX"]).await;
+        events(&server, "2026-11-01T00:00:00Z", "cleo@corp.example", 300, &["GDPR"]).await;
+        let seen = server.get("/api/v1/projects/payments/audit-events?limit=20&from=2022-01-01&until=2023-01-01").await;
+        let of = |name: &str| seen["items"].as_array().unwrap().iter().find(|item| item["user"] == name).unwrap().clone();
+        assert_eq!((&of("ann@corp.example")["payload_rule"], &of("ann@corp.example")["payload_until"]), (&json!("ret-gdpr-gen"), &json!("2025-03-01T00:00:00Z")));
+        assert_eq!((&of("bob@corp.example")["payload_rule"], &of("bob@corp.example")["payload_until"]), (&json!(""), &Value::Null));
+        let rules = server.get("/api/v1/retention/rules").await;
+        let rule = |id: &str| rules.as_array().unwrap().iter().find(|rule| rule["id"] == id).unwrap().clone();
+        assert_eq!((&rule("ret-sox-issuer")["ends_before"], &rule("ret-gdpr-gen")["at_most"]), (&json!(["ret-gdpr-gen"]), &json!(36)));
+        let dry = enforce(&server, json!({"dry_run": true})).await;
+        assert_eq!((&dry["due"], &dry["payloads_due"]), (&json!(0), &json!(6)), "{dry}");
+        let hold = server.post("/api/v1/projects/payments/holds", json!({"person": "ann@corp.example", "reason": "Litigation"})).await;
+        assert_eq!(enforce(&server, json!({})).await["payloads_purged"], 0, "a hold keeps what is personal too");
+        server.send("DELETE", &format!("/api/v1/projects/payments/holds/{}", hold["id"].as_str().unwrap()), None).await;
+        let run = enforce(&server, json!({})).await;
+        assert_eq!((&run["purged"], &run["payloads_purged"], &run["waits"]), (&json!(0), &json!(6), &json!(false)), "{run}");
+        assert_eq!(count(&server).await, 312, "the records stay");
+        let export = server.send("GET", "/api/v1/trail/export?payloads=true", None).await.text().await.unwrap();
+        assert!(!export.contains("\\\"user\\\":\\\"ann@corp.example") && export.contains("bob@corp.example"), "what is personal is gone");
+        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["intact"], true);
+        assert_eq!(enforce(&server, json!({})).await["payloads_due"], 0);
+    }
+
+    async fn rules_are_edited_with_a_reason_and_stored_events_get_their_dates(server: Server) {
+        events(&server, "2026-05-01T00:00:00Z", "ann", 25, &["PCI_DSS"]).await;
+        let keep = async || server.get("/api/v1/projects/payments/audit-events?limit=1&from=2026-01-01").await["items"][0].clone();
+        assert_eq!((&keep().await["keep_rule"], &keep().await["keep_until"]), (&json!("ret-pci-log"), &json!("2027-05-01T00:00:00Z")));
+        let put = async |id: &str, body: Value| {
+            let answer = server.send("PUT", &format!("/api/v1/retention/rules/{id}"), Some(body)).await;
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+        };
+        for (id, wrong) in [
+            ("ret-pci-log", json!({"at_least": 24, "reason": "because"})),
+            ("ret-pci-log", json!({"reason": "Our counsel's reading of it"})),
+            ("ret-pci-log", json!({"at_least": 5000, "reason": "Our counsel's reading of it"})),
+            ("my rule", json!({"at_least": 5, "reason": "Our counsel's reading of it"})),
+            ("duty-tax", json!({"at_least": 120, "tag": "TAX", "reason": "Our counsel's reading of it"})),
+        ] {
+            assert_eq!(put(id, wrong).await.0, 400, "{id}");
+        }
+        let (status, told) = put("ret-pci-log", json!({"at_least": 24, "reason": "Our acquirer asks for two years, contract of 2026-02-01"})).await;
+        assert_eq!((status, &told["events"]), (200, &json!(25)));
+        assert_eq!(keep().await["keep_until"], "2028-05-01T00:00:00Z");
+        events(&server, "2026-06-01T00:00:00Z", "bob", 1, &["PCI_DSS"]).await;
+        assert_eq!(keep().await["keep_until"], "2028-06-01T00:00:00Z", "those that come later too");
+        let (status, told) = put("duty-tax", json!({"at_least": 120, "tag": "PCI_DSS", "reason": "Section 147 of the tax code, our counsel of 2026-10-01"})).await;
+        assert_eq!((status, &told["events"]), (200, &json!(26)));
+        assert_eq!((&keep().await["keep_rule"], &keep().await["keep_until"]), (&json!("duty-tax"), &json!("2036-06-01T00:00:00Z")));
+        let entries = server.get("/api/v1/trail/entries?action=retention.rule-changed").await;
+        assert_eq!(entries["items"].as_array().unwrap().len(), 2);
+        // A project's own people do not change the installation's rules.
+        let narrow = server.new_token("compliance", Some("payments")).await;
+        let answer = server.send_as(&narrow, "PUT", "/api/v1/retention/rules/ret-pci-log", Some(json!({"at_least": 1, "reason": "shorter than it may be"}))).await;
+        assert_eq!(answer.status(), 403);
+    }
+
     async fn what_is_past_its_date_goes_and_nothing_else(server: Server) {
         events(&server, "2015-03-01T00:00:00Z", "ann", 30, &["SOX"]).await;
         events(&server, "2024-02-29T00:00:00Z", "bob", 12, &["PCI_DSS"]).await;

@@ -210,7 +210,8 @@ impl Verdict {
     }
 }
 
-/// Retention rules that are a duty towards others than the person; the rest are policies of the controller, and give way.
+/// Retention rules that are a duty towards others than the person; the rest are policies of the controller, and give way. Of rules that a
+/// customer adds, those whose id begins with `duty-` are duties too.
 pub const DUTIES: [&str; 3] = ["ret-sox-issuer", "ret-hipaa-log", "ret-pci-log"];
 
 /// What happens to one record: a hold keeps it, a duty that has not ended restricts it, everything else goes. Each record gets one verdict.
@@ -218,7 +219,7 @@ pub const DUTIES: [&str; 3] = ["ret-sox-issuer", "ret-hipaa-log", "ret-pci-log"]
 pub fn verdict(is_held: bool, rule: &str, keep_until: Instant, now: Instant) -> Verdict {
     if is_held {
         Verdict::Kept
-    } else if DUTIES.contains(&rule) && keep_until > now {
+    } else if (DUTIES.contains(&rule) || rule.starts_with("duty-")) && keep_until > now {
         Verdict::Restricted
     } else {
         Verdict::Erased

@@ -164,6 +164,12 @@ entities! {
         project_id: Uuid, asset_id: Option<Uuid>, source: String, event_key: String, agent: String, action: String,
         action_key: String, resource: String, outcome: String, risk: String, reasons: String, tags: String, categories: String,
         payloads: String, detail: String, is_processing: bool, at: i64, recorded_at: i64, keep_until: i64, keep_rule: String,
+        payload_until: Option<i64>, payload_rule: String,
+    }
+    /// Rules of retention that were changed.
+    retention_rule = "retention_rule" {
+        #[sea_orm(primary_key, auto_increment = false)] id: String,
+        tag: String, reason: String, actor: String, at_least: Option<i64>, at_most: Option<i64>, changed_at: i64, pending: bool,
     }
     /// Audit stores that are pulled.
     source = "source" {

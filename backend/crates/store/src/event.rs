@@ -8,10 +8,32 @@ use crate::{Draft, Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::AuditEvent;
+use affiant_domain::retention::Kept;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
+
+/// How long an event is kept: microseconds since 1970, and rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// Until when.
+    pub until: i64,
+    /// The rule that says so.
+    pub rule: String,
+    /// Until when what is personal in it is, where that is shorter, and the rule that says so.
+    pub payload: Option<(i64, String)>,
+}
+
+impl From<Kept> for Keeping {
+    fn from(kept: Kept) -> Self {
+        Self {
+            until: micros(kept.until),
+            rule: kept.rule,
+            payload: kept.payload.map(|(until, rule)| (micros(until), rule)),
+        }
+    }
+}
 
 /// An event to store.
 #[derive(Clone, Debug)]
@@ -30,8 +52,8 @@ pub struct NewEvent {
     pub tags: Vec<String>,
     /// Whether it works on data.
     pub is_processing: bool,
-    /// Until when it is kept, and the rule that says so.
-    pub keep: (i64, &'static str),
+    /// How long it is kept.
+    pub keep: Keeping,
     /// What is sealed in the trail: all that was said, as JSON.
     pub content: String,
 }
@@ -132,7 +154,7 @@ impl Scoped<'_> {
         asset_of: &impl Fn(&NewEvent) -> Option<Uuid>,
         now: Instant,
     ) -> Result<(), StoreError> {
-        const COLUMNS: usize = 21;
+        const COLUMNS: usize = 23;
         let mut seen = HashSet::new();
         let chunk: Vec<&NewEvent> = chunk.iter().filter(|event| seen.insert(event.key.as_str())).collect();
         let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
@@ -160,13 +182,16 @@ impl Scoped<'_> {
                 new.is_processing.into(),
                 new.at.into(),
                 micros(now).into(),
-                new.keep.0.into(),
-                new.keep.1.to_owned().into(),
+                new.keep.until.into(),
+                new.keep.rule.clone().into(),
+                new.keep.payload.as_ref().map(|(until, _)| *until).into(),
+                new.keep.payload.as_ref().map_or("", |(_, rule)| rule).into(),
             ]);
         }
         let sql = format!(
             "INSERT INTO audit_event (id, project_id, asset_id, source, event_key, agent, action, action_key, resource, outcome, risk, \
-             reasons, tags, categories, payloads, detail, is_processing, at, recorded_at, keep_until, keep_rule) VALUES {} \
+             reasons, tags, categories, payloads, detail, is_processing, at, recorded_at, keep_until, keep_rule, payload_until, \
+             payload_rule) VALUES {} \
              ON CONFLICT (project_id, source, event_key) DO NOTHING RETURNING id",
             tuples(COLUMNS, chunk.len())
         );

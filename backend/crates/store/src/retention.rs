@@ -1,11 +1,15 @@
 //! What is past its date, and what keeps it: legal holds.
 
-use crate::entity::legal_hold;
+use crate::entity::{legal_hold, retention_rule};
 use crate::sql::{column, marks, row, rows, run};
-use crate::{Draft, Scoped, StoreError, micros};
+use crate::{Draft, Keeping, Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
+use affiant_domain::retention::{Rule, Rules};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set, Value};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, Set, Value,
+};
 use uuid::Uuid;
 
 /// A hold to make.
@@ -23,11 +27,26 @@ pub struct NewHold<'a> {
     pub actor: &'a str,
 }
 
+/// A stored event, as far as its date depends on it.
+#[derive(Clone, Debug)]
+pub struct Undated {
+    /// Its id.
+    pub id: Uuid,
+    /// When it happened.
+    pub at: i64,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// How long it is kept now.
+    pub keep: Keeping,
+}
+
 /// What is past its date in a project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due {
     /// Records that may go now.
     pub due: u64,
+    /// Records that stay, of which what is personal may go now.
+    pub payloads: u64,
     /// Records past their date that a hold keeps.
     pub held: u64,
     /// Records in all.
@@ -66,12 +85,19 @@ impl Scoped<'_> {
             vec![self.project.0.into()],
         )
         .await?;
+        let sql = format!(
+            "SELECT count(*) AS n FROM audit_event e JOIN trail_entry t ON t.record_id = e.id \
+             WHERE e.project_id = ? AND e.payload_until <= ? AND e.keep_until > ? AND t.state = 1 AND NOT {HELD}"
+        );
+        let values = vec![self.project.0.into(), micros(now).into(), micros(now).into()];
+        let payloads = row(&self.store.read, &sql, values).await?;
         let (Some(found), Some(all)) = (found, all) else {
             return Ok(Due::default());
         };
         let (n, held): (i64, i64) = (column(&found, "n")?, column(&found, "held")?);
         Ok(Due {
             due: (n - held).unsigned_abs(),
+            payloads: payloads.map_or(Ok(0), |row| column::<i64>(&row, "n"))?.unsigned_abs(),
             held: held.unsigned_abs(),
             all: column::<i64>(&all, "n")?.unsigned_abs(),
         })
@@ -118,6 +144,45 @@ impl Scoped<'_> {
         let purged = Purged {
             indices,
             records: ids.len() as u64,
+        };
+        let draft = tell(&purged);
+        self.store.append(&tx, &[draft]).await?;
+        tx.commit().await?;
+        Ok(purged)
+    }
+
+    /// Purges a batch of payloads whose ceiling has come: the records stay without what is personal in them. None is left where nothing comes
+    /// back.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails; then nothing was purged.
+    pub async fn purge_payloads(
+        &self,
+        (batch, now): (u64, Instant),
+        tell: impl FnOnce(&Purged) -> Draft,
+    ) -> Result<Purged, StoreError> {
+        let tx = self.store.begin().await?;
+        self.store.lock_head(&tx).await?;
+        let sql = format!(
+            "SELECT e.id AS id, t.idx AS idx FROM audit_event e JOIN trail_entry t ON t.record_id = e.id \
+             WHERE e.project_id = ? AND e.payload_until <= ? AND t.state = 1 AND NOT {HELD} ORDER BY e.payload_until LIMIT {batch}"
+        );
+        let found = rows(&tx, &sql, vec![self.project.0.into(), micros(now).into()]).await?;
+        if found.is_empty() {
+            return Ok(Purged::default());
+        }
+        let mut indices: Vec<i64> = found.iter().map(|row| column(row, "idx")).collect::<Result<_, _>>()?;
+        indices.sort_unstable();
+        for chunk in indices.chunks(500) {
+            let sql = format!(
+                "UPDATE trail_entry SET sealed = NULL, state = 2 WHERE idx IN ({})",
+                marks(chunk.len())
+            );
+            run(&tx, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;
+        }
+        let purged = Purged {
+            records: indices.len() as u64,
+            indices,
         };
         let draft = tell(&purged);
         self.store.append(&tx, &[draft]).await?;
@@ -200,5 +265,115 @@ impl Scoped<'_> {
             .order_by_desc(legal_hold::Column::Id)
             .all(&self.store.read)
             .await?)
+    }
+}
+
+impl Store {
+    /// The rules in force: the usual ones, and those that were changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn retention_rules(&self) -> Result<Rules, StoreError> {
+        let months = |months: Option<i64>| months.and_then(|months| u32::try_from(months).ok());
+        let rule = |row: retention_rule::Model| Rule {
+            id: row.id,
+            tag: row.tag,
+            at_least: months(row.at_least),
+            at_most: months(row.at_most),
+            reason: row.reason,
+        };
+        let changes = self.changed_rules().await?.into_iter().map(rule);
+        Ok(Rules::changed(changes.collect()))
+    }
+
+    /// The rules that were changed, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn changed_rules(&self) -> Result<Vec<retention_rule::Model>, StoreError> {
+        let query = retention_rule::Entity::find().order_by_asc(retention_rule::Column::Id);
+        Ok(query.all(&self.read).await?)
+    }
+
+    /// Changes a rule. Until the events that are stored have their new dates it is pending, and nothing is let go.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn change_rule(&self, row: retention_rule::Model) -> Result<(), StoreError> {
+        let all = retention_rule::Column::iter().filter(|column| !matches!(column, retention_rule::Column::Id));
+        retention_rule::Entity::insert(row.into_active_model())
+            .on_conflict(
+                OnConflict::column(retention_rule::Column::Id)
+                    .update_columns(all)
+                    .to_owned(),
+            )
+            .exec_without_returning(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that the events that are stored have their dates by the rules as they were at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn rules_applied(&self, as_of: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE retention_rule SET pending = ? WHERE changed_at <= ?";
+        run(&self.write, sql, vec![false.into(), as_of.into()]).await?;
+        Ok(())
+    }
+
+    /// Stored events behind the one that is named, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn dated_events(&self, after: Option<Uuid>, limit: u64) -> Result<Vec<Undated>, StoreError> {
+        let behind = after.map_or("", |_| "WHERE id > ?");
+        let sql = format!(
+            "SELECT id, at, tags, keep_until, keep_rule, payload_until, payload_rule FROM audit_event {behind} ORDER BY id LIMIT {limit}"
+        );
+        let found = rows(&self.read, &sql, after.into_iter().map(Value::from).collect()).await?;
+        let one = |row: &sea_orm::QueryResult| {
+            let until: Option<i64> = column(row, "payload_until")?;
+            let rule: String = column(row, "payload_rule")?;
+            Ok(Undated {
+                id: column(row, "id")?,
+                at: column(row, "at")?,
+                tags: serde_json::from_str(&column::<String>(row, "tags")?).unwrap_or_default(),
+                keep: Keeping {
+                    until: column(row, "keep_until")?,
+                    rule: column(row, "keep_rule")?,
+                    payload: until.map(|until| (until, rule)),
+                },
+            })
+        };
+        found.iter().map(one).collect()
+    }
+
+    /// Gives events other dates, all together.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn date_events(&self, all: Vec<(Uuid, Keeping)>) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let sql =
+            "UPDATE audit_event SET keep_until = ?, keep_rule = ?, payload_until = ?, payload_rule = ? WHERE id = ?";
+        for (id, keep) in all {
+            let (until, rule) = keep
+                .payload
+                .map_or((None, String::new()), |(until, rule)| (Some(until), rule));
+            run(
+                &tx,
+                sql,
+                vec![
+                    keep.until.into(),
+                    keep.rule.into(),
+                    until.into(),
+                    rule.into(),
+                    id.into(),
+                ],
+            )
+            .await?;
+        }
+        Ok(tx.commit().await?)
     }
 }

@@ -229,6 +229,7 @@ async fn take(
         error: String::new(),
     };
     let (mut batches, reader) = start(app, source, &piece);
+    let rules = app.store.retention_rules().await?;
     let mut numbered = Numbered::default();
     let mut seen = 0_u64;
     while let Some(batch) = batches.recv().await {
@@ -239,7 +240,7 @@ async fn take(
                 event.tags.clone_from(&tags);
             }
             // Those that were stored before the last pull was cut off still count, for the numbers of equal ones.
-            let prepared = prepare(app, event, app.clock.now(), &mut numbered);
+            let prepared = prepare(app, event, (app.clock.now(), &rules), &mut numbered);
             if seen > piece.skip {
                 new.push(prepared);
             }

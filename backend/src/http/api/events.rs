@@ -68,6 +68,11 @@ pub struct Event {
     /// The rule that says so.
     #[schema(example = "ret-sox-issuer")]
     pub keep_rule: String,
+    /// Until when what is personal in it is kept, where a ceiling comes before a duty ends: then the rest stays without it.
+    pub payload_until: Option<DateTime<Utc>>,
+    /// The rule of that ceiling.
+    #[schema(example = "ret-gdpr-gen")]
+    pub payload_rule: String,
 }
 
 impl From<EventRow> for Event {
@@ -84,6 +89,8 @@ impl From<EventRow> for Event {
             data_categories: words(&e.categories),
             payloads: serde_json::from_str(&e.payloads).unwrap_or_default(),
             keep_until: instant(e.keep_until),
+            payload_until: e.payload_until.map(instant),
+            payload_rule: e.payload_rule,
             keep_rule: e.keep_rule,
             source: e.source,
             agent: e.agent,

@@ -117,6 +117,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(processors::add_breach)
         .service(processors::step_breach)
         .service(retention::rules)
+        .service(retention::set_rule)
         .service(retention::enforce)
         .service(retention::holds)
         .service(retention::hold)
