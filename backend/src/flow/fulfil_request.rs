@@ -578,6 +578,71 @@ async fn certificate(
     affiant_trail::note(&text, key).ok_or_else(|| FlowError::Trail("the certificate cannot be signed".to_owned()))
 }
 
+/// A record that is set aside.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SetAside {
+    /// When it was written.
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    pub at: Instant,
+    /// Its place in the trail.
+    pub entry: i64,
+    /// What was done.
+    #[schema(example = "event")]
+    pub action: String,
+    /// How it ended.
+    pub outcome: String,
+    /// What is sealed.
+    #[schema(value_type = Object)]
+    pub content: Value,
+}
+
+/// What is set aside of the person whose request this is, from a place on. The reading and its reason are an entry before anything is read.
+///
+/// # Errors
+/// [`FlowError`] where there is no such request, no reason, or nothing is set aside.
+pub async fn read_set_aside(
+    app: &Context,
+    id: Uuid,
+    (reason, from): (&str, i64),
+    actor: &str,
+) -> Result<Vec<SetAside>, FlowError> {
+    if !(10..=1000).contains(&reason.trim().chars().count()) {
+        return Err(invalid(
+            "/reason",
+            "10 to 1000 characters: why it must be read while it is set aside",
+        ));
+    }
+    let row = app.store.request(id).await?;
+    let row = row.ok_or_else(|| FlowError::NotFound("there is no such request".to_owned()))?;
+    let known = match row.subject_id {
+        Some(subject) => app
+            .store
+            .still_known(subject)
+            .await?
+            .map(|(_, is_restricted)| (subject, is_restricted)),
+        None => None,
+    };
+    let Some((subject, true)) = known else {
+        return Err(conflict("nothing is set aside for this request"));
+    };
+    let detail = json!({ "request": id, "reason": reason.trim(), "from": from }).to_string();
+    app.store
+        .record_action((actor, "subject.restricted-read", None), &detail, app.clock.now())
+        .await?;
+    let entries = app.store.entries_of(subject, from, PAGE).await?;
+    let contents = app.store.contents_set_aside(&entries).await?;
+    let told = |entry: &entity::trail_entry::Model| {
+        Some(SetAside {
+            at: instant(entry.at),
+            entry: entry.idx,
+            action: entry.action.clone(),
+            outcome: entry.outcome.clone(),
+            content: serde_json::from_str(contents.get(&entry.idx)?).ok()?,
+        })
+    };
+    Ok(entries.iter().filter_map(told).collect())
+}
+
 /// Everything that is held of a person, as a ZIP: JSON, CSV, a readable index, and digests. Article 15 and Article 20.
 ///
 /// # Errors

@@ -176,6 +176,21 @@ on_both! {
         assert!(restricted["until"].as_str().unwrap().starts_with("2033-11-01"));
         let seen = server.get("/api/v1/projects/payments/audit-events?limit=50").await;
         assert!(!seen.to_string().contains("\"max\""), "nobody reads what is set aside: {seen}");
+        // But for the privacy role, with a reason, each reading an entry.
+        let path = format!("/api/v1/privacy/requests/{}/readings", done["id"].as_str().unwrap());
+        let read = async |token: &str, reason: &str| {
+            let answer = server.send_as(token, "POST", &path, Some(json!({"reason": reason}))).await;
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+        };
+        assert_eq!(read(&desk.handler, "why not").await.0, 400);
+        let (status, told) = read(&desk.handler, "Claim 17 of 2026 before the regional court").await;
+        assert_eq!((status, told["items"].as_array().unwrap().len()), (200, 4), "{told}");
+        assert_eq!(told["items"][0]["content"]["user"], "max");
+        let compliance = server.new_token("compliance", None).await;
+        assert_eq!(read(&compliance, "Claim 17 of 2026 before the regional court").await.0, 403);
+        let readings = server.get("/api/v1/trail/entries?action=subject.restricted-read").await;
+        assert_eq!(readings["items"].as_array().unwrap().len(), 1);
+        assert!(readings["items"][0]["payload"]["detail"].as_str().unwrap().contains("Claim 17"), "{readings}");
         let verdict = server.post("/api/v1/trail/verify", json!({})).await;
         assert_eq!((&verdict["intact"], &verdict["erased"]), (&json!(true), &json!(3)));
         // A hold that comes after the plan is kept.

@@ -103,6 +103,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(privacy::go)
         .service(privacy::download)
         .service(privacy::due)
+        .service(privacy::read)
         .service(registers::consent)
         .service(registers::withdraw)
         .service(registers::activities)

@@ -3,7 +3,7 @@
 use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, WritePrivacy};
-use crate::flow::fulfil_request::{Class, due_at, identifier_of, package, receive, step};
+use crate::flow::fulfil_request::{Class, SetAside, due_at, identifier_of, package, read_set_aside, receive, step};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::request::{Right, State, Step};
@@ -239,6 +239,37 @@ pub async fn download(
         .content_type("application/zip")
         .insert_header(("Content-Disposition", "attachment; filename=\"package.zip\""))
         .body(bytes))
+}
+
+/// Why something is read that is set aside.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reading {
+    /// The reason; it is kept in the trail.
+    #[schema(example = "Claim 17 of 2026 before the regional court needs the approvals of May")]
+    pub reason: String,
+    /// The first place in the trail.
+    #[serde(default)]
+    pub from: u64,
+}
+
+/// Read what is set aside of the person
+///
+/// Up to 1,000 records in order, from a place in the trail on; each reading is an entry with its reason before anything is read. Needs the
+/// permission `privacy:write` for all projects.
+#[utoipa::path(tag = "privacy", params(("request" = String, Path, description = "Id")), request_body = Reading, responses((status = 200, body = List<SetAside>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[post("/api/v1/privacy/requests/{request}/readings")]
+pub async fn read(
+    who: Allowed<WritePrivacy>,
+    app: web::Data<Context>,
+    path: web::Path<String>,
+    wanted: web::Json<Reading>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&who.principal)?;
+    let from = i64::try_from(wanted.from).unwrap_or(i64::MAX);
+    let reason = wanted.reason.replace('\0', "");
+    let items = read_set_aside(&app, uuid(&path, "request")?, (&reason, from), &who.principal.name).await?;
+    Ok(HttpResponse::Ok().json(List::<SetAside> { items, next: None }))
 }
 
 /// How many requests are open, and how many are late.
