@@ -5,6 +5,7 @@ use crate::app::Context;
 use crate::auth::{Allowed, Principal, WritePrivacy};
 use crate::flow::FlowError;
 use crate::flow::fulfil_request::{Class, GROUNDS, due_at, identifier_of, receive, step};
+use crate::http::api::processors::{Breach, Processor, shown as processor, told as breach};
 use crate::http::api::uuid;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
@@ -22,6 +23,9 @@ struct Privacy {
     rights: Vec<&'static str>,
     grounds: Vec<&'static str>,
     rows: Vec<Row>,
+    processors: Vec<Processor>,
+    breaches: Vec<Breach>,
+    activities: Vec<entity::processing_activity::Model>,
 }
 
 struct Row {
@@ -36,6 +40,8 @@ struct Row {
     plan: Vec<Class>,
     outcome: String,
     certificate: String,
+    /// Who is told of it: processor, state, answer.
+    told: Vec<(String, String, String)>,
     has_package: bool,
     /// Steps that can be made now: word and label.
     steps: Vec<(&'static str, &'static str)>,
@@ -88,6 +94,7 @@ fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> 
         .unwrap_or_default(),
         outcome: row.outcome.replace('_', " "),
         certificate: row.certificate.clone(),
+        told: Vec::new(),
         has_package: approved && matches!(row.kind.as_str(), "access" | "portability"),
         wants_text: !steps.is_empty(),
         wants_ground: steps.iter().any(|(step, ..)| *step == Step::Plan),
@@ -104,13 +111,45 @@ fn everywhere(who: &Principal) -> Result<(), Problem> {
 }
 
 async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpResponse, Problem> {
-    let rows = app.store.requests(200).await?;
+    let mut rows = Vec::new();
+    for one in app.store.requests(200).await? {
+        let told = match one.state.as_str() {
+            "fulfilled" => app.store.notices(one.id).await?,
+            _ => Vec::new(),
+        };
+        let told = told
+            .into_iter()
+            .map(|(notice, name)| (name, notice.state.replace('_', " "), notice.answer));
+        let told = told.collect();
+        rows.push(Row {
+            told,
+            ..row(app, who, &one)
+        });
+    }
+    let now = app.clock.now();
+    let in_force = |row: &entity::processing_activity::Model| row.ended_at.is_none();
     page(&Privacy {
         chrome: Chrome::new(app, who, "Privacy", "", "").await?,
         error,
         rights: Right::ALL.map(Right::as_str).to_vec(),
         grounds: GROUNDS.to_vec(),
-        rows: rows.iter().map(|one| row(app, who, one)).collect(),
+        rows,
+        processors: app
+            .store
+            .processors()
+            .await?
+            .into_iter()
+            .filter(|row| row.ended_at.is_none())
+            .map(|row| processor(row, now))
+            .collect(),
+        breaches: app
+            .store
+            .breaches()
+            .await?
+            .into_iter()
+            .map(|row| breach(row, now))
+            .collect(),
+        activities: app.store.activities().await?.into_iter().filter(in_force).collect(),
     })
 }
 
