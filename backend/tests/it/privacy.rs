@@ -350,6 +350,139 @@ on_both! {
     }
 }
 
+/// Events of one person while they are forgotten: what was acknowledged before is gone, what comes after is somebody new's, and no name is
+/// left of the first.
+async fn forgotten_beside_ingest(server: Server) {
+    let desk = Desk::new(&server).await;
+    events(&server, "ann@corp.example", 300, &["GDPR"], "2026-11-20T10:00:00Z").await;
+    let id = desk.receive(&server, "erasure", "ann@corp.example").await;
+    for (token, body) in [
+        (&desk.handler, json!({"step": "verify_identity", "text": "known"})),
+        (&desk.handler, json!({"step": "plan"})),
+        (&desk.approver, json!({"step": "approve"})),
+    ] {
+        assert_eq!(desk.step(&server, token, &id, body).await.0, 200);
+    }
+    let (url, token) = (
+        server.at("/api/v1/projects/payments/audit-events"),
+        server.token.clone(),
+    );
+    let more = tokio::spawn(async move {
+        for n in 0..60 {
+            let event = json!({"timestamp": "2026-11-20T11:00:00Z", "user_id": "ann@corp.example", "action": "read", "event_id": format!("more-{n}"), "compliance_tags": ["GDPR"]});
+            let sent = reqwest::Client::new()
+                .post(&url)
+                .bearer_auth(&token)
+                .json(&event)
+                .send()
+                .await
+                .unwrap();
+            assert!(sent.status().is_success());
+        }
+    });
+    let (status, done) = desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await;
+    assert_eq!((status, &done["outcome"]), (200, &json!("erased")), "{done}");
+    more.await.unwrap();
+    let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+    let (erased, readable) = (verdict["erased"].as_u64().unwrap(), {
+        let seen = server.get("/api/v1/projects/payments/audit-events?limit=500").await;
+        let named = |item: &&Value| item["user"] == "ann@corp.example";
+        seen["items"].as_array().unwrap().iter().filter(named).count() as u64
+    });
+    assert!(verdict["intact"] == true && erased >= 300, "{verdict}");
+    assert_eq!(erased + readable, 360, "each is erased or somebody new's: {verdict}");
+    // Who is somebody new can be forgotten too, and then nothing is left.
+    desk.through(&server, "erasure", "ann@corp.example").await;
+    assert!(!raw(&server).await.contains("ann@corp.example"));
+}
+
+/// `kill -9` again and again while somebody is forgotten: each time it goes on where it was, and all of it is done once.
+async fn forgotten_through_kills(server: Server) {
+    let desk = Desk::new(&server).await;
+    for part in 0..8 {
+        let at = format!("2026-11-{:02}T10:00:00Z", part + 1);
+        events(&server, "ann@corp.example", 500, &["GDPR"], &at).await;
+    }
+    events(&server, "bob@corp.example", 50, &["GDPR"], "2026-11-20T10:00:00Z").await;
+    let id = desk.receive(&server, "erasure", "ann@corp.example").await;
+    for (token, body) in [
+        (&desk.handler, json!({"step": "verify_identity", "text": "known"})),
+        (&desk.handler, json!({"step": "plan"})),
+        (&desk.approver, json!({"step": "approve"})),
+    ] {
+        assert_eq!(desk.step(&server, token, &id, body).await.0, 200);
+    }
+    let mut server = server;
+    for round in 0..8_u64 {
+        let path = server.at(&format!("/api/v1/privacy/requests/{id}/steps"));
+        let fulfil = reqwest::Client::new()
+            .post(path)
+            .bearer_auth(&desk.handler)
+            .json(&json!({"step": "fulfil"}));
+        let sent = tokio::spawn(fulfil.send());
+        tokio::time::sleep(std::time::Duration::from_millis(5 + round * round * 12)).await;
+        server = tokio::task::block_in_place(|| server.kill_and_go_on());
+        let _ = sent.await;
+    }
+    desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await;
+    let done = desk.shown(&server, &id).await;
+    assert_eq!(
+        (&done["state"], &done["outcome"]),
+        (&json!("fulfilled"), &json!("erased")),
+        "{done}"
+    );
+    let counted: u64 = done["done"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|class| class["count"].as_u64().unwrap())
+        .sum();
+    let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+    assert_eq!(
+        (&verdict["intact"], &verdict["erased"]),
+        (&json!(true), &json!(4000)),
+        "{verdict}"
+    );
+    assert_eq!(counted, 4000, "each record is told once: {done}");
+    let everything = raw(&server).await;
+    assert!(!everything.contains("ann@corp.example"));
+    let export = server
+        .send("GET", "/api/v1/trail/export?payloads=true", None)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(export.contains("bob@corp.example"));
+}
+
+mod faults {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn forgotten_beside_ingest_sqlite() {
+        forgotten_beside_ingest(Server::start(None).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn forgotten_beside_ingest_postgres() {
+        if let Some(url) = crate::server::postgres().await {
+            forgotten_beside_ingest(Server::start(Some(url)).await).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn forgotten_through_kills_sqlite() {
+        forgotten_through_kills(Server::start(None).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn forgotten_through_kills_postgres() {
+        if let Some(url) = crate::server::postgres().await {
+            forgotten_through_kills(Server::start(Some(url)).await).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn people_ask_without_signing_in_and_learn_nothing() {
     let off = Server::start(None).await;

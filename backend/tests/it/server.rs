@@ -279,6 +279,23 @@ impl Server {
 }
 
 impl Server {
+    /// Sends the server's process a signal: `STOP`, `CONT`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends the server at once, as a loss of power does, and starts another over its data.
+    pub fn kill_and_go_on(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let data = std::mem::replace(&mut self.data, TempDir::new().unwrap());
+        Self::over(data, self.database.clone(), &self.token, &[])
+    }
+
     /// Asks the server to stop, as an orchestrator does, and waits until it has.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();

@@ -358,3 +358,70 @@ async fn checkpoints_are_kept_elsewhere() {
     let last = kept.iter().max().unwrap().display().to_string();
     assert_eq!(verify(&text, &["--checkpoint", &last]).0, 0);
 }
+
+/// A server that sleeps while it holds the head of the trail is fenced off: the other one goes on, and what the sleeper had not ended is
+/// not there when it wakes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_at_the_head_of_the_trail_is_fenced_off() {
+    let Some(url) = crate::server::postgres().await else {
+        return;
+    };
+    let server = Server::start(Some(url.clone())).await;
+    let key = server.data.path().join("installation.key").display().to_string();
+    let other = Server::start_beside(&[("AFFIANT_DATABASE_URL", &url), ("AFFIANT_KEY_FILE", &key)]);
+    let acknowledged = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let writer = |base: &str, name: &str, count: usize| {
+        let (at, name, token) = (
+            format!("{base}/api/v1/projects/payments/audit-events"),
+            name.to_owned(),
+            server.token.clone(),
+        );
+        let acknowledged = acknowledged.clone();
+        tokio::spawn(async move {
+            let client = reqwest::Client::builder()
+                .timeout(std::time::Duration::from_secs(60))
+                .build()
+                .unwrap();
+            for n in 0..count {
+                let event = json!({"timestamp": "2026-11-01T10:00:00Z", "user_id": "u", "action": "read", "event_id": format!("{name}-{n}")});
+                let sent = client.post(&at).bearer_auth(&token).json(&event).send().await;
+                if sent.is_ok_and(|sent| sent.status().is_success()) {
+                    acknowledged.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                }
+            }
+        })
+    };
+    let sleeping: Vec<_> = (0..8)
+        .map(|n| writer(&server.url, &format!("sleeper{n}"), 400))
+        .collect();
+    // It is stopped again and again until it is caught with the head in its hands: then the other one has to wait for it.
+    let begun = std::time::Instant::now();
+    let mut waited = std::time::Duration::ZERO;
+    for n in 0..40 {
+        tokio::time::sleep(std::time::Duration::from_millis(37)).await;
+        server.signal("STOP");
+        let at = std::time::Instant::now();
+        writer(&other.url, &format!("other{n}"), 1).await.unwrap();
+        waited = at.elapsed();
+        server.signal("CONT");
+        if waited > std::time::Duration::from_secs(5) {
+            break;
+        }
+    }
+    for one in sleeping {
+        one.await.unwrap();
+    }
+    assert!(
+        waited < std::time::Duration::from_secs(45),
+        "nobody waits longer than the fence: {waited:?} of {:?}",
+        begun.elapsed()
+    );
+    let text = export(&server, "?payloads=true").await;
+    let (code, told) = verify(&text, &["--json"]);
+    assert_eq!(code, 0, "no gap and no fork: {told}");
+    let stored = text.matches("\\\"action\\\":\\\"event\\\"").count();
+    assert!(
+        stored >= acknowledged.load(std::sync::atomic::Ordering::SeqCst),
+        "what was acknowledged is there"
+    );
+}
