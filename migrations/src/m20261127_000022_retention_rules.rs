@@ -21,6 +21,24 @@ impl MigrationTrait for Migration {
         add(manager, "audit_event", until.big_integer().null()).await?;
         let mut rule = ColumnDef::new("payload_rule");
         add(manager, "audit_event", rule.text().not_null().default("")).await?;
-        index(manager, "audit_event", &["project_id", "payload_until"]).await
+        index(manager, "audit_event", &["project_id", "payload_until"]).await?;
+        // What is stored has no ceilings yet: the next run gives it its dates before it lets anything go.
+        let columns = ["id", "tag", "reason", "actor", "at_least", "changed_at", "pending"].map(Alias::new);
+        let reason = "Where no tag says anything: as the rule that asks for least";
+        let values = [
+            "ret-untagged".into(),
+            "".into(),
+            reason.into(),
+            "migration".into(),
+            12_i64.into(),
+            0_i64.into(),
+            true.into(),
+        ];
+        let insert = Query::insert()
+            .into_table(Alias::new("retention_rule"))
+            .columns(columns)
+            .values_panic(values)
+            .to_owned();
+        manager.execute(insert).await
     }
 }

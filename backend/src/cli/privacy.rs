@@ -133,16 +133,21 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
             say_json(&told(&app, &row));
         }
         Command::Package { request, out } => {
-            let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&out);
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let file = options.open(&out);
             let mut file = file.map_err(|error| Failure::Input(format!("{}: {error}", out.display())))?;
-            let bytes = match package(&app, request, actor).await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    let _ = std::fs::remove_file(&out);
-                    return Err(error.into());
-                }
-            };
-            std::io::Write::write_all(&mut file, &bytes).map_err(Failure::fault)?;
+            let made = package(&app, request, actor).await.map_err(Failure::from);
+            let written = made.and_then(|bytes| {
+                std::io::Write::write_all(&mut file, &bytes).map_err(Failure::fault)?;
+                file.sync_all().map_err(Failure::fault)?;
+                Ok(bytes)
+            });
+            let bytes = written.inspect_err(|_| {
+                let _ = std::fs::remove_file(&out);
+            })?;
             say(format_args!("{}: {} bytes", out.display(), bytes.len()));
         }
         Command::Preview { identifier } => {

@@ -53,6 +53,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
         None
     };
     // The database may have been brought back to a time before somebody was forgotten.
+    crate::flow::backup::sweep(&app);
     let forgotten = crate::flow::backup::forget_again(&app).await?;
     if forgotten > 0 {
         tracing::warn!(forgotten, "people were forgotten again, whom the database still knew");

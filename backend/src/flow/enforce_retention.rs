@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 const BATCH: u64 = 500;
 /// Records that get another date together.
 const PAGE: u64 = 1000;
+/// After so many microseconds no event is on its way any more that has its date by a rule of before.
+const SETTLED: i64 = 60_000_000;
 
 /// How records are let go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,12 +134,15 @@ async fn apply_rules(app: &Context) -> Result<u64, FlowError> {
         let mut changes = Vec::new();
         for event in page {
             let mut keep = Keeping::from(rules.keep(instant(event.at), &event.tags, None));
-            // Nothing that a sender asked to be kept longer is kept shorter; the ceiling holds for it all the same.
-            if event.keep.rule == "sender" && event.keep.until > keep.until {
-                let days = (instant(event.keep.until) - instant(event.at)).num_days();
-                keep = rules
-                    .keep(instant(event.at), &event.tags, u32::try_from(days).ok())
-                    .into();
+            // What is stored is never kept shorter than was said when it came: its sender may have asked for it. The ceiling holds for
+            // it all the same.
+            if event.keep.until > keep.until {
+                let end = rules.ceiling(instant(event.at), &event.tags);
+                let end = end.map(|(end, rule)| (micros(end), rule));
+                keep = Keeping {
+                    payload: end.filter(|(end, _)| *end < event.keep.until),
+                    ..event.keep.clone()
+                };
             }
             if keep != event.keep {
                 changes.push((event.id, keep));
@@ -148,7 +153,10 @@ async fn apply_rules(app: &Context) -> Result<u64, FlowError> {
             app.store.date_events(changes).await?;
         }
     }
-    app.store.rules_applied(as_of).await?;
+    // An event that was on its way when the rule was changed is looked at once more by the next run.
+    if micros(app.clock.now()) - as_of > SETTLED {
+        app.store.rules_applied(as_of).await?;
+    }
     Ok(count)
 }
 

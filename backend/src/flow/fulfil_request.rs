@@ -62,7 +62,7 @@ pub async fn receive(
     if received > now || now - received > Duration::days(366) {
         return Err(invalid("/received_at", "within the last year, and not in the future"));
     }
-    for row in app.store.requests(2000).await? {
+    for row in app.store.named_requests().await? {
         let open = State::parse(&row.state).is_some_and(|state| !state.is_closed());
         let same = || identifier_of(app, &row).is_some_and(|known| known.eq_ignore_ascii_case(identifier));
         if open && row.kind == right.as_str() && same() {
@@ -369,8 +369,10 @@ async fn fulfil(
         row.identifier = None;
         row.proof = String::new();
         row.reason = String::new();
-        for other in app.store.requests(5000).await? {
-            let same = identifier_of(app, &other).is_some_and(|known| known.eq_ignore_ascii_case(&name));
+        let lookup = app.trail.person(&name);
+        for other in app.store.named_requests().await? {
+            let known = identifier_of(app, &other).and_then(|known| app.trail.person(&known));
+            let same = known.is_some() && known == lookup;
             let closed = State::parse(&other.state).is_some_and(State::is_closed);
             if same && closed {
                 app.store.anonymise_request(other.id).await?;
@@ -511,10 +513,12 @@ pub async fn forget_again(app: &Context, one: &Forgotten) -> Result<bool, FlowEr
         return Ok(false);
     }
     erase(app, one.subject, (None, "17.3.e"), "restore").await?;
-    for row in app.store.requests(100_000).await? {
+    for row in app.store.named_requests().await? {
         let name = identifier_of(app, &row);
         let lookup = name.and_then(|name| app.trail.person(&name));
-        if lookup.is_some() && lookup == one.lookup {
+        // One that is being carried out still has to tell processors whom it is about; it forgets the name itself.
+        let is_under_way = row.outcome == UNDER_WAY || row.state == State::Approved.as_str();
+        if lookup.is_some() && lookup == one.lookup && !is_under_way {
             app.store.anonymise_request(row.id).await?;
         }
     }

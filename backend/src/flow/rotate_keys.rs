@@ -33,12 +33,23 @@ fn purpose(kind: Sealed, id: &SealedId) -> String {
 /// [`FlowError`] where the database, the file or the keeper of the master key fails; saying it again goes on.
 pub async fn rotate(app: &Context, actor: &str, wait: Duration) -> Result<u64, FlowError> {
     let file = |error| FlowError::Io("the installation's keys".to_owned(), error);
+    // One that broke off may have made its last step a moment ago.
+    if app.key.told().await.map_err(file)?.is_changing {
+        tokio::time::sleep(wait).await;
+    }
     let mut resealed = 0;
     loop {
         let told = app.key.told().await.map_err(file)?;
-        // What was taken into use is sealed under before the one before it goes.
         if told.is_changing && !told.is_announced {
-            resealed += reseal(app).await? + super::backup::reseal(app)?;
+            // Until a look finds nothing: a server that was late may have sealed under the key before.
+            loop {
+                let found = reseal(app).await? + super::backup::reseal(app)?;
+                resealed += found;
+                if found == 0 {
+                    break;
+                }
+                tokio::time::sleep(wait).await;
+            }
         }
         match app.key.change().await.map_err(file)? {
             Change::Announced | Change::Taken => tokio::time::sleep(wait).await,
@@ -63,6 +74,13 @@ async fn reseal(app: &Context) -> Result<u64, FlowError> {
             after = Some(last.clone());
             for (id, was) in found {
                 let purpose = purpose(kind, &id);
+                if app.key.open(&purpose, &was).is_err() {
+                    // With the key before gone it would be lost for good.
+                    let what = format!(
+                        "something sealed cannot be opened ({purpose}): the key before stays until it is seen to"
+                    );
+                    return Err(FlowError::Trail(what));
+                }
                 if let Some(now) = app.key.reseal(&purpose, &was) {
                     count += u64::from(app.store.reseal(kind, id, was, now).await?);
                 }

@@ -17,7 +17,7 @@ pub(crate) const BODY: &str = "processor.notice";
 /// How often one is tried: over about four days.
 const TRIES: i32 = 12;
 /// Notices that are sent at once.
-const BATCH: u64 = 20;
+const BATCH: usize = 20;
 /// Bytes of an answer that are looked at.
 const ANSWER: usize = 10_000;
 
@@ -25,6 +25,33 @@ const ANSWER: usize = 10_000;
 #[must_use]
 pub fn secret_purpose(processor: Uuid) -> String {
     format!("processor {processor}")
+}
+
+/// Whether a processor may be told at an address: it is within one that the operator allows, over TLS but on this machine.
+#[must_use]
+pub fn is_allowed(allowed: &[String], url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    if !is_plain || !(url.scheme() == "https" || url.scheme() == "http" && is_local) {
+        return false;
+    }
+    allowed
+        .iter()
+        .filter_map(|one| reqwest::Url::parse(one).ok())
+        .any(|one| {
+            let path = one.path().trim_end_matches('/');
+            let below = url
+                .path()
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            one.scheme() == url.scheme()
+                && one.host_str() == url.host_str()
+                && one.port_or_known_default() == url.port_or_known_default()
+                && below
+        })
 }
 
 /// Writes down whom a request is to be told to, with what they need to carry it out. `app` is that of the deed that fulfils it.
@@ -81,10 +108,15 @@ pub async fn announce(
 /// # Errors
 /// [`FlowError`] where the database fails.
 pub async fn send_due(app: &Context) -> Result<(), FlowError> {
-    let now = app.clock.now();
-    let due = app.store.take_notices(now, now + Duration::minutes(2), BATCH).await?;
-    for notice in due {
-        send(app, notice).await?;
+    for _ in 0..BATCH {
+        let now = app.clock.now();
+        let Some(notice) = app.store.take_notice(now, now + Duration::minutes(2)).await? else {
+            return Ok(());
+        };
+        let id = notice.id;
+        if let Err(error) = send(app, notice).await {
+            tracing::error!(%error, notice = %id, "what became of a notice could not be kept; it is tried again");
+        }
     }
     Ok(())
 }
@@ -99,6 +131,9 @@ pub fn signature(secret: &[u8], id: &str, at: i64, body: &str) -> String {
 }
 
 async fn post(app: &Context, notice: &DueNotice) -> Result<Value, String> {
+    if !is_allowed(&app.webhooks, &notice.url) {
+        return Err("the operator no longer allows its address".to_owned());
+    }
     let opened = |what: &str, bytes: &[u8]| app.key.open(what, bytes).map_err(|error| error.to_string());
     let body = String::from_utf8(opened(BODY, &notice.body)?).map_err(|error| error.to_string())?;
     let secret = opened(&secret_purpose(notice.processor), &notice.secret)?;
@@ -108,7 +143,7 @@ async fn post(app: &Context, notice: &DueNotice) -> Result<Value, String> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| error.to_string())?;
-    let answer = client
+    let mut answer = client
         .post(&notice.url)
         .header("content-type", "application/json")
         .header("webhook-id", &id)
@@ -128,8 +163,14 @@ async fn post(app: &Context, notice: &DueNotice) -> Result<Value, String> {
     if !answer.status().is_success() {
         return Err(format!("it answers {}", answer.status().as_u16()));
     }
-    let text = answer.bytes().await.map_err(|_| "its answer breaks off".to_owned())?;
-    Ok(serde_json::from_slice(&text[..text.len().min(ANSWER)]).unwrap_or_default())
+    let mut text = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|_| "its answer breaks off".to_owned())? {
+        text.extend_from_slice(&piece);
+        if text.len() > ANSWER {
+            return Ok(Value::Null);
+        }
+    }
+    Ok(serde_json::from_slice(&text).unwrap_or_default())
 }
 
 async fn send(app: &Context, notice: DueNotice) -> Result<(), FlowError> {
@@ -146,7 +187,8 @@ async fn send(app: &Context, notice: DueNotice) -> Result<(), FlowError> {
             if let Some(state @ ("done" | "refused")) = answer["state"].as_str() {
                 state.clone_into(&mut row.state);
                 row.answered_at = Some(micros(now));
-                row.answer = answer["text"].as_str().unwrap_or_default().chars().take(1000).collect();
+                let text = answer["text"].as_str().unwrap_or_default();
+                row.answer = text.chars().filter(|c| *c != '\0').take(1000).collect();
             }
         }
         Err(why) => {
@@ -160,20 +202,34 @@ async fn send(app: &Context, notice: DueNotice) -> Result<(), FlowError> {
             }
         }
     }
-    keep(app, row, "schedule").await
+    keep(app, (&notice_as_taken(&notice), row), "schedule").await
+}
+
+/// What a notice was when it was taken: what came of it is kept only where it still is.
+fn notice_as_taken(notice: &DueNotice) -> (String, i32) {
+    ("waiting".to_owned(), notice.attempts)
 }
 
 /// Keeps what became of a notice, with its entry where it came to an end.
-async fn keep(app: &Context, row: entity::processor_notice::Model, actor: &str) -> Result<(), FlowError> {
+async fn keep(
+    app: &Context,
+    (was, row): (&(String, i32), entity::processor_notice::Model),
+    actor: &str,
+) -> Result<(), FlowError> {
     if row.state == "waiting" {
-        return Ok(app.store.change_notice(row).await?);
+        app.store.change_notice((&was.0, was.1), row).await?;
+        return Ok(());
     }
     let detail = json!({ "request": row.request_id, "processor": row.processor_id, "state": row.state, "attempts": row.attempts });
     let change = |app: Context| async move {
-        app.store.change_notice(row).await?;
+        if !app.store.change_notice((&was.0, was.1), row).await? {
+            return Err(FlowError::Conflict("somebody else kept an answer meanwhile".to_owned()));
+        }
         Ok::<_, FlowError>(((), detail))
     };
-    app.deed((actor, "processor.told", None), change).await
+    app.deed((actor, "processor.told", None), change).await?;
+    // What was told is gone from the database's files too.
+    Ok(app.store.scrub().await?)
 }
 
 /// Writes down what a processor answered by other means.
@@ -186,8 +242,45 @@ pub async fn answered(app: &Context, id: Uuid, state: &str, text: &str, actor: &
     }
     let row = app.store.notice(id).await?;
     let mut row = row.ok_or_else(|| FlowError::NotFound("there is no such notice".to_owned()))?;
+    let was = (row.state.clone(), row.attempts);
     state.clone_into(&mut row.state);
     row.answer = text.trim().chars().take(1000).collect();
     row.answered_at = Some(micros(app.clock.now()));
-    keep(app, row, actor).await
+    keep(app, (&was, row), actor).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_allowed;
+
+    #[test]
+    fn an_address_is_within_one_that_is_allowed() {
+        let allowed = [
+            "https://hooks.example.com".to_owned(),
+            "https://api.example/told/".to_owned(),
+            "http://127.0.0.1:9/".to_owned(),
+        ];
+        for good in [
+            "https://hooks.example.com/",
+            "https://hooks.example.com/a?b=c",
+            "https://api.example/told",
+            "https://api.example/told/x",
+            "http://127.0.0.1:9/x",
+        ] {
+            assert!(is_allowed(&allowed, good), "{good}");
+        }
+        for bad in [
+            "https://hooks.example.com.evil.net/",
+            "https://hooks.example.com@evil.net/",
+            "http://hooks.example.com/",
+            "https://hooks.example.com:8443/",
+            "https://api.example/toldx",
+            "https://api.example/told/../x",
+            "http://127.0.0.1:99/",
+            "file:///etc/passwd",
+            "",
+        ] {
+            assert!(!is_allowed(&allowed, bad), "{bad}");
+        }
+    }
 }

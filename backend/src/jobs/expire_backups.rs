@@ -3,6 +3,7 @@
 use crate::app::Context;
 
 pub(super) async fn run(app: Context) {
+    crate::flow::backup::sweep(&app);
     match crate::flow::backup::expire(&app).await {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "the keys of backups whose time is over are destroyed"),

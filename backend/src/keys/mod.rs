@@ -12,11 +12,10 @@ use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::Aead;
 use hmac::{Hmac, KeyInit, Mac};
 use ring::Ring;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
 
 /// What was sealed cannot be opened.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -36,8 +35,14 @@ pub struct Key {
 #[derive(Default)]
 struct KeyFile {
     path: PathBuf,
-    /// When it was changed last, as far as it was read.
-    changed: Mutex<Option<SystemTime>>,
+    /// A hash of what it held when it was read last. Its time would not do: two changes can bear the same.
+    seen: Mutex<[u8; 32]>,
+}
+
+impl KeyFile {
+    fn text(&self) -> std::io::Result<String> {
+        std::fs::read_to_string(&self.path)
+    }
 }
 
 impl std::fmt::Debug for Key {
@@ -84,8 +89,8 @@ impl Key {
                 made => made?,
             }
         }
-        let changed = path.metadata()?.modified().ok();
-        let (ring, wrapped_by) = Ring::read(path).await?;
+        let text = std::fs::read_to_string(path)?;
+        let (ring, wrapped_by) = Ring::read(&text).await?;
         if let Some(master) = master.filter(|master| Some(*master) != wrapped_by.as_ref()) {
             let what = format!(
                 "the keys are not wrapped by {}: `affiant keys wrap` does it",
@@ -98,7 +103,7 @@ impl Key {
             seals: Arc::new(RwLock::new([ring.seals, ring.next].concat())),
             file: Arc::new(KeyFile {
                 path: path.to_owned(),
-                changed: Mutex::new(changed),
+                seen: Mutex::new(Sha256::digest(text).into()),
             }),
         })
     }
@@ -108,12 +113,12 @@ impl Key {
     /// # Errors
     /// Those of reading; the keys stay as they were.
     pub async fn refresh(&self) -> std::io::Result<()> {
-        let changed = self.file.path.metadata()?.modified().ok();
-        let is_known = *self.file.changed.lock().unwrap_or_else(PoisonError::into_inner) == changed;
-        if is_known {
+        let text = self.file.text()?;
+        let seen = Sha256::digest(&text).into();
+        if *self.file.seen.lock().unwrap_or_else(PoisonError::into_inner) == seen {
             return Ok(());
         }
-        let (ring, _) = Ring::read(&self.file.path).await?;
+        let (ring, _) = Ring::read(&text).await?;
         if ring.root != self.root {
             return Err(Error::new(
                 ErrorKind::InvalidData,
@@ -121,7 +126,7 @@ impl Key {
             ));
         }
         *self.seals.write().unwrap_or_else(PoisonError::into_inner) = [ring.seals, ring.next].concat();
-        *self.file.changed.lock().unwrap_or_else(PoisonError::into_inner) = changed;
+        *self.file.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(())
     }
 
@@ -130,7 +135,7 @@ impl Key {
     /// # Errors
     /// Those of reading.
     pub async fn told(&self) -> std::io::Result<Told> {
-        let (ring, master) = Ring::read(&self.file.path).await?;
+        let (ring, master) = Ring::read(&self.file.text()?).await?;
         Ok(Told {
             wrapped_by: master.map(|master| master.reference()),
             seals: ring.seals.len() + ring.next.len(),
@@ -144,8 +149,21 @@ impl Key {
     /// # Errors
     /// What the file system or a keeper says; then the file is as it was.
     pub async fn wrap(&self, master: Option<&Master>) -> std::io::Result<()> {
-        let (ring, _) = Ring::read(&self.file.path).await?;
+        let _lock = self.lock()?;
+        let (ring, _) = Ring::read(&self.file.text()?).await?;
         ring.write(&self.file.path, master, false).await
+    }
+
+    /// Keeps other processes from changing the file meanwhile.
+    fn lock(&self) -> std::io::Result<std::fs::File> {
+        let path = self.file.path.with_extension("lock");
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
     }
 
     /// Makes the next step of changing the sealing key, from wherever the last one ended.
@@ -153,7 +171,8 @@ impl Key {
     /// # Errors
     /// Those of reading and writing.
     pub async fn change(&self) -> std::io::Result<Change> {
-        let (mut ring, master) = Ring::read(&self.file.path).await?;
+        let lock = self.lock()?;
+        let (mut ring, master) = Ring::read(&self.file.text()?).await?;
         let step = if !ring.next.is_empty() {
             ring.seals = [std::mem::take(&mut ring.next), ring.seals].concat();
             Change::Taken
@@ -165,6 +184,7 @@ impl Key {
             Change::Announced
         };
         ring.write(&self.file.path, master.as_ref(), false).await?;
+        drop(lock);
         self.refresh().await?;
         Ok(step)
     }

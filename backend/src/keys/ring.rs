@@ -48,9 +48,8 @@ impl Ring {
         }
     }
 
-    /// Reads the file; gives the master key too, where one wraps it.
-    pub(super) async fn read(path: &Path) -> std::io::Result<(Self, Option<Master>)> {
-        let text = std::fs::read_to_string(path)?;
+    /// Reads what the file holds; gives the master key too, where one wraps it.
+    pub(super) async fn read(text: &str) -> std::io::Result<(Self, Option<Master>)> {
         // As the file was before there were several keys.
         if let Some(root) = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()) {
             let ring = Self {
@@ -60,7 +59,7 @@ impl Ring {
             };
             return Ok((ring, None));
         }
-        match serde_json::from_str(&text).map_err(|_| wrong("the file holds no keys of an installation"))? {
+        match serde_json::from_str(text).map_err(|_| wrong("the file holds no keys of an installation"))? {
             Written::Clear { ring, .. } => Ok((ring, None)),
             Written::Wrapped {
                 wrapped_by, wrapped, ..

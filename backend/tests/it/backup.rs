@@ -45,7 +45,7 @@ on_both! {
         assert_eq!(desk.through(&server, "erasure", "ann@corp.example").await["outcome"], "erased");
         assert_eq!(desk.through(&server, "erasure", "cleo@corp.example").await["outcome"], "restricted_hold");
         let noted = std::fs::read_to_string(server.data.path().join("backup-keys/forgotten.jsonl")).unwrap();
-        assert!(noted.lines().count() == 2 && !noted.contains("corp.example"), "{noted}");
+        assert!(noted.lines().filter(|line| !line.is_empty()).count() == 2 && !noted.contains("corp.example"), "{noted}");
         assert!(server.stop().success());
 
         // Elsewhere: an empty folder or database, and the keys.
@@ -98,7 +98,10 @@ async fn a_server_forgets_again_before_it_serves() {
         "erased"
     );
     assert!(second.stop().success());
-    // The old files under the list of the one that went on.
+    // The old files under the list of the one that went on; a line before was cut by a fault.
+    let list = second.data.path().join("backup-keys/forgotten.jsonl");
+    let whole = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, format!("{{\"subject\":\"0192{whole}")).unwrap();
     let keys = second.data.path().join("backup-keys").display().to_string();
     let third = Server::over(old, None, &token, &[("AFFIANT_BACKUP_KEYS", &keys)]);
     assert!(users(&third).await.iter().all(String::is_empty));

@@ -177,6 +177,14 @@ on_both! {
         assert!(result["remarks"][1].as_str().unwrap().contains("stay open"), "{result}");
         let (_, result) = server.push("asset=image:web", bill(Some(json!([])))).await;
         assert_eq!(result["closed"].as_u64(), Some(1), "a list that is empty says that nothing was found: {result}");
+        // A tool that says that it did not end well, or did not look.
+        for results in [json!([]), Value::Null] {
+            server.push(REPO, sarif("semgrep", &[("sql", "one")])).await;
+            let failed = json!({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "semgrep"}}, "invocations": [{"executionSuccessful": results.is_null()}], "results": results}]});
+            let (_, result) = server.push(REPO, failed.to_string()).await;
+            assert_eq!((result["partial"].as_bool(), result["closed"].as_u64()), (Some(true), Some(0)), "{result}");
+        }
+        server.push(&format!("{REPO}&confirm=true"), sarif("semgrep", &[])).await;
         // A scan that never ran.
         let (status, told) = server.push(REPO, r#"{"version":"1.90.0","results":[],"errors":[{"level":"error","message":"no such rules"}],"paths":{"scanned":[]}}"#).await;
         assert!(status == 422 && told.to_string().contains("no such rules"), "{status} {told}");

@@ -193,6 +193,10 @@ on_both! {
         assert!(readings["items"][0]["payload"]["detail"].as_str().unwrap().contains("Claim 17"), "{readings}");
         let verdict = server.post("/api/v1/trail/verify", json!({})).await;
         assert_eq!((&verdict["intact"], &verdict["erased"]), (&json!(true), &json!(3)));
+        // A duty counts behind the rule that gave the date.
+        events(&server, "pia", 2, &["PCI_DSS", "GDPR"], "2026-11-01T10:00:00Z").await;
+        let done = desk.through(&server, "erasure", "pia").await;
+        assert_eq!((&done["outcome"], &done["done"][0]["records"]), (&json!("restricted_hold"), &json!("audit events kept by ret-pci-log")), "{done}");
         // A hold that comes after the plan is kept.
         events(&server, "eve", 5, &["GDPR"], "2026-11-01T10:00:00Z").await;
         let id = desk.receive(&server, "erasure", "eve").await;

@@ -2,6 +2,7 @@
 //! 1182/71.
 
 use crate::Instant;
+use crate::retention::is_duty;
 use chrono::{Datelike, Duration, Months, NaiveTime, Weekday};
 
 /// A right.
@@ -210,16 +211,12 @@ impl Verdict {
     }
 }
 
-/// Retention rules that are a duty towards others than the person; the rest are policies of the controller, and give way. Of rules that a
-/// customer adds, those whose id begins with `duty-` are duties too.
-pub const DUTIES: [&str; 3] = ["ret-sox-issuer", "ret-hipaa-log", "ret-pci-log"];
-
 /// What happens to one record: a hold keeps it, a duty that has not ended restricts it, everything else goes. Each record gets one verdict.
 #[must_use]
 pub fn verdict(is_held: bool, rule: &str, keep_until: Instant, now: Instant) -> Verdict {
     if is_held {
         Verdict::Kept
-    } else if (DUTIES.contains(&rule) || rule.starts_with("duty-")) && keep_until > now {
+    } else if is_duty(rule) && keep_until > now {
         Verdict::Restricted
     } else {
         Verdict::Erased
@@ -288,7 +285,7 @@ mod tests {
             let found = verdict(held, rule, until, now);
             prop_assert!(!held || found == Verdict::Kept);
             prop_assert!(held || found != Verdict::Kept);
-            let duty = DUTIES.contains(&rule) && until > now;
+            let duty = is_duty(rule) && until > now;
             prop_assert_eq!(found == Verdict::Restricted, duty && !held);
         }
 

@@ -22,8 +22,11 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
-/// Rules as they are where nobody changed them: id, tag, months at least and at most, and what they rest on.
-const DEFAULTS: [(&str, &str, Option<u32>, Option<u32>, &str); 5] = [
+/// A rule as it is where nobody changed it: id, tag, months at least and at most, and what it rests on.
+type Usual = (&'static str, &'static str, Option<u32>, Option<u32>, &'static str);
+
+/// The usual rules.
+const DEFAULTS: [Usual; 5] = [
     (
         "ret-sox-issuer",
         "SOX",
@@ -71,6 +74,15 @@ pub struct Kept {
     /// Until when what is personal in it is kept, and the rule that says so: where a ceiling comes before a duty ends, the event stays
     /// and what is personal in it goes.
     pub payload: Option<(Instant, String)>,
+    /// Until when a duty towards others than the person keeps it, and which.
+    pub duty: Option<(Instant, String)>,
+}
+
+/// Whether a rule is a duty towards others than the person; the rest are policies of the controller, and give way to an erasure. Of rules
+/// that a customer adds, those whose id begins with `duty-` are.
+#[must_use]
+pub fn is_duty(rule: &str) -> bool {
+    ["ret-sox-issuer", "ret-hipaa-log", "ret-pci-log"].contains(&rule) || rule.starts_with("duty-")
 }
 
 /// Two rules that cannot both have their way, and what becomes of it.
@@ -90,7 +102,7 @@ pub const fn asks(due: u64, all: u64) -> bool {
 
 impl Default for Rules {
     fn default() -> Self {
-        let rule = |(id, tag, at_least, at_most, reason): &(&str, &str, Option<u32>, Option<u32>, &str)| Rule {
+        let rule = |(id, tag, at_least, at_most, reason): &Usual| Rule {
             id: (*id).to_owned(),
             tag: (*tag).to_owned(),
             at_least: *at_least,
@@ -148,12 +160,28 @@ impl Rules {
         if let Some(longer) = asked.filter(|longer| *longer > until) {
             (until, rule) = (longer, "sender".to_owned());
         }
+        let duties = rules.iter().filter(|rule| is_duty(&rule.id));
+        let duty = duties.filter_map(|rule| Some((rule.at_least?, rule.id.clone()))).max();
         let payload = ceiling.map(|(months, rule)| (after_months(at, months), rule.id.clone()));
         Kept {
+            duty: duty.map(|(months, id)| (after_months(at, months), id)),
             payload: payload.filter(|(end, _)| *end < until),
             until,
             rule,
         }
+    }
+
+    /// The first ceiling of an event's tags, and its rule.
+    #[must_use]
+    pub fn ceiling(&self, at: Instant, tags: &[String]) -> Option<(Instant, String)> {
+        let of_tags = self
+            .0
+            .iter()
+            .filter(|rule| !rule.tag.is_empty() && tags.contains(&rule.tag));
+        let first = of_tags
+            .filter_map(|rule| Some((rule.at_most?, rule)))
+            .min_by_key(|(months, _)| *months);
+        first.map(|(months, rule)| (after_months(at, months), rule.id.clone()))
     }
 
     /// Rules that cannot both have their way, where an event bears both their tags.
@@ -249,6 +277,26 @@ mod tests {
                 ("ret-hipaa-log".to_owned(), "ret-gdpr-gen".to_owned())
             ]
         );
+    }
+
+    #[test]
+    fn a_duty_is_seen_behind_whatever_gave_the_date() {
+        let (event, rules) = (at("2026-05-01T10:00:00Z"), Rules::default());
+        let kept = rules.keep(event, &tags(&["PCI_DSS", "GDPR"]), None);
+        assert_eq!(
+            (kept.rule.as_str(), kept.duty),
+            (
+                "ret-gdpr-gen",
+                Some((at("2027-05-01T10:00:00Z"), "ret-pci-log".to_owned()))
+            )
+        );
+        let kept = rules.keep(event, &tags(&["SOX"]), Some(5000));
+        assert_eq!(
+            (kept.rule.as_str(), kept.duty.unwrap().1),
+            ("sender", "ret-sox-issuer".to_owned())
+        );
+        assert_eq!(rules.keep(event, &tags(&["GDPR"]), Some(5000)).duty, None);
+        assert_eq!(rules.keep(event, &[], None).duty, None);
     }
 
     #[test]

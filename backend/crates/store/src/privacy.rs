@@ -92,6 +92,15 @@ impl Store {
         Ok(query.limit(limit).all(&self.read).await?)
     }
 
+    /// Requests that still say whose they are.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn named_requests(&self) -> Result<Vec<privacy_request::Model>, StoreError> {
+        let query = privacy_request::Entity::find().filter(privacy_request::Column::Identifier.is_not_null());
+        Ok(query.order_by_desc(privacy_request::Column::Id).all(&self.read).await?)
+    }
+
     /// The person who is found by this, or whose records were set aside under it; none where nothing is known of them.
     ///
     /// # Errors
@@ -116,7 +125,7 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn held_of(&self, subject: Uuid, from: i64, limit: u64) -> Result<Vec<HeldRecord>, StoreError> {
         let sql = format!(
-            "SELECT t.idx AS idx, e.keep_rule AS rule, e.keep_until AS keep_until, \
+            "SELECT t.idx AS idx, e.keep_rule AS rule, e.keep_until AS keep_until, e.at AS at, e.tags AS tags, \
              CASE WHEN EXISTS (SELECT 1 FROM legal_hold h WHERE h.released_at IS NULL AND h.project_id = t.project_id \
              AND (h.subject_id IS NULL OR h.subject_id = t.subject_id) \
              AND (h.from_at IS NULL OR coalesce(e.at, t.at) >= h.from_at) AND (h.until_at IS NULL OR coalesce(e.at, t.at) < h.until_at)) \
@@ -125,13 +134,26 @@ impl Store {
              WHERE t.subject_id = ? AND t.state = 1 AND t.idx >= ? ORDER BY t.idx LIMIT {limit}"
         );
         let found = rows(&self.read, &sql, vec![subject.into(), from.into()]).await?;
+        let rules = self.retention_rules().await?;
         found
             .iter()
             .map(|row| {
+                // A duty counts, whatever gave the date: the longest of several is not always one.
+                let tags = column::<Option<String>>(row, "tags")?.unwrap_or_default();
+                let tags: Vec<String> = serde_json::from_str(&tags).unwrap_or_default();
+                let at = column::<Option<i64>>(row, "at")?;
+                let duty = at.and_then(|at| rules.keep(crate::instant(at), &tags, None).duty);
+                let (rule, keep_until) = match duty {
+                    Some((until, rule)) => (rule, micros(until)),
+                    None => (
+                        column::<Option<String>>(row, "rule")?.unwrap_or_default(),
+                        column::<Option<i64>>(row, "keep_until")?.unwrap_or_default(),
+                    ),
+                };
                 Ok(HeldRecord {
                     index: column(row, "idx")?,
-                    rule: column::<Option<String>>(row, "rule")?.unwrap_or_default(),
-                    keep_until: column::<Option<i64>>(row, "keep_until")?.unwrap_or_default(),
+                    rule,
+                    keep_until,
                     is_held: i64::from(column::<i32>(row, "held")?) == 1,
                 })
             })
@@ -207,7 +229,13 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn scrub(&self) -> Result<(), StoreError> {
         if self.is_postgres() {
-            for table in ["subject", "trail_entry", "privacy_request", "consent"] {
+            for table in [
+                "subject",
+                "trail_entry",
+                "privacy_request",
+                "consent",
+                "processor_notice",
+            ] {
                 self.write.execute_unprepared(&format!("VACUUM {table}")).await?;
             }
             return Ok(());

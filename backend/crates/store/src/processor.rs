@@ -66,6 +66,10 @@ impl Store {
             .filter(processor::Column::EndedAt.is_null())
             .exec(&self.write)
             .await?;
+        // It is told nothing more by machine.
+        let sql =
+            "UPDATE processor_notice SET state = 'by_hand', body = NULL WHERE processor_id = ? AND state = 'waiting'";
+        run(&self.write, sql, vec![id.into()]).await?;
         Ok(done.rows_affected == 1)
     }
 
@@ -105,24 +109,22 @@ impl Store {
             .collect())
     }
 
-    /// Takes what is to be told now, for as long as `again` says; nobody else takes it until then.
+    /// Takes something that is to be told now, for as long as `again` says; nobody else takes it until then.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn take_notices(&self, now: Instant, again: Instant, limit: u64) -> Result<Vec<DueNotice>, StoreError> {
-        let sql = format!(
-            "SELECT n.id AS id, n.request_id AS request, n.body AS body, n.attempts AS attempts, n.next_at AS next_at, \
-             p.id AS processor, p.webhook_url AS url, p.secret AS secret \
-             FROM processor_notice n JOIN processor p ON p.id = n.processor_id \
-             WHERE n.state = 'waiting' AND n.next_at <= ? AND n.body IS NOT NULL AND p.secret IS NOT NULL ORDER BY n.next_at LIMIT {limit}"
-        );
-        let mut taken = Vec::new();
-        for row in rows(&self.read, &sql, vec![micros(now).into()]).await? {
+    pub async fn take_notice(&self, now: Instant, again: Instant) -> Result<Option<DueNotice>, StoreError> {
+        let sql = "SELECT n.id AS id, n.request_id AS request, n.body AS body, n.attempts AS attempts, n.next_at AS next_at, \
+                   p.id AS processor, p.webhook_url AS url, p.secret AS secret \
+                   FROM processor_notice n JOIN processor p ON p.id = n.processor_id \
+                   WHERE n.state = 'waiting' AND n.next_at <= ? AND n.body IS NOT NULL AND p.secret IS NOT NULL \
+                   ORDER BY n.next_at LIMIT 20";
+        for row in rows(&self.read, sql, vec![micros(now).into()]).await? {
             let (id, next_at): (Uuid, i64) = (column(&row, "id")?, column(&row, "next_at")?);
             let claim = "UPDATE processor_notice SET next_at = ? WHERE id = ? AND next_at = ? AND state = 'waiting'";
             let values = vec![micros(again).into(), id.into(), next_at.into()];
             if run(&self.write, claim, values).await?.rows_affected() == 1 {
-                taken.push(DueNotice {
+                return Ok(Some(DueNotice {
                     id,
                     request: column(&row, "request")?,
                     body: column(&row, "body")?,
@@ -130,10 +132,10 @@ impl Store {
                     processor: column(&row, "processor")?,
                     url: column(&row, "url")?,
                     secret: column(&row, "secret")?,
-                });
+                }));
             }
         }
-        Ok(taken)
+        Ok(None)
     }
 
     /// A notice.
@@ -144,17 +146,29 @@ impl Store {
         Ok(processor_notice::Entity::find_by_id(id).one(&self.read).await?)
     }
 
-    /// Keeps what became of a notice. What was told is kept only as long as it is still to be told.
+    /// Keeps what became of a notice, where it is still in this state and was tried so often; false where it is not. What was told is kept
+    /// only as long as it is still to be told.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn change_notice(&self, row: processor_notice::Model) -> Result<(), StoreError> {
+    pub async fn change_notice(
+        &self,
+        (state, attempts): (&str, i32),
+        row: processor_notice::Model,
+    ) -> Result<bool, StoreError> {
         let mut row = row;
         if row.state != "waiting" {
             row.body = None;
         }
-        row.into_active_model().reset_all().update(&self.write).await?;
-        Ok(())
+        let id = row.id;
+        let done = processor_notice::Entity::update_many()
+            .set(row.into_active_model().reset_all())
+            .filter(processor_notice::Column::Id.eq(id))
+            .filter(processor_notice::Column::State.eq(state))
+            .filter(processor_notice::Column::Attempts.eq(attempts))
+            .exec(&self.write)
+            .await?;
+        Ok(done.rows_affected == 1)
     }
 
     /// Breaches, latest first.
@@ -185,12 +199,21 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps what became of a breach.
+    /// Keeps what became of a breach; false where somebody else brought it further meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn change_breach(&self, row: breach::Model) -> Result<(), StoreError> {
-        row.into_active_model().reset_all().update(&self.write).await?;
-        Ok(())
+    pub async fn change_breach(&self, was: &breach::Model, row: breach::Model) -> Result<bool, StoreError> {
+        let mut update = breach::Entity::update_many()
+            .set(row.into_active_model().reset_all())
+            .filter(breach::Column::Id.eq(was.id));
+        for (column, value) in [
+            (breach::Column::AuthorityToldAt, was.authority_told_at),
+            (breach::Column::PeopleToldAt, was.people_told_at),
+            (breach::Column::ClosedAt, was.closed_at),
+        ] {
+            update = update.filter(value.map_or_else(|| column.is_null(), |value| column.eq(value)));
+        }
+        Ok(update.exec(&self.write).await?.rows_affected == 1)
     }
 }

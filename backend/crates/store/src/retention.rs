@@ -117,6 +117,9 @@ impl Scoped<'_> {
         let tx = self.store.begin().await?;
         // Holds are made under the same lock: one that was acknowledged is seen.
         self.store.lock_head(&tx).await?;
+        if is_pending(&tx).await? {
+            return Ok(Purged::default());
+        }
         let sql = format!(
             "SELECT e.id AS id, t.idx AS idx FROM audit_event e LEFT JOIN trail_entry t ON t.record_id = e.id \
              WHERE e.project_id = ? AND e.keep_until <= ? AND e.keep_rule = ? AND NOT {HELD} ORDER BY e.keep_until LIMIT {batch}"
@@ -163,6 +166,9 @@ impl Scoped<'_> {
     ) -> Result<Purged, StoreError> {
         let tx = self.store.begin().await?;
         self.store.lock_head(&tx).await?;
+        if is_pending(&tx).await? {
+            return Ok(Purged::default());
+        }
         let sql = format!(
             "SELECT e.id AS id, t.idx AS idx FROM audit_event e JOIN trail_entry t ON t.record_id = e.id \
              WHERE e.project_id = ? AND e.payload_until <= ? AND t.state = 1 AND NOT {HELD} ORDER BY e.payload_until LIMIT {batch}"
@@ -266,6 +272,12 @@ impl Scoped<'_> {
             .all(&self.store.read)
             .await?)
     }
+}
+
+/// Whether stored events have not got their dates yet by a rule that was changed: until then nothing goes.
+async fn is_pending(tx: &impl sea_orm::ConnectionTrait) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS one FROM retention_rule WHERE pending = ? LIMIT 1";
+    Ok(row(tx, sql, vec![true.into()]).await?.is_some())
 }
 
 impl Store {

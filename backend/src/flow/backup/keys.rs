@@ -122,25 +122,26 @@ fn all(app: &Context) -> Result<Vec<(PathBuf, Kept)>, FlowError> {
     Ok(found)
 }
 
-/// Destroys keys whose time is over: what those backups hold can be read by nobody any more. Gives their ids.
-pub(super) fn expire(app: &Context) -> Result<Vec<Uuid>, FlowError> {
+/// Keys whose time is over: their files and ids.
+pub(super) fn expired(app: &Context) -> Result<Vec<(PathBuf, Uuid)>, FlowError> {
     let now = micros(app.clock.now());
-    let mut gone = Vec::new();
-    for (path, kept) in all(app)? {
-        if kept.expires_at > now {
-            continue;
-        }
-        let overwrite = || -> std::io::Result<()> {
-            let length = path.metadata()?.len();
-            let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
-            file.write_all(&vec![0; usize::try_from(length).unwrap_or(0)])?;
-            file.sync_all()?;
-            std::fs::remove_file(&path)
-        };
-        overwrite().map_err(failed(&path))?;
-        gone.push(kept.id);
+    let over = all(app)?.into_iter().filter(|(_, kept)| kept.expires_at <= now);
+    Ok(over.map(|(path, kept)| (path, kept.id)).collect())
+}
+
+/// Destroys a key: what its backup holds can be read by nobody any more. One that another server destroyed is destroyed.
+pub(super) fn destroy(path: &Path) -> Result<(), FlowError> {
+    let overwrite = || -> std::io::Result<()> {
+        let length = path.metadata()?.len();
+        let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+        file.write_all(&vec![0; usize::try_from(length).unwrap_or(0)])?;
+        file.sync_all()?;
+        std::fs::remove_file(path)
+    };
+    match overwrite() {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(path)(error)),
+        _ => Ok(()),
     }
-    Ok(gone)
 }
 
 /// Seals the keys of backups anew under the installation's present key; gives how many.
@@ -172,13 +173,19 @@ pub fn note(app: &Context, one: &Forgotten) -> Result<(), FlowError> {
     folder(app)?;
     let path = list(app);
     let write = || -> std::io::Result<()> {
+        let is_new = !path.exists();
         let mut options = std::fs::OpenOptions::new();
         options.append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path)?;
-        file.write_all(format!("{}\n", serde_json::to_string(one)?).as_bytes())?;
-        file.sync_all()
+        // A line begins anew, whatever a fault left of the one before.
+        file.write_all(format!("\n{}\n", serde_json::to_string(one)?).as_bytes())?;
+        file.sync_all()?;
+        if is_new {
+            std::fs::File::open(&app.backup_keys)?.sync_all()?;
+        }
+        Ok(())
     };
     write().map_err(failed(&path))
 }
@@ -193,7 +200,12 @@ pub(super) fn forgotten(app: &Context) -> Result<Vec<Forgotten>, FlowError> {
     };
     let mut found = Vec::new();
     for line in std::io::BufReader::new(file).lines() {
-        found.extend(serde_json::from_str(&line.map_err(failed(&path))?).ok());
+        let line = line.map_err(failed(&path))?;
+        match serde_json::from_str(&line) {
+            Ok(one) => found.push(one),
+            Err(_) if line.trim().is_empty() => {}
+            Err(_) => tracing::warn!("a line of those who were forgotten is cut; no erasure followed it"),
+        }
     }
     Ok(found)
 }

@@ -24,6 +24,28 @@ use uuid::Uuid;
 /// Days after which a backup's key goes, where nobody says otherwise.
 pub const DAYS: i64 = 35;
 
+/// How folders with a copy of the database begin.
+const COPY: &str = "backup-copy-";
+
+/// Takes away what a backup left that was cut off by a fault.
+pub fn sweep(app: &Context) {
+    let Ok(entries) = std::fs::read_dir(&app.spool) else {
+        return;
+    };
+    let is_left = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(COPY);
+    for entry in entries.flatten().filter(is_left) {
+        // One that is being made now is younger.
+        let age = entry
+            .metadata()
+            .and_then(|meta| meta.modified())
+            .ok()
+            .and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > std::time::Duration::from_secs(3600)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A backup that was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Made {
@@ -76,13 +98,16 @@ pub async fn make(app: &Context, path: &Path, days: i64, actor: &str) -> Result<
     if is_postgres {
         app.store.dump(&mut out).await?;
     } else {
-        let copy = app.spool.join(format!("{}.copy", head.id));
+        // Readable by nobody else while it is there; what a fault leaves of it goes at the next start.
+        let folder = tempfile::Builder::new().prefix(COPY).tempdir_in(&app.spool);
+        let folder = folder.map_err(failed)?;
+        let copy = folder.path().join("copy.sqlite");
         let copied = app.store.copy_to(&copy).await;
         let written = copied.map_err(FlowError::from).and_then(|()| {
             let mut from = File::open(&copy).map_err(failed)?;
             std::io::copy(&mut from, &mut out).map_err(failed)
         });
-        let _ = std::fs::remove_file(&copy);
+        drop(folder);
         written?;
     }
     let file = out.finish().and_then(Sealer::finish).map_err(failed)?;
@@ -107,14 +132,19 @@ pub async fn make(app: &Context, path: &Path, days: i64, actor: &str) -> Result<
 /// # Errors
 /// [`FlowError`] where the folder or the database fails.
 pub async fn expire(app: &Context) -> Result<usize, FlowError> {
-    let gone = keys::expire(app)?;
-    for id in &gone {
+    let mut count = 0;
+    for (path, id) in keys::expired(app)? {
+        // The entry first: where it cannot be written, the key stays.
         let detail = json!({ "backup": id }).to_string();
         app.store
             .record_action(("schedule", "backup.expired", None), &detail, app.clock.now())
             .await?;
+        match keys::destroy(&path) {
+            Ok(()) => count += 1,
+            Err(error) => tracing::error!(%error, "the key of a backup could not be destroyed"),
+        }
     }
-    Ok(gone.len())
+    Ok(count)
 }
 
 /// What a backup says of itself.

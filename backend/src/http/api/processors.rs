@@ -4,7 +4,7 @@ use super::registers::{everywhere, short};
 use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, WritePrivacy};
-use crate::flow::tell_processors::{answered, secret_purpose};
+use crate::flow::tell_processors::{answered, is_allowed, secret_purpose};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_domain::Instant;
@@ -118,7 +118,7 @@ pub async fn set(
         None => contract + Duration::days(365),
     };
     let url = new.webhook_url.trim();
-    if !url.is_empty() && !app.webhooks.iter().any(|allowed| url.starts_with(allowed.as_str())) {
+    if !url.is_empty() && !is_allowed(&app.webhooks, url) {
         let what = "the operator names the addresses that may be told: AFFIANT_WEBHOOK_ENDPOINTS";
         return Err(Problem::invalid("/webhook_url", what));
     }
@@ -367,6 +367,18 @@ pub async fn step_breach(
     everywhere(&who.principal)?;
     let row = app.store.breach(uuid(&path, "breach")?).await?;
     let mut row = row.ok_or_else(|| Problem::not_found("there is no such breach"))?;
+    let was = row.clone();
+    let made = match wanted.step.as_str() {
+        "authority_told" => row.authority_told_at,
+        "people_told" => row.people_told_at,
+        _ => row.closed_at,
+    };
+    if made.is_some() || row.closed_at.is_some() {
+        return Err(crate::flow::FlowError::Conflict(
+            "that was written down before, or the breach is closed".to_owned(),
+        )
+        .into());
+    }
     let now = app.clock.now();
     let at = wanted.at.as_deref().map_or(Ok(now), |text| time("/at", text))?;
     if at > now || micros(at) < row.aware_at {
@@ -392,8 +404,13 @@ pub async fn step_breach(
     }
     let (own, step) = (row.clone(), wanted.step.clone());
     let keep = |app: Context| async move {
-        let detail = json!({ "breach": own.id, "step": step });
-        app.store.change_breach(own).await?;
+        let detail = json!({ "breach": own.id, "step": step, "at": at, "late_because": own.late_because });
+        if !app.store.change_breach(&was, own).await? {
+            return Err(crate::flow::FlowError::Conflict(
+                "somebody else brought the breach further meanwhile".to_owned(),
+            )
+            .into());
+        }
         Ok::<_, Problem>(((), detail))
     };
     app.deed((&who.principal.name, "breach.step", None), keep).await?;

@@ -54,7 +54,7 @@ pub async fn rules(_who: Allowed<WriteRetention>, app: web::Data<Context>) -> Re
             .filter(|one| one.keeps == rule.id)
             .map(|one| one.ends.clone())
             .collect(),
-        changed: changed.iter().any(|row| row.id == rule.id),
+        changed: changed.iter().any(|row| row.id == rule.id && row.actor != "migration"),
     };
     Ok(HttpResponse::Ok().json(rules.iter().map(rule).collect::<Vec<_>>()))
 }

@@ -177,11 +177,15 @@ pub(crate) fn cvss(text: &str) -> Option<f64> {
 pub(crate) fn without_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    let mut closes = true;
     while let Some(at) = rest.find('<') {
         out.push_str(&rest[..at]);
         let tag = &rest[at + 1..];
         let is_tag = tag.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!'));
-        match tag.find('>').filter(|_| is_tag) {
+        let end = if is_tag && closes { tag.find('>') } else { None };
+        // Where none follows here, none follows further on.
+        closes &= !is_tag || end.is_some();
+        match end {
             Some(end) => {
                 out.push(' ');
                 rest = &tag[end + 1..];

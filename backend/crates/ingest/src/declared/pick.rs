@@ -24,7 +24,7 @@ pub(crate) fn pick<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump
 }
 
 fn object<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
-    let mut map = Vec::with_capacity_in(wanted.keys.len(), arena);
+    let mut map = Vec::new_in(arena);
     cursor.object(|c, key| {
         match wanted.of(key) {
             Some(wanted) => {

@@ -232,6 +232,11 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
+    /// Whether `null` comes next; nothing is taken.
+    pub(crate) fn is_null(&mut self) -> Result<bool, ReadError> {
+        Ok(self.peek()? == Some(b'n'))
+    }
+
     /// Walks an array, or takes `null` for an empty one; anything else breaks the file.
     pub(crate) fn array_or_null(
         &mut self,

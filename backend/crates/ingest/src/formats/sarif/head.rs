@@ -18,6 +18,8 @@ pub(super) struct Head {
     pub(super) by_id: HashMap<String, Arc<Rule>>,
     pub(super) overrides: HashMap<(usize, String), Option<Severity>>,
     pub(super) has_tool: bool,
+    /// An invocation of the tool says that it did not end well.
+    pub(super) failed: bool,
 }
 
 pub(super) struct Rule {
@@ -102,6 +104,7 @@ struct Configuration {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Invocation {
+    execution_successful: Option<bool>,
     #[serde(deserialize_with = "or_default")]
     end_time_utc: String,
     #[serde(deserialize_with = "or_default")]
@@ -218,6 +221,7 @@ impl Head {
 
     fn invocations(&mut self, all: &[Invocation]) {
         for (at, invocation) in all.iter().enumerate() {
+            self.failed |= invocation.execution_successful == Some(false);
             let ended = time(&invocation.end_time_utc).or_else(|| time(&invocation.start_time_utc));
             self.info.scanned_at = self.info.scanned_at.max(ended);
             for one in &invocation.rule_configuration_overrides {

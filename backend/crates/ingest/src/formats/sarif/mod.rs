@@ -84,6 +84,9 @@ impl Reader<'_> {
             }
             head.announce(sink);
             announced = true;
+            if w.is_null()? {
+                sink.partial("a run of the file has no results: the tool did not look".to_owned());
+            }
             w.array_or_null("results", |w, _| {
                 let taken = w.direct(&mut |bytes, place| {
                     let mut cursor = Cursor::new(bytes, self.limits.depth);
@@ -115,6 +118,9 @@ impl Reader<'_> {
         })?;
         if !announced {
             head.announce(sink);
+        }
+        if head.failed {
+            sink.partial("the tool says that a run did not end well".to_owned());
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 type Text<'b> = Option<Cow<'b, str>>;
 
+/// Bytes that arguments may add to a message.
+const MESSAGE: usize = 64 << 10;
+
 /// What is read of a result.
 #[derive(Default)]
 pub(super) struct SarifResult<'b> {
@@ -148,7 +151,12 @@ impl<'b> SarifResult<'b> {
         };
         let mut text = template.clone();
         for (at, argument) in message.arguments.iter().enumerate().take(20) {
-            text = text.replace(&format!("{{{at}}}"), argument);
+            // A message is shown up to eight thousand bytes: what would grow past reason stays as it is.
+            let place = format!("{{{at}}}");
+            let grown = text.matches(&place).count().saturating_mul(argument.len());
+            if grown <= MESSAGE {
+                text = text.replace(&place, argument);
+            }
         }
         Cow::Owned(text)
     }
@@ -284,12 +292,13 @@ fn logical<'b>(cursor: &mut Cursor<'b>) -> Result<Text<'b>, Fault> {
 fn named<'b>(cursor: &mut Cursor<'b>) -> Result<Named<'b>, Fault> {
     let mut all = Named::new();
     cursor.object_or_null(|c, key| {
-        let value = c.raw()?;
-        all.retain(|(name, _)| name != key);
-        all.push((key.clone(), value));
+        all.push((key.clone(), c.raw()?));
         Ok(())
     })?;
-    all.sort_unstable();
+    // Of equal names the last one counts.
+    all.reverse();
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all.dedup_by(|(one, _), (other, _)| one == other);
     Ok(all)
 }
 
