@@ -71,6 +71,15 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
     if !folder.is_empty() && !std::path::Path::new(folder).is_dir() {
         wrong("trail.checkpoint_folder".to_owned(), "a folder that is there");
     }
+    let witnesses = config.trail.witnesses();
+    let is_good = |url: &str| url.starts_with("https://") || config.server.development && is_web(url);
+    let named = config.trail.witnesses.iter().filter(|text| !text.trim().is_empty());
+    if witnesses.len() != named.count() || !witnesses.iter().all(|(url, _)| is_good(url)) {
+        wrong(
+            "trail.witnesses".to_owned(),
+            "each \"ADDRESS NAME+ID+KEY\": an address that begins with https:// (http:// is for development = true), a space, and the witness's key as C2SP writes it",
+        );
+    }
     let session = &config.session;
     if session.idle_seconds == 0 || session.renew_seconds == 0 {
         wrong("session".to_owned(), "idle_seconds and renew_seconds are at least 1");

@@ -1,6 +1,7 @@
 //! The configuration file: TOML, with environment variables over it, checked as a whole so that every mistake is named at once.
 
 use super::secret::Secret;
+use affiant_trail::Witness;
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,20 @@ pub struct Trail {
     pub checkpoint_url: String,
     /// Each checkpoint is written there as a file; nowhere, where it is empty.
     pub checkpoint_folder: String,
+    /// Who is asked to cosign each checkpoint: address and key of each, with a space between.
+    pub witnesses: Vec<String>,
+}
+
+impl Trail {
+    /// Address and key of each witness.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<(String, Witness)> {
+        let read = |text: &String| {
+            let (url, key) = text.trim().split_once(' ')?;
+            Some((url.to_owned(), Witness::parse(key)?))
+        };
+        self.witnesses.iter().filter_map(read).collect()
+    }
 }
 
 /// Rights of data subjects.

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod fulfil_request;
 pub mod ingest;
 pub mod project;
+mod publish_checkpoint;
 pub mod refusals;
 pub mod register_evidence;
 pub mod report;

@@ -1,6 +1,7 @@
 //! Signs, proves and exports the trail.
 
 use super::FlowError;
+use super::publish_checkpoint::{Signed, publish};
 use crate::app::Context;
 use affiant_store::{Draft, entity, instant, micros};
 use affiant_trail::proof::{At, Claim, fold};
@@ -99,38 +100,14 @@ pub async fn sign(app: &Context) -> Result<String, FlowError> {
     let signers: Vec<&SigningKey> = keys[first..=at(tree.size())].iter().map(|(_, key)| key).collect();
     let note = signed_by(&head, &signers).ok_or_else(|| damaged("the checkpoint cannot be signed"))?;
     app.store.keep_checkpoint(tree.size(), &note, now).await?;
-    send(app, tree.size(), &note).await;
+    let published = Signed {
+        size: tree.size(),
+        before: signed,
+        note: note.clone(),
+        at: now,
+    };
+    publish(app, published).await;
     Ok(note)
-}
-
-/// Keeps a checkpoint elsewhere too. What fails is told to the log; the next one comes within seconds of the next entry.
-async fn send(app: &Context, size: u64, note: &str) {
-    let settings = &app.checkpoints;
-    if !settings.checkpoint_folder.is_empty() {
-        let path = std::path::Path::new(&settings.checkpoint_folder).join(format!("{size:020}.txt"));
-        if let Err(error) = tokio::fs::write(&path, note).await {
-            tracing::error!(%error, "a checkpoint cannot be written into its folder");
-        }
-    }
-    if settings.checkpoint_url.is_empty() {
-        return;
-    }
-    let client = reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(5))
-        .redirect(reqwest::redirect::Policy::none())
-        .build();
-    let Ok(client) = client else { return };
-    let request = client
-        .post(&settings.checkpoint_url)
-        .header("content-type", "text/plain; charset=utf-8")
-        .body(note.to_owned());
-    // Nobody waits for it.
-    tokio::spawn(async move {
-        let sent = request.send().await.and_then(reqwest::Response::error_for_status);
-        if let Err(error) = sent {
-            tracing::error!(error = %error.without_url(), "a checkpoint cannot be sent");
-        }
-    });
 }
 
 fn name_of(key: &PublicKey) -> String {

@@ -425,3 +425,132 @@ async fn who_sleeps_at_the_head_of_the_trail_is_fenced_off() {
         "what was acknowledged is there"
     );
 }
+
+/// A witness as C2SP `tlog-witness` describes it: signs what continues the tree that it saw last. The first question finds it out of order.
+struct Witnessing {
+    key: ed25519_dalek::SigningKey,
+    id: [u8; 4],
+    questions: usize,
+    size: u64,
+    root: affiant_trail::Hash,
+}
+
+async fn witness(body: String, state: actix_web::web::Data<std::sync::Mutex<Witnessing>>) -> actix_web::HttpResponse {
+    use actix_web::HttpResponse;
+    use affiant_trail::{Hash, Head, proof::Claim};
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use ed25519_dalek::Signer;
+    let mut state = state.lock().unwrap();
+    state.questions += 1;
+    if state.questions == 1 {
+        return HttpResponse::InternalServerError().finish();
+    }
+    let (asked, checkpoint) = body.split_once("\n\n").unwrap();
+    let mut lines = asked.lines();
+    let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+    let proof: Vec<Hash> = lines
+        .map(|line| Hash(BASE64_STANDARD.decode(line).unwrap().try_into().unwrap()))
+        .collect();
+    let head = Head::parse(checkpoint).unwrap();
+    if old != state.size {
+        return HttpResponse::Conflict()
+            .content_type("text/x.tlog.size")
+            .body(format!("{}\n", state.size));
+    }
+    let claim = Claim::Consistency { size: head.size, old };
+    let continues = match old {
+        0 => proof.is_empty(),
+        old if old == head.size => proof.is_empty() && head.root == state.root,
+        _ => claim.holds(&proof, head.root, state.root),
+    };
+    if !continues {
+        return HttpResponse::UnprocessableEntity().finish();
+    }
+    (state.size, state.root) = (head.size, head.root);
+    let text = checkpoint.split_once("\n\n").unwrap().0;
+    let time = 1_800_000_000_u64;
+    let signature = state
+        .key
+        .sign(format!("cosignature/v1\ntime {time}\n{text}\n").as_bytes());
+    let bytes = [state.id.as_slice(), &time.to_be_bytes(), &signature.to_bytes()].concat();
+    HttpResponse::Ok().body(format!("\u{2014} witness.example {}\n", BASE64_STANDARD.encode(bytes)))
+}
+
+async fn witnesses_cosign(database: Option<String>) {
+    use actix_web::{App, HttpServer, web};
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use sha2::{Digest, Sha256};
+    let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
+    let public = [&[4], key.verifying_key().as_bytes().as_slice()].concat();
+    let id = Sha256::digest([b"witness.example\n".as_slice(), &public].concat());
+    let id: [u8; 4] = id[..4].try_into().unwrap();
+    let vouching = format!(
+        "witness.example+{}+{}",
+        hex::encode(id),
+        BASE64_STANDARD.encode(&public)
+    );
+    let (questions, size, root) = (0, 0, affiant_trail::Hash([0; 32]));
+    let state = web::Data::new(std::sync::Mutex::new(Witnessing {
+        key,
+        id,
+        questions,
+        size,
+        root,
+    }));
+    let shared = state.clone();
+    let stand_in = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .route("/w/add-checkpoint", web::post().to(witness))
+    });
+    let stand_in = stand_in.workers(1).bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/w/ {vouching}", stand_in.addrs()[0]);
+    tokio::spawn(stand_in.run());
+    let server = Server::start_with(
+        database,
+        &[
+            ("AFFIANT_TRAIL_WITNESSES", &address),
+            ("AFFIANT_SERVER_DEVELOPMENT", "true"),
+        ],
+    )
+    .await;
+    let witness = affiant_trail::Witness::parse(&vouching).unwrap();
+    // The witness is out of order, then has seen nothing yet, then sees the tree grow.
+    let mut sizes = std::collections::BTreeSet::new();
+    for n in 0..4 {
+        events(&server, 5, &format!("u{n}")).await;
+        export(&server, "").await;
+        for _ in 0..40 {
+            let note = server
+                .send("GET", "/trail/checkpoint", None)
+                .await
+                .text()
+                .await
+                .unwrap();
+            if witness.line(&note, &note).is_some() {
+                sizes.insert(affiant_trail::Head::parse(&note).unwrap().size);
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    assert!(sizes.len() >= 3, "{sizes:?}");
+    assert!(state.lock().unwrap().questions > 4);
+    // A trail with their lines verifies as before.
+    let text = export(&server, "").await;
+    assert!(text.contains("witness.example"));
+    let (code, told) = verify(&text, &[]);
+    assert_eq!(code, 0, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_cosign_what_continues_sqlite() {
+    witnesses_cosign(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_cosign_what_continues_postgres() {
+    if let Some(url) = crate::server::postgres().await {
+        witnesses_cosign(Some(url)).await;
+    }
+}

@@ -373,6 +373,17 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps the line of a witness with a checkpoint that it vouches for.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn cosign_checkpoint(&self, size: u64, at: i64, line: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE trail_checkpoint SET note = note || ? WHERE size = ? AND at = ?";
+        let values = vec![format!("{line}\n").into(), size.cast_signed().into(), at.into()];
+        run(&self.write, sql, values).await?;
+        Ok(())
+    }
+
     /// The checkpoints from a size on, in order: of each size the latest.
     ///
     /// # Errors
