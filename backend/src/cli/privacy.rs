@@ -159,7 +159,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         }
         Command::Evidence => {
             let count = register_evidence::tell(&app, actor).await?;
-            say(format_args!("{count} projects were told"));
+            say(format_args!("Projects that were told: {count}"));
         }
     }
     Ok(())
