@@ -330,12 +330,12 @@ on_both! {
             let answer = server.send_as(&desk.handler, method, &format!("/api/v1/privacy{path}"), Some(body)).await;
             assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
         };
-        assert!(server.affiant(&["privacy", "evidence"], &[]).1.contains("0 projects"), "nothing is in any register");
+        assert!(server.affiant(&["privacy", "evidence"], &[]).1.contains("told: 0"), "nothing is in any register");
         ask("PUT", "/activities", json!({"name": "Support", "purpose": "answers", "basis": "contract", "subjects": "customers", "categories": "tickets", "retention": "a year"})).await;
         ask("PUT", "/processors", json!({"name": "Mail", "services": "mail", "country": "IE", "contract_at": "2025-01-01", "review_at": "2026-01-01"})).await;
         ask("POST", "/breaches", json!({"title": "Open", "what_happened": "It was open.", "aware_at": "2026-11-01T00:00:00Z"})).await;
         desk.receive(&server, "access", "kim@corp.example").await;
-        assert!(server.affiant(&["privacy", "evidence"], &[]).1.contains("1 projects"));
+        assert!(server.affiant(&["privacy", "evidence"], &[]).1.contains("told: 1"));
         let found = server.get("/api/v1/projects/payments/findings?state=open").await;
         let titles: Vec<&str> = found["items"].as_array().unwrap().iter().map(|item| item["title"].as_str().unwrap()).collect();
         assert_eq!(titles.len(), 2, "a contract past its review, a breach that was not told: {found}");
