@@ -116,7 +116,8 @@ impl Records<'_> {
                 self.line(text, place, sink, &mut each)
             });
         }
-        let sniff = crate::sniff::Sniff::of(&prefix);
+        let arena = bumpalo::Bump::new();
+        let sniff = crate::sniff::Sniff::of(&prefix, &arena);
         let json = sniff.json.as_ref();
         let inner = json.and_then(|value| value.get(self.envelope?));
         let nested = self.keys.iter().any(|key| {

@@ -1,11 +1,12 @@
 //! Looks at the first bytes of a file to tell what it is, without reading it all.
 
 use crate::declared::{Container, Node, column, separator, sniff_xml};
+use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 
 /// The first bytes of a file, understood as far as they go.
-pub struct Sniff {
+pub struct Sniff<'n> {
     /// The first JSON value, as far as it goes; none where the file is not JSON.
     pub json: Option<Value>,
     /// The head line of a CSV file, split, lower case; empty where the file is not one.
@@ -17,13 +18,13 @@ pub struct Sniff {
     /// What holds the records, by the first byte.
     pub(crate) container: Container,
     /// The beginning as declarative formats see it: JSON's first value, XML's first element, the columns of a table.
-    pub(crate) node: Node<'static>,
+    pub(crate) node: Node<'n>,
 }
 
-impl Sniff {
-    /// Looks at a prefix.
+impl<'n> Sniff<'n> {
+    /// Looks at a prefix; what is understood of it lies in the arena.
     #[must_use]
-    pub fn of(prefix: &[u8]) -> Self {
+    pub fn of(prefix: &[u8], arena: &'n Bump) -> Self {
         let text = String::from_utf8_lossy(prefix);
         let trimmed = text.trim_start();
         let json = matches!(trimmed.as_bytes().first(), Some(b'{' | b'[' | b'n'))
@@ -36,16 +37,16 @@ impl Sniff {
                 .value()
             })
             .flatten();
-        let xml = sniff_xml(prefix);
+        let xml = sniff_xml(prefix, arena);
         let header = if json.is_none() && xml.is_none() {
             header(trimmed)
         } else {
             Vec::new()
         };
         let (container, node) = match (&json, xml) {
-            (Some(value), _) => (Container::Json, Node::from(value)),
+            (Some(value), _) => (Container::Json, Node::of(value, arena)),
             (None, Some(node)) => (Container::Xml, node),
-            (None, None) => (Container::Csv, columns(trimmed)),
+            (None, None) => (Container::Csv, columns(trimmed, arena)),
         };
         Self {
             json,
@@ -96,15 +97,12 @@ pub(crate) fn is_lines(prefix: &[u8]) -> bool {
 }
 
 /// The columns of a table, each with itself as its value.
-fn columns(text: &str) -> Node<'static> {
+fn columns<'n>(text: &str, arena: &'n Bump) -> Node<'n> {
     let line = text.lines().next().unwrap_or_default();
     let fields = line.split(char::from(separator(line.as_bytes())));
-    let names = fields.map(|field| column(field.trim().trim_matches('"')));
-    Node::Map(
-        names
-            .map(|name| (Cow::Owned(name.clone()), Node::Text(Cow::Owned(name))))
-            .collect(),
-    )
+    let names = fields.map(|field| &*arena.alloc_str(&column(field.trim().trim_matches('"'))));
+    let entries = names.map(|name| (name, Node::Text(name)));
+    Node::Map(ArenaVec::from_iter_in(entries, arena).into_bump_slice())
 }
 
 fn header(text: &str) -> Vec<String> {

@@ -92,8 +92,10 @@ impl Expr {
                 let mut found = false;
                 for expr in all {
                     expr.each(scope, &mut |value| {
-                        found = true;
-                        give(value);
+                        if !value.is_empty() {
+                            found = true;
+                            give(value);
+                        }
                     });
                     if found {
                         return;
@@ -113,7 +115,7 @@ impl Expr {
                     for (key, value) in entries.iter() {
                         let arena = scope.file.arena;
                         value.each(&mut |one| {
-                            if let Some(text) = one.text(arena) {
+                            if let Some(text) = one.text() {
                                 give(bumpalo::format!(in arena, "{}/{}", key, text).into_bump_str());
                             }
                         });
@@ -125,13 +127,20 @@ impl Expr {
 
     /// The first value that is not empty.
     pub(crate) fn text<'s>(&'s self, scope: &Scope<'s>) -> Option<&'s str> {
-        let mut first = None;
-        self.each(scope, &mut |value| {
-            if first.is_none() && !value.is_empty() {
-                first = Some(value);
+        let text = match self {
+            Self::Path(path) => scope.first(path),
+            Self::Literal(text) => Some(text.as_str()),
+            Self::Template(parts) => fill(parts, scope),
+            Self::First(all) => all.iter().find_map(|expr| expr.text(scope)),
+            _ => {
+                let mut first = None;
+                self.each(scope, &mut |value| {
+                    first = first.or(Some(value).filter(|value| !value.is_empty()))
+                });
+                first
             }
-        });
-        first
+        };
+        text.filter(|text| !text.is_empty())
     }
 
     /// The first value, or an empty text.

@@ -10,6 +10,7 @@ use crate::json::{Shape, Walker};
 use crate::sniff::{Sniff, is_lines};
 use crate::{Limits, ReadError, Sink, Source};
 use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 
 pub(super) fn read(
     format: &Declared,
@@ -18,8 +19,7 @@ pub(super) fn read(
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let prefix = crate::source::prefix(source, limits)?;
-    let first = Sniff::of(&prefix).node;
-    let loops = format.loops(&first);
+    let loops = format.loops(&Sniff::of(&prefix, &Bump::new()).node);
     let mut emit = Emit::new(format, limits, sink);
     if is_lines(&prefix) {
         return values(&mut emit, &loops, &mut Walker::open(source, limits)?);
@@ -29,14 +29,13 @@ pub(super) fn read(
 
 /// A single document: first what is asked of it around its records, then the records.
 fn document(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Limits) -> Result<(), ReadError> {
+    let arena = Bump::new();
     let head = if loops.head.is_empty() {
         Node::Null
     } else {
-        let mut walker = Walker::open(source, limits)?;
-        pick(&mut walker, &loops.head, &mut 0)?
+        around(&mut Walker::open(source, limits)?, &loops.head, &arena, &mut 0)?
     };
     emit.begin(&head)?;
-    let arena = Bump::new();
     let tables = lookups(emit.format, &head, &arena);
     let file = File {
         lookups: &tables,
@@ -57,51 +56,48 @@ fn document(emit: &mut Emit<'_>, loops: &Loops, source: &dyn Source, limits: &Li
 }
 
 /// Builds what is asked of a value, without holding the rest.
-fn pick(walker: &mut Walker<'_>, wanted: &Wanted, count: &mut u64) -> Result<Node<'static>, ReadError> {
+fn around<'n>(
+    walker: &mut Walker<'_>,
+    wanted: &Wanted,
+    arena: &'n Bump,
+    count: &mut u64,
+) -> Result<Node<'n>, ReadError> {
     *count += 1;
     if *count > HEAD {
         return Err(walker.broken(format!("more than {HEAD} values stand around the records")));
     }
-    if wanted.only_presence() {
-        return match walker.shape()? {
-            Some(Shape::Object) => walker.leap().map(|()| Node::Map(Vec::new().into())),
-            Some(Shape::Array) => {
-                // Whether it is empty is known; what is in it is not held.
-                let mut first = None;
-                walker.array(|w, _| {
-                    first = Some(Node::Null);
-                    w.leap()
-                })?;
-                Ok(Node::List(first.into_iter().collect()))
-            }
-            _ => Ok(Node::from(&walker.parse::<serde_json::Value>("a value")?)),
-        };
-    }
+    let present = wanted.only_presence();
     match walker.shape()? {
+        Some(Shape::Object) if present => walker.leap().map(|()| Node::Map(&[])),
+        Some(Shape::Array) if present => {
+            // Whether it is empty is known; what is in it is not held.
+            let mut all: &[Node<'_>] = &[];
+            walker.array(|w, _| {
+                all = &[Node::Null];
+                w.leap()
+            })?;
+            Ok(Node::List(all))
+        }
         Some(Shape::Object) if !wanted.whole => {
-            let mut map = Vec::new();
+            let mut map = ArenaVec::new_in(arena);
             walker.object(|w, key| match wanted.of(key) {
                 Some(inner) => {
-                    let value = pick(w, inner, count)?;
-                    map.push((std::borrow::Cow::Owned(key.to_owned()), value));
+                    map.push((&*arena.alloc_str(key), around(w, inner, arena, count)?));
                     Ok(())
                 }
                 None => w.leap(),
             })?;
-            Ok(Node::Map(map.into()))
+            Ok(Node::Map(map.into_bump_slice()))
         }
         Some(Shape::Array) if !wanted.whole => {
-            let mut list = Vec::new();
+            let mut list = ArenaVec::new_in(arena);
             walker.array(|w, _| {
-                list.push(pick(w, wanted, count)?);
+                list.push(around(w, wanted, arena, count)?);
                 Ok(())
             })?;
-            Ok(Node::List(list.into()))
+            Ok(Node::List(list.into_bump_slice()))
         }
-        Some(_) => {
-            let value: serde_json::Value = walker.parse("a value")?;
-            Ok(Node::from(&value))
-        }
+        Some(_) => Ok(Node::of(&walker.parse("a value")?, arena)),
         None => Err(walker.broken("the file is empty")),
     }
 }

@@ -37,7 +37,7 @@ use scope::{File, Scope};
 
 impl Declared {
     /// Whether a file that begins so is of this format.
-    pub(crate) fn recognises(&self, sniff: &Sniff) -> bool {
+    pub(crate) fn recognises(&self, sniff: &Sniff<'_>) -> bool {
         if self.container != sniff.container {
             return false;
         }

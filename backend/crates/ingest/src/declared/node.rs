@@ -3,75 +3,54 @@
 use bumpalo::Bump;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ops::Deref;
 
-/// A value of a record. XML attributes have keys that begin with `@`, the text of an element with attributes is `#text`.
-#[derive(Clone, Debug, PartialEq)]
+/// A value of a record: a few words that are copied freely, over what lies in the bytes read or in the arena of whoever read them. XML
+/// attributes have keys that begin with `@`, the text of an element with attributes is `#text`.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Node<'a> {
     /// Nothing, or not asked for.
     Null,
     /// A truth value.
     Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// Another number.
-    Float(f64),
+    /// A number in its plainest form: no exponent, and no zero behind a point that says nothing.
+    Number(&'a str),
     /// Text.
-    Text(Cow<'a, str>),
+    Text(&'a str),
     /// Values in order.
-    List(Many<'a, Node<'a>>),
+    List(&'a [Node<'a>]),
     /// Values by key, in the order of the file; XML repeats keys.
-    Map(Many<'a, (Cow<'a, str>, Node<'a>)>),
-}
-
-/// Values in a row: held, or lent by whoever read the record.
-#[derive(Clone, Debug)]
-pub enum Many<'a, T> {
-    /// Its own.
-    Held(Vec<T>),
-    /// Of the arena of a record.
-    Lent(&'a [T]),
-}
-
-impl<T> Deref for Many<'_, T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        match self {
-            Self::Held(all) => all,
-            Self::Lent(all) => all,
-        }
-    }
-}
-
-impl<T: PartialEq> PartialEq for Many<'_, T> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl<T> FromIterator<T> for Many<'_, T> {
-    fn from_iter<I: IntoIterator<Item = T>>(all: I) -> Self {
-        Self::Held(all.into_iter().collect())
-    }
-}
-
-impl<T> From<Vec<T>> for Many<'_, T> {
-    fn from(all: Vec<T>) -> Self {
-        Self::Held(all)
-    }
+    Map(&'a [(&'a str, Node<'a>)]),
 }
 
 impl<'a> Node<'a> {
-    /// The value as text; none where it is nothing, empty, or not a single value. A number is written into the arena.
-    pub(crate) fn text<'n>(&'n self, arena: &'n Bump) -> Option<&'n str> {
+    /// The value as text; none where it is nothing, empty, or not a single value.
+    #[inline]
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            Self::Number(text) => Some(text),
             Self::Bool(value) => Some(if *value { "true" } else { "false" }),
-            Self::Int(value) => Some(bumpalo::format!(in arena, "{}", value).into_bump_str()),
-            Self::Float(value) => Some(bumpalo::format!(in arena, "{}", value).into_bump_str()),
-            Self::Map(_) => self.get("#text").and_then(|text| text.text(arena)),
+            Self::Map(_) => self.get("#text").and_then(Self::text),
             Self::Null | Self::List(_) => None,
+        }
+    }
+
+    /// A value of the JSON library.
+    pub(crate) fn of(value: &serde_json::Value, arena: &'a Bump) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(value) => Self::Bool(*value),
+            serde_json::Value::Number(number) => Self::Number(arena.alloc_str(&plain(&number.to_string()))),
+            serde_json::Value::String(text) => Self::Text(arena.alloc_str(text)),
+            serde_json::Value::Array(all) => {
+                Self::List(arena.alloc_slice_fill_iter(all.iter().map(|value| Self::of(value, arena))))
+            }
+            serde_json::Value::Object(map) => Self::Map(
+                arena.alloc_slice_fill_iter(
+                    map.iter()
+                        .map(|(key, value)| (&*arena.alloc_str(key), Self::of(value, arena))),
+                ),
+            ),
         }
     }
 
@@ -80,14 +59,14 @@ impl<'a> Node<'a> {
         let is = |text: &str| words.iter().any(|word| word.eq_ignore_ascii_case(text));
         match self {
             Self::Text(text) => is(text.trim()),
-            _ => self.text(&Bump::new()).is_some_and(is),
+            _ => self.text().is_some_and(is),
         }
     }
 
     /// The first value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Node<'a>> {
         match self {
-            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Self::Map(entries) => entries.iter().find(|(name, _)| *name == key).map(|(_, value)| value),
             _ => None,
         }
     }
@@ -133,39 +112,20 @@ impl<'n> Index<'n> {
     }
 }
 
-impl From<&serde_json::Value> for Node<'static> {
-    fn from(value: &serde_json::Value) -> Self {
-        match value {
-            serde_json::Value::Null => Self::Null,
-            serde_json::Value::Bool(value) => Self::Bool(*value),
-            serde_json::Value::Number(number) => match number.as_i64() {
-                Some(value) => Self::Int(value),
-                None => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
-            },
-            serde_json::Value::String(text) => Self::Text(Cow::Owned(text.clone())),
-            serde_json::Value::Array(all) => Self::List(all.iter().map(Node::from).collect()),
-            serde_json::Value::Object(map) => Self::Map(
-                map.iter()
-                    .map(|(key, value)| (Cow::Owned(key.clone()), Node::from(value)))
-                    .collect(),
-            ),
-        }
+/// The plainest form of a number of JSON: `7` for `7.0`, `1000` for `1e3`. Most are in it already.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let is_whole = digits.iter().all(u8::is_ascii_digit) && text != "-0";
+    let is_short = || {
+        digits.len() <= 15
+            && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+            && digits.contains(&b'.')
+            && digits.last() != Some(&b'0')
+    };
+    if is_whole || is_short() {
+        return Cow::Borrowed(text);
     }
-}
-
-impl From<&Node<'_>> for serde_json::Value {
-    fn from(node: &Node<'_>) -> Self {
-        match node {
-            Node::Null => Self::Null,
-            Node::Bool(value) => Self::Bool(*value),
-            Node::Int(value) => Self::from(*value),
-            Node::Float(value) => Self::from(*value),
-            Node::Text(text) => Self::String(text.clone().into_owned()),
-            Node::List(all) => Self::Array(all.iter().map(Self::from).collect()),
-            Node::Map(entries) => entries
-                .iter()
-                .map(|(key, value)| (key.clone().into_owned(), Self::from(value)))
-                .collect(),
-        }
-    }
+    // Negative zero is zero.
+    let number = text.parse::<f64>().unwrap_or(f64::NAN) + 0.0;
+    Cow::Owned(number.to_string())
 }

@@ -70,6 +70,16 @@ impl Path {
         })
     }
 
+    /// Whether it asks for the key of an element, not for what the element holds.
+    pub(crate) fn is_of_key(&self) -> bool {
+        matches!(self.steps.last(), Some(Step::Name(name)) if name == "#key")
+    }
+
+    /// The first text at the path below a node.
+    pub(crate) fn first<'n>(&self, node: &'n Node<'_>) -> Option<&'n str> {
+        first(&self.steps, node)
+    }
+
     /// Hands each value at the path below a node to the closure.
     pub(crate) fn walk<'n, 'a>(&self, node: &'n Node<'a>, give: &mut dyn FnMut(&'n Node<'a>)) {
         walk(&self.steps, node, give);
@@ -142,6 +152,27 @@ fn bracket(inside: &str) -> Result<Option<Step>, String> {
         .map_err(|_| format!("[{inside}] is neither a number nor key=value"))
 }
 
+/// The first text at a path. What is most common, keys of objects and lists, goes without a closure.
+fn first<'n>(steps: &[Step], node: &'n Node<'_>) -> Option<&'n str> {
+    match (steps, node) {
+        ([] | [Step::Name(_) | Step::Any | Step::Where(..), ..], Node::List(all)) => {
+            all.iter().find_map(|one| first(steps, one))
+        }
+        ([], one) => one.text(),
+        ([Step::Name(name), rest @ ..], Node::Map(entries)) => {
+            let mut named = entries.iter().filter(|(key, _)| is(key, name));
+            named.find_map(|(_, value)| first(rest, value))
+        }
+        _ => {
+            let mut text = None;
+            walk(steps, node, &mut |found| {
+                found.each(&mut |one| text = text.or_else(|| one.text()))
+            });
+            text
+        }
+    }
+}
+
 fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Node<'a>)) {
     let Some((step, rest)) = steps.split_first() else {
         give(node);
@@ -179,10 +210,19 @@ fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Nod
     }
 }
 
-/// Whether two keys are the same. Most are not, which their lengths and ends tell without a look at the rest.
+/// Whether two keys are the same. They are short, so that a few words of them are compared where they stand.
 #[inline]
-fn is(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.as_bytes().last() == other.as_bytes().last() && one == other
+pub(super) fn is(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    match one.len() {
+        length if length != other.len() => false,
+        0..4 => one == other,
+        4..8 => one.first_chunk::<4>() == other.first_chunk::<4>() && one.last_chunk::<4>() == other.last_chunk::<4>(),
+        8..=16 => {
+            one.first_chunk::<8>() == other.first_chunk::<8>() && one.last_chunk::<8>() == other.last_chunk::<8>()
+        }
+        _ => one.last_chunk::<16>() == other.last_chunk::<16>() && one == other,
+    }
 }
 
 /// What a format asks of a record: which keys, and everything below where nothing more is named.
@@ -290,11 +330,12 @@ mod tests {
     use super::*;
 
     fn all(path: &str, json: &str) -> Vec<String> {
-        let node = Node::from(&serde_json::from_str::<serde_json::Value>(json).unwrap());
-        let (mut found, arena) = (Vec::new(), bumpalo::Bump::new());
+        let arena = bumpalo::Bump::new();
+        let node = Node::of(&serde_json::from_str(json).unwrap(), &arena);
+        let mut found = Vec::new();
         Path::parse(path)
             .unwrap()
-            .walk(&node, &mut |node| found.extend(node.text(&arena).map(str::to_owned)));
+            .walk(&node, &mut |node| found.extend(node.text().map(str::to_owned)));
         found
     }
 

@@ -1,74 +1,70 @@
 //! Takes JSON apart into [`Node`]s, building only what is asked for; the rest is checked and passed over. What is built lies in an arena
 //! that is used again for the next record.
 
-use super::node::{Many, Node};
+use super::node::{Node, plain};
 use super::path::Wanted;
 use crate::json::{Cursor, Fault};
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 use std::borrow::Cow;
 
-/// Takes the next value.
-pub(crate) fn pick<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
+/// Takes the next value. It is built where it will stay.
+pub(crate) fn pick<'b>(
+    cursor: &mut Cursor<'b>,
+    wanted: &Wanted,
+    arena: &'b Bump,
+    to: &mut Node<'b>,
+) -> Result<(), Fault> {
     if wanted.is_empty() {
-        return cursor.skip().map(|()| Node::Null);
+        return cursor.skip();
     }
     match cursor.peek()? {
-        b'"' => Ok(Node::Text(lent(cursor.quoted()?, arena))),
-        b'{' => object(cursor, wanted, arena),
-        b'[' => list(cursor, wanted, arena),
-        b'n' => cursor.null().map(|_| Node::Null),
-        b't' | b'f' => cursor.truth().map(Node::Bool),
-        _ => cursor.number().map(number),
-    }
-}
-
-fn object<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
-    let mut map = Vec::new_in(arena);
-    cursor.object(|c, key| {
-        match wanted.of(key) {
-            Some(wanted) => {
-                let value = pick(c, wanted, arena)?;
-                map.push((lent(key.clone(), arena), value));
-            }
-            None => c.skip()?,
+        b'"' => *to = Node::Text(cursor.quoted()?),
+        b'{' => object(cursor, wanted, arena, to)?,
+        b'[' => list(cursor, wanted, arena, to)?,
+        b'n' => *to = cursor.null().map(|_| Node::Null)?,
+        b't' | b'f' => *to = Node::Bool(cursor.truth()?),
+        _ => {
+            *to = Node::Number(match plain(cursor.number()?) {
+                Cow::Borrowed(text) => text,
+                Cow::Owned(text) => arena.alloc_str(&text),
+            });
         }
-        Ok(())
-    })?;
-    Ok(Node::Map(Many::Lent(map.into_bump_slice())))
+    }
+    Ok(())
 }
 
-fn list<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump) -> Result<Node<'b>, Fault> {
+fn object<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump, to: &mut Node<'b>) -> Result<(), Fault> {
+    let mut map = Vec::with_capacity_in(wanted.keys.len(), arena);
+    cursor.object(|c, key| {
+        let Some(wanted) = wanted.of(key) else {
+            return c.skip();
+        };
+        map.push((key, Node::Null));
+        match map.last_mut() {
+            Some((_, value)) => pick(c, wanted, arena, value),
+            None => Ok(()),
+        }
+    })?;
+    *to = Node::Map(map.into_bump_slice());
+    Ok(())
+}
+
+fn list<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump, to: &mut Node<'b>) -> Result<(), Fault> {
     let mut list = Vec::new_in(arena);
     let present = wanted.only_presence();
     cursor.list(|c| {
-        if present {
-            // Whether it is empty is known; what is in it is not held.
-            if list.is_empty() {
-                list.push(Node::Null);
-            }
+        // Where only is asked if it is empty, what is in it is not held.
+        if present && !list.is_empty() {
             return c.skip();
         }
-        list.push(pick(c, wanted, arena)?);
-        Ok(())
+        list.push(Node::Null);
+        match list.last_mut() {
+            Some(_) if present => c.skip(),
+            Some(value) => pick(c, wanted, arena, value),
+            None => Ok(()),
+        }
     })?;
-    Ok(Node::List(Many::Lent(list.into_bump_slice())))
-}
-
-fn lent<'b>(text: Cow<'b, str>, arena: &'b Bump) -> Cow<'b, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text),
-        Cow::Owned(text) => Cow::Borrowed(arena.alloc_str(&text)),
-    }
-}
-
-/// A number; a whole one that is too large for 64 bits stays as it is written.
-fn number(text: &str) -> Node<'_> {
-    if let Ok(whole) = text.parse() {
-        return Node::Int(whole);
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Node::Text(Cow::Borrowed(text));
-    }
-    Node::Float(text.parse().unwrap_or(f64::NAN))
+    *to = Node::List(list.into_bump_slice());
+    Ok(())
 }

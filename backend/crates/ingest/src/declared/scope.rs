@@ -65,21 +65,21 @@ impl<'s> Scope<'s> {
 
     /// Hands each value at a path to the closure.
     pub(crate) fn walk(&self, path: &Path, give: &mut dyn FnMut(&'s str)) {
-        if let Some(super::path::Step::Name(name)) = path.steps.last()
-            && name == "#key"
-        {
-            self.key_of(path, give);
-            return;
-        }
-        if let Some(node) = self.start(&path.start) {
+        if path.is_of_key() {
+            self.key_of(path).into_iter().for_each(give);
+        } else if let Some(node) = self.start(&path.start) {
             path.walk(node, &mut |found| {
-                found.each(&mut |one| {
-                    if let Some(text) = one.text(self.file.arena) {
-                        give(text);
-                    }
-                });
+                found.each(&mut |one| one.text().into_iter().for_each(&mut *give))
             });
         }
+    }
+
+    /// The first value at a path.
+    pub(crate) fn first(&self, path: &Path) -> Option<&'s str> {
+        if path.is_of_key() {
+            return self.key_of(path);
+        }
+        path.first(self.start(&path.start)?)
     }
 
     /// Hands each value at a path, as it is, to the closure.
@@ -89,15 +89,13 @@ impl<'s> Scope<'s> {
         }
     }
 
-    fn key_of(&self, path: &Path, give: &mut dyn FnMut(&'s str)) {
+    fn key_of(&self, path: &Path) -> Option<&'s str> {
         let key = match &path.start {
-            Start::Up(up) => self.up(*up).map_or("", |scope| scope.key),
-            Start::File => "",
-            Start::Row(name) => self.row(name).map_or("", |(key, _)| key),
+            Start::Up(up) => self.up(*up)?.key,
+            Start::File => return None,
+            Start::Row(name) => self.row(name)?.0,
         };
-        if !key.is_empty() {
-            give(key);
-        }
+        Some(key).filter(|key| !key.is_empty())
     }
 
     fn start(&self, start: &Start) -> Option<&'s Node<'s>> {

@@ -43,7 +43,8 @@ const GUESSES: [(&str, &[&str]); 9] = [
 /// # Errors
 /// [`ReadError`] where the file cannot be read or is neither JSON, CSV nor XML.
 pub fn skeleton(name: &str, source: &dyn Source, limits: &Limits) -> Result<String, ReadError> {
-    let sniff = Sniff::of(&crate::source::prefix(source, limits)?);
+    let arena = bumpalo::Bump::new();
+    let sniff = Sniff::of(&crate::source::prefix(source, limits)?, &arena);
     let container = match sniff.container {
         Container::Json => "json",
         Container::Csv if !sniff.header.is_empty() => "csv",
@@ -128,7 +129,7 @@ fn leaf_paths(node: &Node<'_>, path: &str, depth: usize, found: &mut Vec<(String
                 // What kind of value, not the value: the file may hold secrets, and a format is for sharing.
                 let kind = match leaf {
                     Node::Bool(_) => "true or false",
-                    Node::Int(_) | Node::Float(_) => "a number",
+                    Node::Number(_) => "a number",
                     Node::Null => "nothing",
                     _ => "text",
                 };

@@ -8,6 +8,7 @@ use crate::source::{inflated, io_error};
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::Place;
 use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 use std::borrow::Cow;
 
 /// What separates the fields of a head line.
@@ -69,11 +70,14 @@ pub(super) fn read(
             continue;
         }
         let fields = names.iter().zip(&kept).zip(&record).filter(|((_, kept), _)| **kept);
-        let entries =
-            fields.map(|((name, _), field)| (Cow::Borrowed(name.as_str()), Node::Text(String::from_utf8_lossy(field))));
-        let node = Node::Map(entries.collect());
-        emit.begin(&node)?;
         let arena = Bump::new();
+        let text = |field| match String::from_utf8_lossy(field) {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => arena.alloc_str(&text),
+        };
+        let entries = fields.map(|((name, _), field)| (name.as_str(), Node::Text(text(field))));
+        let node = Node::Map(ArenaVec::from_iter_in(entries, &arena).into_bump_slice());
+        emit.begin(&node)?;
         let tables = lookups(format, &node, &arena);
         let file = File {
             lookups: &tables,

@@ -11,6 +11,7 @@ use crate::source::{inflated, io_error};
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::Place;
 use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::borrow::Cow;
@@ -24,15 +25,15 @@ pub(super) fn read(
     sink: &mut dyn Sink,
 ) -> Result<(), ReadError> {
     let prefix = crate::source::prefix(source, limits)?;
-    let loops = format.loops(&sniff(&prefix).unwrap_or(Node::Null));
+    let arena = Bump::new();
+    let loops = format.loops(&sniff(&prefix, &arena).unwrap_or(Node::Null));
     let mut emit = Emit::new(format, limits, sink);
     let head = if loops.head.is_empty() {
         Node::Null
     } else {
-        Document::open(source, limits)?.head(&loops)?
+        Document::open(source, limits)?.head(&loops, &arena)?
     };
     emit.begin(&head)?;
-    let arena = Bump::new();
     let tables = lookups(format, &head, &arena);
     let file = File {
         lookups: &tables,
@@ -45,7 +46,7 @@ pub(super) fn read(
 }
 
 /// The first element of a file that begins so, as far as it goes.
-pub(crate) fn sniff(prefix: &[u8]) -> Option<Node<'static>> {
+pub(crate) fn sniff<'n>(prefix: &[u8], arena: &'n Bump) -> Option<Node<'n>> {
     let text = prefix.trim_ascii_start();
     if !text.starts_with(b"<") {
         return None;
@@ -55,9 +56,9 @@ pub(crate) fn sniff(prefix: &[u8]) -> Option<Node<'static>> {
         ..Wanted::default()
     };
     let mut document = Document::over(Box::new(prefix), &Limits::default());
-    let mut entries = Vec::new();
+    let mut entries = ArenaVec::new_in(arena);
     document.collect(&whole, &mut entries, &mut String::new()).ok();
-    (!entries.is_empty()).then_some(Node::Map(entries.into()))
+    (!entries.is_empty()).then_some(Node::Map(entries.into_bump_slice()))
 }
 
 struct Document<'d> {
@@ -67,7 +68,12 @@ struct Document<'d> {
     /// Elements that are held.
     held: u64,
     limits: Limits,
+    /// What was built of the present record.
+    arena: Bump,
 }
+
+/// Children of an element, and its attributes.
+type Entries<'n> = ArenaVec<'n, (&'n str, Node<'n>)>;
 
 /// Elements that are held at most: around the records, or in one of them.
 const HELD: u64 = 1_000_000;
@@ -96,6 +102,7 @@ impl<'d> Document<'d> {
             depth: 0,
             held: 0,
             limits: *limits,
+            arena: Bump::new(),
         }
     }
 
@@ -193,19 +200,14 @@ impl<'d> Document<'d> {
     }
 
     /// What is asked of the file around its records.
-    fn head(mut self, loops: &Loops) -> Result<Node<'static>, ReadError> {
-        let mut entries = Vec::new();
+    fn head<'n>(mut self, loops: &Loops, arena: &'n Bump) -> Result<Node<'n>, ReadError> {
+        let mut entries = ArenaVec::new_in(arena);
         self.collect(&loops.head, &mut entries, &mut String::new())?;
-        Ok(Node::Map(entries.into()))
+        Ok(Node::Map(entries.into_bump_slice()))
     }
 
     /// The children up to the end of the present element, as far as they are wanted. Entries are kept where the file is cut.
-    fn collect(
-        &mut self,
-        wanted: &Wanted,
-        entries: &mut Vec<(Cow<'static, str>, Node<'static>)>,
-        text: &mut String,
-    ) -> Result<(), ReadError> {
+    fn collect<'n>(&mut self, wanted: &Wanted, entries: &mut Entries<'n>, text: &mut String) -> Result<(), ReadError> {
         loop {
             match self.next()? {
                 Next::Start(start, empty) => match wanted.of(&name(&start)) {
@@ -228,26 +230,27 @@ impl<'d> Document<'d> {
         }
     }
 
-    fn element(
+    fn element<'n>(
         &mut self,
         start: &BytesStart<'_>,
         empty: bool,
         wanted: &Wanted,
-        entries: &mut Vec<(Cow<'static, str>, Node<'static>)>,
+        entries: &mut Entries<'n>,
     ) -> Result<(), ReadError> {
         self.held += 1;
         if self.held > HELD {
             return Err(self.broken(format!("more than {HELD} elements are asked for at once")));
         }
+        let arena: &'n Bump = entries.bump();
+        let name = &*arena.alloc_str(&name(start));
         if wanted.only_presence() {
-            entries.push((Cow::Owned(name(start)), Node::Map(Vec::new().into())));
+            entries.push((name, Node::Map(&[])));
             return if empty { Ok(()) } else { self.pass() };
         }
-        let mut inner = self.attributes(start, wanted)?;
+        let mut inner = self.attributes(start, wanted, arena)?;
         if !wanted.whole && wanted.of("#all").is_some() && !empty {
-            let text = Node::Text(Cow::Owned(self.all_text()?));
-            inner.push((Cow::Borrowed("#all"), text));
-            entries.push((Cow::Owned(name(start)), Node::Map(inner.into())));
+            inner.push(("#all", Node::Text(arena.alloc_str(&self.all_text()?))));
+            entries.push((name, Node::Map(inner.into_bump_slice())));
             return Ok(());
         }
         let mut text = String::new();
@@ -259,23 +262,24 @@ impl<'d> Document<'d> {
         let trimmed = text.trim();
         let takes_text = wanted.whole || wanted.of("#text").is_some();
         let node = if inner.is_empty() && takes_text {
-            Node::Text(Cow::Owned(trimmed.to_owned()))
+            Node::Text(arena.alloc_str(trimmed))
         } else {
             if takes_text && !trimmed.is_empty() {
-                inner.push((Cow::Borrowed("#text"), Node::Text(Cow::Owned(trimmed.to_owned()))));
+                inner.push(("#text", Node::Text(arena.alloc_str(trimmed))));
             }
-            Node::Map(inner.into())
+            Node::Map(inner.into_bump_slice())
         };
-        entries.push((Cow::Owned(name(start)), node));
+        entries.push((name, node));
         read
     }
 
-    fn attributes(
+    fn attributes<'n>(
         &self,
         start: &BytesStart<'_>,
         wanted: &Wanted,
-    ) -> Result<Vec<(Cow<'static, str>, Node<'static>)>, ReadError> {
-        let mut found = Vec::new();
+        arena: &'n Bump,
+    ) -> Result<Entries<'n>, ReadError> {
+        let mut found = ArenaVec::new_in(arena);
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| self.broken(format!("not XML: {error}")))?;
             let key = format!("@{}", local(attribute.key.as_ref()));
@@ -283,7 +287,7 @@ impl<'d> Document<'d> {
                 let value = attribute
                     .normalized_value(XmlVersion::Implicit1_0)
                     .map_or_else(|_| attribute.value.to_string(), Cow::into_owned);
-                found.push((Cow::Owned(key), Node::Text(Cow::Owned(value))));
+                found.push((&*arena.alloc_str(&key), Node::Text(arena.alloc_str(&value))));
             }
         }
         Ok(found)
@@ -375,12 +379,17 @@ impl<'d> Document<'d> {
         }
         let mut place = self.place();
         place.offset = place.offset.saturating_sub(start.len() as u64 + 2);
-        let mut entries = Vec::new();
+        let mut arena = std::mem::take(&mut self.arena);
+        arena.reset();
+        let mut entries = ArenaVec::new_in(&arena);
         self.held = 0;
         self.element(start, empty, &next.wanted, &mut entries)?;
         place.length = u32::try_from(self.place().offset.saturating_sub(place.offset)).unwrap_or(u32::MAX);
         let node = entries.pop().map_or(Node::Null, |(_, node)| node);
-        emit.record(&next.records, &Scope { node: &node, ..scope }, place)
+        emit.record(&next.records, &Scope { node: &node, ..scope }, place)?;
+        drop(entries);
+        self.arena = arena;
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let is_finding = |value: &Value| {
         value.get("ProductArn").is_some() || value.get("AwsAccountId").is_some() && value.get("GeneratorId").is_some()
     };

@@ -11,7 +11,7 @@ use affiant_domain::observation::Place;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let Some(first) = sniff.first() else {
         return false;
     };

@@ -18,7 +18,7 @@ const OPEN: usize = 1024;
 /// Missing serials that are remembered, to be found later.
 const MISSING: u64 = 10_000;
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let is_record = |line: &&str| line.contains("type=") && line.contains("msg=audit(");
     sniff.text.split('\n').take(50).any(|line| is_record(&line))
 }

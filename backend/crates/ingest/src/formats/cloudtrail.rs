@@ -8,7 +8,7 @@ use affiant_domain::audit::{AuditEvent, EventOutcome};
 use affiant_domain::observation::Place;
 use serde_json::{Value, json};
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let is_event = |value: &Value| {
         value.get("eventSource").is_some() && value.get("eventName").is_some() || value.get("CloudTrailEvent").is_some()
     };

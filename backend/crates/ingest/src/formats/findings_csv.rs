@@ -7,7 +7,7 @@ use crate::source::inflated;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::{Place, RunInfo};
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let has = |name: &str| sniff.header.iter().any(|column| column == name);
     has("title") && has("severity")
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     sniff
         .json
         .as_ref()

@@ -7,7 +7,7 @@ use affiant_domain::audit::{AuditEvent, EventOutcome};
 use affiant_domain::observation::Place;
 use serde_json::{Value, json};
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let Some(first) = sniff.first() else {
         return false;
     };

@@ -16,6 +16,7 @@ mod trivy;
 use crate::declared::Declared;
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source, SpecError};
+use bumpalo::Bump;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -55,14 +56,14 @@ struct Code {
     name: &'static str,
     title: &'static str,
     kind: Kind,
-    recognise: fn(&Sniff) -> bool,
+    recognise: fn(&Sniff<'_>) -> bool,
     read: fn(&dyn Source, &Limits, &mut dyn Sink) -> Result<(), ReadError>,
 }
 
 impl Format {
     /// Whether a file that begins so is of this format.
     #[must_use]
-    pub fn recognises(&self, sniff: &Sniff) -> bool {
+    pub fn recognises(&self, sniff: &Sniff<'_>) -> bool {
         match &self.reader {
             Reader::Code(code) => (code.recognise)(sniff),
             Reader::Declared(declared) => declared.recognises(sniff),
@@ -381,7 +382,8 @@ impl Formats {
         let format = named
             .map(|name| self.by_name(name).ok_or_else(|| unknown(name)))
             .transpose()?;
-        let sniff = Sniff::of(&crate::source::prefix(source, limits)?);
+        let arena = Bump::new();
+        let sniff = Sniff::of(&crate::source::prefix(source, limits)?, &arena);
         let Some(format) = format else {
             return self.find(&sniff).cloned();
         };
@@ -394,7 +396,7 @@ impl Formats {
         Err(self.foreign(format, &sniff))
     }
 
-    fn find(&self, sniff: &Sniff) -> Result<&Arc<Format>, ReadError> {
+    fn find(&self, sniff: &Sniff<'_>) -> Result<&Arc<Format>, ReadError> {
         if sniff.blank {
             return Err(ReadError::Unrecognised(
                 "the file is empty; if the tool writes nothing when it finds nothing, name its format".to_owned(),
@@ -411,7 +413,7 @@ impl Formats {
     }
 
     /// A file that does not bear the marks of the format that was named.
-    fn foreign(&self, named: &Format, sniff: &Sniff) -> ReadError {
+    fn foreign(&self, named: &Format, sniff: &Sniff<'_>) -> ReadError {
         let what = match self.find(sniff) {
             Ok(found) => format!("it looks like {} ({})", found.title, found.name),
             Err(ReadError::Unrecognised(what)) => what,
@@ -421,7 +423,7 @@ impl Formats {
     }
 }
 
-fn describe(sniff: &Sniff) -> String {
+fn describe(sniff: &Sniff<'_>) -> String {
     match (&sniff.json, sniff.header.is_empty()) {
         (Some(serde_json::Value::Object(map)), _) => format!("a JSON object with the keys {}", keys(map)),
         (Some(serde_json::Value::Array(all)), _) => match all.first() {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 const MARK: &str = "AUDIT: ";
 
-pub(super) fn recognise(sniff: &Sniff) -> bool {
+pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let audit = sniff.text.contains("AUDIT: SESSION,") || sniff.text.contains("AUDIT: OBJECT,");
     audit || sniff.text.lines().take(5).any(is_csvlog)
 }

@@ -1,17 +1,46 @@
 //! A cursor over JSON that is held: it gives keys and values in order and builds nothing.
 
 use super::scan::end_of_plain;
-use std::borrow::Cow;
+use bumpalo::Bump;
+use bumpalo::collections::String as ArenaString;
 
-/// Why a value could not be taken.
+/// Why a value could not be taken. It is one byte, so that what is taken travels in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The bytes end inside it.
     End,
-    /// Something else stands there than should.
-    Wrong(&'static str),
     /// It is nested deeper than is read.
     Deep,
+    /// No object where one should be.
+    Object,
+    /// No key in quotes where one should be.
+    Key,
+    /// No colon behind a key.
+    Colon,
+    /// Neither a comma nor the end of the object.
+    EndOfObject,
+    /// No list where one should be.
+    List,
+    /// Neither a comma nor the end of the list.
+    EndOfList,
+    /// No value where one should be.
+    Value,
+    /// No text where one should be.
+    Text,
+    /// No whole number where one should be.
+    Whole,
+    /// No number where one should be.
+    Number,
+    /// A control character in a text.
+    Control,
+    /// An escape that JSON does not know.
+    Escape,
+    /// Half of a pair of escapes.
+    Pair,
+    /// A damaged escape.
+    Hex,
+    /// A text that is not UTF-8.
+    Encoding,
 }
 
 impl Fault {
@@ -19,8 +48,22 @@ impl Fault {
     const fn what(self) -> &'static str {
         match self {
             Self::End => "the file ends inside a value",
-            Self::Wrong(what) => what,
             Self::Deep => "nested too deep",
+            Self::Object => "an object should be here",
+            Self::Key => "a key in quotes should be here",
+            Self::Colon => "':' should be here",
+            Self::EndOfObject => "',' or '}' should be here",
+            Self::List => "a list should be here",
+            Self::EndOfList => "',' or ']' should be here",
+            Self::Value => "a value should be here",
+            Self::Text => "a text should be here",
+            Self::Whole => "a whole number should be here",
+            Self::Control => "a control character stands in a text",
+            Self::Escape => "an unknown escape stands in a text",
+            Self::Pair => "half of a pair of escapes stands in a text",
+            Self::Hex => "a damaged escape stands in a text",
+            Self::Number => "a number should be here",
+            Self::Encoding => "a text is not UTF-8",
         }
     }
 }
@@ -31,6 +74,8 @@ type Taken<T> = Result<T, Fault>;
 pub(crate) struct Cursor<'b> {
     bytes: &'b [u8],
     at: usize,
+    /// Where texts with escapes are made.
+    arena: &'b Bump,
     /// How many containers may still be entered.
     depth: usize,
     /// Where the key of the present value stands, quotes and all.
@@ -38,10 +83,11 @@ pub(crate) struct Cursor<'b> {
 }
 
 impl<'b> Cursor<'b> {
-    pub(crate) const fn new(bytes: &'b [u8], depth: usize) -> Self {
+    pub(crate) const fn new(bytes: &'b [u8], depth: usize, arena: &'b Bump) -> Self {
         Self {
             bytes,
             at: 0,
+            arena,
             depth,
             key: (0, 0),
         }
@@ -79,9 +125,9 @@ impl<'b> Cursor<'b> {
 
     /// Goes through an object: the closure is given each key and must take its value.
     #[inline]
-    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, &Cow<'b, str>) -> Taken<()>) -> Taken<()> {
+    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, &'b str) -> Taken<()>) -> Taken<()> {
         if self.peek()? != b'{' {
-            return Err(Fault::Wrong("an object should be here"));
+            return Err(Fault::Object);
         }
         self.enter()?;
         if self.peek()? == b'}' {
@@ -89,20 +135,20 @@ impl<'b> Cursor<'b> {
         }
         loop {
             if self.peek()? != b'"' {
-                return Err(Fault::Wrong("a key in quotes should be here"));
+                return Err(Fault::Key);
             }
             let start = self.at;
             let key = self.quoted()?;
             self.key = (start, self.at);
             if self.peek()? != b':' {
-                return Err(Fault::Wrong("':' should be here"));
+                return Err(Fault::Colon);
             }
             self.at += 1;
-            each(self, &key)?;
+            each(self, key)?;
             match self.peek()? {
                 b',' => self.at += 1,
                 b'}' => return self.leave(),
-                _ => return Err(Fault::Wrong("',' or '}' should be here")),
+                _ => return Err(Fault::EndOfObject),
             }
         }
     }
@@ -111,7 +157,7 @@ impl<'b> Cursor<'b> {
     #[inline]
     pub(crate) fn list(&mut self, mut each: impl FnMut(&mut Self) -> Taken<()>) -> Taken<()> {
         if self.peek()? != b'[' {
-            return Err(Fault::Wrong("a list should be here"));
+            return Err(Fault::List);
         }
         self.enter()?;
         if self.peek()? == b']' {
@@ -122,14 +168,14 @@ impl<'b> Cursor<'b> {
             match self.peek()? {
                 b',' => self.at += 1,
                 b']' => return self.leave(),
-                _ => return Err(Fault::Wrong("',' or ']' should be here")),
+                _ => return Err(Fault::EndOfList),
             }
         }
     }
 
     /// Goes through an object, or takes `null` for an empty one.
     #[inline]
-    pub(crate) fn object_or_null(&mut self, each: impl FnMut(&mut Self, &Cow<'b, str>) -> Taken<()>) -> Taken<()> {
+    pub(crate) fn object_or_null(&mut self, each: impl FnMut(&mut Self, &'b str) -> Taken<()>) -> Taken<()> {
         if self.null()? { Ok(()) } else { self.object(each) }
     }
 
@@ -168,7 +214,7 @@ impl<'b> Cursor<'b> {
         } else if word.as_bytes().starts_with(rest) {
             Err(Fault::End)
         } else {
-            Err(Fault::Wrong("a value should be here"))
+            Err(Fault::Value)
         }
     }
 
@@ -180,11 +226,11 @@ impl<'b> Cursor<'b> {
 
     /// Takes a text; nothing for `null`.
     #[inline]
-    pub(crate) fn text(&mut self) -> Taken<Option<Cow<'b, str>>> {
+    pub(crate) fn text(&mut self) -> Taken<Option<&'b str>> {
         match self.peek()? {
             b'"' => self.quoted().map(Some),
             b'n' => self.literal("null").map(|()| None),
-            _ => Err(Fault::Wrong("a text should be here")),
+            _ => Err(Fault::Text),
         }
     }
 
@@ -194,10 +240,7 @@ impl<'b> Cursor<'b> {
             return Ok(None);
         }
         let number = self.number()?;
-        number
-            .parse()
-            .map(Some)
-            .map_err(|_| Fault::Wrong("a whole number should be here"))
+        number.parse().map(Some).map_err(|_| Fault::Whole)
     }
 
     /// Passes over a value, checking it, and gives it as it is written.
@@ -210,36 +253,36 @@ impl<'b> Cursor<'b> {
 
     /// Takes a string. Its first quote comes next.
     #[inline]
-    pub(crate) fn quoted(&mut self) -> Taken<Cow<'b, str>> {
+    pub(crate) fn quoted(&mut self) -> Taken<&'b str> {
         let start = self.at + 1;
         let end = end_of_plain(self.bytes, start).ok_or(Fault::End)?;
         match self.bytes[end] {
             b'"' => {
                 self.at = end + 1;
-                text(&self.bytes[start..end]).map(Cow::Borrowed)
+                text(&self.bytes[start..end])
             }
-            b'\\' => self.escaped(start, end).map(Cow::Owned),
-            _ => Err(Fault::Wrong("a control character stands in a text")),
+            b'\\' => self.escaped(start, end),
+            _ => Err(Fault::Control),
         }
     }
 
     /// A string with escapes, of which the first stands at `at`.
-    fn escaped(&mut self, start: usize, mut at: usize) -> Taken<String> {
-        let mut out = String::with_capacity((at - start) * 2);
+    fn escaped(&mut self, start: usize, mut at: usize) -> Taken<&'b str> {
+        let mut out = ArenaString::with_capacity_in((at - start) * 2, self.arena);
         let mut plain = start;
         loop {
             out.push_str(text(&self.bytes[plain..at])?);
             match self.bytes[at] {
                 b'"' => {
                     self.at = at + 1;
-                    return Ok(out);
+                    return Ok(out.into_bump_str());
                 }
                 b'\\' => {
                     self.at = at;
                     out.push(self.escape()?);
                     plain = self.at;
                 }
-                _ => return Err(Fault::Wrong("a control character stands in a text")),
+                _ => return Err(Fault::Control),
             }
             at = end_of_plain(self.bytes, plain).ok_or(Fault::End)?;
         }
@@ -259,26 +302,25 @@ impl<'b> Cursor<'b> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => return self.unicode(),
-            _ => return Err(Fault::Wrong("an unknown escape stands in a text")),
+            _ => return Err(Fault::Escape),
         })
     }
 
     fn unicode(&mut self) -> Taken<char> {
-        const LONE: Fault = Fault::Wrong("half of a pair of escapes stands in a text");
         let first = self.hex()?;
         if !(0xd800..0xe000).contains(&first) {
-            return char::from_u32(first).ok_or(LONE);
+            return char::from_u32(first).ok_or(Fault::Pair);
         }
         match self.bytes.get(self.at..self.at + 2) {
             Some(b"\\u") => self.at += 2,
-            Some(_) => return Err(LONE),
+            Some(_) => return Err(Fault::Pair),
             None => return Err(Fault::End),
         }
         let second = self.hex()?;
         if first >= 0xdc00 || !(0xdc00..0xe000).contains(&second) {
-            return Err(LONE);
+            return Err(Fault::Pair);
         }
-        char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(LONE)
+        char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(Fault::Pair)
     }
 
     fn hex(&mut self) -> Taken<u32> {
@@ -286,15 +328,12 @@ impl<'b> Cursor<'b> {
         self.at += 4;
         digits.iter().try_fold(0, |number, digit| {
             let digit = char::from(*digit).to_digit(16);
-            digit
-                .map(|digit| number * 16 + digit)
-                .ok_or(Fault::Wrong("a damaged escape stands in a text"))
+            digit.map(|digit| number * 16 + digit).ok_or(Fault::Hex)
         })
     }
 
     /// Takes a number as it is written.
     pub(crate) fn number(&mut self) -> Taken<&'b str> {
-        const WRONG: Fault = Fault::Wrong("a number should be here");
         let is_negative = self.peek()? == b'-';
         let start = self.at;
         let mut at = start + usize::from(is_negative);
@@ -313,19 +352,19 @@ impl<'b> Cursor<'b> {
         let leads_with_zero = self.bytes.get(at) == Some(&b'0');
         let whole = digits(&mut at)?;
         if whole == 0 || (leads_with_zero && whole > 1) {
-            return Err(WRONG);
+            return Err(Fault::Number);
         }
         if self.bytes.get(at) == Some(&b'.') {
             at += 1;
             if digits(&mut at)? == 0 {
-                return Err(WRONG);
+                return Err(Fault::Number);
             }
         }
         if matches!(self.bytes.get(at), Some(b'e' | b'E')) {
             at += 1;
             at += usize::from(matches!(self.bytes.get(at), Some(b'+' | b'-')));
             if digits(&mut at)? == 0 {
-                return Err(WRONG);
+                return Err(Fault::Number);
             }
         }
         self.at = at;
@@ -352,18 +391,18 @@ impl<'b> Cursor<'b> {
         }
         loop {
             if self.peek()? != b'"' {
-                return Err(Fault::Wrong("a key in quotes should be here"));
+                return Err(Fault::Key);
             }
             self.skip_text()?;
             if self.peek()? != b':' {
-                return Err(Fault::Wrong("':' should be here"));
+                return Err(Fault::Colon);
             }
             self.at += 1;
             self.skip()?;
             match self.peek()? {
                 b',' => self.at += 1,
                 b'}' => return self.leave(),
-                _ => return Err(Fault::Wrong("',' or '}' should be here")),
+                _ => return Err(Fault::EndOfObject),
             }
         }
     }
@@ -381,11 +420,11 @@ impl<'b> Cursor<'b> {
                 b'\\' => {
                     let byte = *self.bytes.get(at + 1).ok_or(Fault::End)?;
                     if !matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u') {
-                        return Err(Fault::Wrong("an unknown escape stands in a text"));
+                        return Err(Fault::Escape);
                     }
                     at += 2;
                 }
-                _ => return Err(Fault::Wrong("a control character stands in a text")),
+                _ => return Err(Fault::Control),
             }
         }
     }
@@ -393,7 +432,7 @@ impl<'b> Cursor<'b> {
 
 #[inline]
 fn text(bytes: &[u8]) -> Taken<&str> {
-    std::str::from_utf8(bytes).map_err(|_| Fault::Wrong("a text is not UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| Fault::Encoding)
 }
 
 #[cfg(test)]
@@ -404,11 +443,11 @@ mod tests {
 
     fn value(cursor: &mut Cursor<'_>) -> Taken<Value> {
         Ok(match cursor.peek()? {
-            b'"' => Value::String(cursor.quoted()?.into_owned()),
+            b'"' => Value::String(cursor.quoted()?.to_owned()),
             b'{' => {
                 let mut map = serde_json::Map::new();
                 cursor.object(|c, key| {
-                    map.insert(key.clone().into_owned(), value(c)?);
+                    map.insert(key.to_owned(), value(c)?);
                     Ok(())
                 })?;
                 Value::Object(map)
@@ -453,14 +492,15 @@ mod tests {
         #[test]
         fn it_gives_what_was_written(all in prop::collection::vec(json(), 1..4), pretty in any::<bool>()) {
             let written = if pretty { serde_json::to_vec_pretty(&all) } else { serde_json::to_vec(&all) }.unwrap_or_default();
-            let mut cursor = Cursor::new(&written, 64);
+            let arena = Bump::new();
+            let mut cursor = Cursor::new(&written, 64, &arena);
             prop_assert_eq!(value(&mut cursor), Ok(Value::Array(all)));
             prop_assert_eq!(cursor.at(), written.len());
-            let mut cursor = Cursor::new(&written, 64);
+            let mut cursor = Cursor::new(&written, 64, &arena);
             prop_assert_eq!(cursor.skip(), Ok(()));
             prop_assert_eq!(cursor.at(), written.len());
             for end in 0..written.len() {
-                prop_assert_eq!(Cursor::new(&written[..end], 64).skip(), Err(Fault::End));
+                prop_assert_eq!(Cursor::new(&written[..end], 64, &arena).skip(), Err(Fault::End));
             }
         }
 
@@ -473,7 +513,8 @@ mod tests {
             }
             prop_assume!(std::str::from_utf8(&written).is_ok() && written.first() == Some(&b'['));
             let known = serde_json::from_slice::<Value>(&written).is_ok();
-            let mut cursor = Cursor::new(&written, 64);
+            let arena = Bump::new();
+            let mut cursor = Cursor::new(&written, 64, &arena);
             let ours = value(&mut cursor).is_ok() && written[cursor.at()..].iter().all(u8::is_ascii_whitespace);
             prop_assert_eq!(ours, known);
         }

@@ -419,7 +419,7 @@ pub(crate) enum Direct {
 }
 
 /// Takes a value at the beginning of bytes that may go on behind it.
-pub(crate) type TakeDirect<'t> = &'t mut dyn FnMut(&[u8], Place) -> Result<Direct, ReadError>;
+pub(crate) type TakeDirect<'t> = &'t mut dyn for<'b> FnMut(&'b [u8], &'b Bump, Place) -> Result<Direct, ReadError>;
 
 impl Walker<'_> {
     /// Lets the next object be parsed where it stands, without looking for its end first; false where it must be read the slow way.
@@ -436,7 +436,8 @@ impl Walker<'_> {
             line: self.line,
         };
         loop {
-            match each(&self.buffer[start..], place)? {
+            self.arena.reset();
+            match each(&self.buffer[start..], &self.arena, place)? {
                 Direct::Used(length) => {
                     self.at = start + length;
                     return Ok(true);
@@ -474,9 +475,10 @@ impl Walker<'_> {
         let (offset, line) = (self.base + start as u64, self.line);
         loop {
             self.arena.reset();
-            let mut cursor = Cursor::new(&self.buffer[start..], self.limits.depth);
-            match pick(&mut cursor, wanted, &self.arena) {
-                Ok(node) => {
+            let mut cursor = Cursor::new(&self.buffer[start..], self.limits.depth, &self.arena);
+            let mut node = Node::Null;
+            match pick(&mut cursor, wanted, &self.arena, &mut node) {
+                Ok(()) => {
                     let used = cursor.at();
                     let length = u32::try_from(used).unwrap_or(u32::MAX);
                     consume(node, Place { offset, length, line })?;

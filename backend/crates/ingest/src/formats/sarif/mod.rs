@@ -8,10 +8,11 @@ use crate::record::{cut, one};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::Place;
+use bumpalo::Bump;
 use head::Head;
 use result::SarifResult;
 
-pub(in crate::formats) fn recognise(sniff: &Sniff) -> bool {
+pub(in crate::formats) fn recognise(sniff: &Sniff<'_>) -> bool {
     let Some(json) = sniff.json.as_ref().and_then(serde_json::Value::as_object) else {
         return false;
     };
@@ -91,8 +92,8 @@ impl Reader<'_> {
                 sink.partial(UNLOOKED.to_owned());
             }
             w.array_or_null("results", |w, _| {
-                let taken = w.direct(&mut |bytes, place| {
-                    let mut cursor = Cursor::new(bytes, self.limits.depth);
+                let taken = w.direct(&mut |bytes, arena, place| {
+                    let mut cursor = Cursor::new(bytes, self.limits.depth, arena);
                     match SarifResult::take(&mut cursor) {
                         Ok(result) => {
                             let used = cursor.at();
@@ -111,7 +112,8 @@ impl Reader<'_> {
                     if bytes == b"null" {
                         return Ok(Ok(()));
                     }
-                    let mut cursor = Cursor::new(bytes, self.limits.depth);
+                    let arena = Bump::new();
+                    let mut cursor = Cursor::new(bytes, self.limits.depth, &arena);
                     match SarifResult::take(&mut cursor) {
                         Ok(result) => head.give(&result, place, sink).map(Ok),
                         Err(fault) => Ok(Err(format!("not a SARIF result: {}", cursor.explain(fault)))),

@@ -10,7 +10,7 @@ use affiant_domain::observation::{Check, Observation, Outcome, Place, rule_id, t
 use std::borrow::Cow;
 use std::sync::Arc;
 
-type Text<'b> = Option<Cow<'b, str>>;
+type Text<'b> = Option<&'b str>;
 
 /// Bytes that arguments may add to a message.
 const MESSAGE: usize = 64 << 10;
@@ -36,14 +36,14 @@ pub(super) struct SarifResult<'b> {
 }
 
 /// Values by name, as they are written.
-type Named<'b> = Vec<(Cow<'b, str>, &'b str)>;
+type Named<'b> = Vec<(&'b str, &'b str)>;
 
 #[derive(Default)]
 struct Message<'b> {
     text: Text<'b>,
     markdown: Text<'b>,
     id: Text<'b>,
-    arguments: Vec<Cow<'b, str>>,
+    arguments: Vec<&'b str>,
 }
 
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl<'b> SarifResult<'b> {
         let mut rule = (None, None);
         let start = cursor.at();
         cursor.object(|c, key| {
-            match &**key {
+            match key {
                 "ruleId" => found.rule_id = c.text()?,
                 "ruleIndex" => found.rule_index = c.whole()?,
                 "rule" => rule = found.rule(c)?,
@@ -86,7 +86,7 @@ impl<'b> SarifResult<'b> {
                     found.suppressions.push(Suppression::take(c)?);
                     Ok(())
                 })?,
-                "provenance" => c.object_or_null(|c, key| match &**key {
+                "provenance" => c.object_or_null(|c, key| match key {
                     "invocationIndex" => {
                         found.invocation = c.whole()?;
                         Ok(())
@@ -106,10 +106,10 @@ impl<'b> SarifResult<'b> {
     fn rule(&mut self, cursor: &mut Cursor<'b>) -> Result<(Text<'b>, Option<i64>), Fault> {
         let (mut id, mut index) = (None, None);
         cursor.object_or_null(|c, key| {
-            match &**key {
+            match key {
                 "id" => id = c.text()?,
                 "index" => index = c.whole()?,
-                "toolComponent" => c.object_or_null(|c, key| match &**key {
+                "toolComponent" => c.object_or_null(|c, key| match key {
                     "index" => {
                         self.extension = c.whole()?;
                         Ok(())
@@ -124,28 +124,28 @@ impl<'b> SarifResult<'b> {
     }
 
     fn id(&self) -> &str {
-        self.rule_id.as_deref().unwrap_or_default()
+        self.rule_id.unwrap_or_default()
     }
 
     fn is_absent(&self) -> bool {
-        self.baseline.as_deref() == Some("absent")
+        self.baseline == Some("absent")
     }
 
     /// The reason, where every suppression is accepted; a status that is not given counts as accepted.
     fn suppression(&self) -> Option<String> {
         let first = self.suppressions.first()?;
-        let is_accepted = |one: &Suppression<'_>| one.status.as_deref().is_none_or(|status| status == "accepted");
-        let reason = first.justification.as_ref().or(first.kind.as_ref());
+        let is_accepted = |one: &Suppression<'_>| one.status.is_none_or(|status| status == "accepted");
+        let reason = first.justification.or(first.kind);
         let reason = reason.map_or("", |reason| cut(reason, 1000));
         self.suppressions.iter().all(is_accepted).then(|| reason.to_owned())
     }
 
     fn message<'s>(&'s self, rule: Option<&Rule>) -> Cow<'s, str> {
         let message = &self.message;
-        if let Some(text) = message.text.as_ref().or(message.markdown.as_ref()) {
+        if let Some(text) = message.text.or(message.markdown) {
             return Cow::Borrowed(text);
         }
-        let template = message.id.as_ref().and_then(|id| rule?.messages.get(id.as_ref()));
+        let template = message.id.and_then(|id| rule?.messages.get(id));
         let Some(template) = template else {
             return Cow::Borrowed("");
         };
@@ -172,7 +172,7 @@ impl<'b> SarifResult<'b> {
         if !partial.is_empty() {
             return Fingerprint::of(&[&check.tool, &check.rule, uri, &partial]);
         }
-        let logical = location.and_then(|location| location.logical.as_deref());
+        let logical = location.and_then(|location| location.logical);
         Fingerprint::of(&[&check.tool, &check.rule, uri, logical.unwrap_or_default(), message])
     }
 }
@@ -181,7 +181,7 @@ impl<'b> Message<'b> {
     fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
         let mut found = Self::default();
         cursor.object_or_null(|c, key| {
-            match &**key {
+            match key {
                 "text" => found.text = c.text()?,
                 "markdown" => found.markdown = c.text()?,
                 "id" => found.id = c.text()?,
@@ -201,7 +201,7 @@ impl<'b> Suppression<'b> {
     fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
         let mut found = Self::default();
         cursor.object(|c, key| {
-            match &**key {
+            match key {
                 "status" => found.status = c.text()?,
                 "justification" => found.justification = c.text()?,
                 "kind" => found.kind = c.text()?,
@@ -216,16 +216,16 @@ impl<'b> Suppression<'b> {
 impl<'b> Location<'b> {
     fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
         let mut found = Self::default();
-        cursor.object(|c, key| match &**key {
-            "physicalLocation" => c.object_or_null(|c, key| match &**key {
-                "artifactLocation" => c.object_or_null(|c, key| match &**key {
+        cursor.object(|c, key| match key {
+            "physicalLocation" => c.object_or_null(|c, key| match key {
+                "artifactLocation" => c.object_or_null(|c, key| match key {
                     "uri" => {
                         found.uri = c.text()?;
                         Ok(())
                     }
                     _ => c.skip(),
                 }),
-                "region" => c.object_or_null(|c, key| match &**key {
+                "region" => c.object_or_null(|c, key| match key {
                     "startLine" => {
                         found.line = c.whole()?;
                         Ok(())
@@ -250,7 +250,7 @@ impl<'b> Location<'b> {
     }
 
     fn uri(&self) -> &str {
-        self.uri.as_ref().or(self.logical.as_ref()).map_or("", |uri| uri)
+        self.uri.or(self.logical).unwrap_or_default()
     }
 
     fn line(&self) -> Option<u32> {
@@ -279,7 +279,7 @@ fn secrets(value: &serde_json::Value, key: &str, sink: &mut dyn Sink) {
 fn logical<'b>(cursor: &mut Cursor<'b>) -> Result<Text<'b>, Fault> {
     let (mut full, mut name) = (None, None);
     cursor.object(|c, key| {
-        match &**key {
+        match key {
             "fullyQualifiedName" => full = c.text()?,
             "name" => name = c.text()?,
             _ => c.skip()?,
@@ -292,12 +292,12 @@ fn logical<'b>(cursor: &mut Cursor<'b>) -> Result<Text<'b>, Fault> {
 fn named<'b>(cursor: &mut Cursor<'b>) -> Result<Named<'b>, Fault> {
     let mut all = Named::new();
     cursor.object_or_null(|c, key| {
-        all.push((key.clone(), c.raw()?));
+        all.push((key, c.raw()?));
         Ok(())
     })?;
     // Of equal names the last one counts.
     all.reverse();
-    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all.sort_by_key(|(one, _)| *one);
     all.dedup_by(|(one, _), (other, _)| one == other);
     Ok(all)
 }
@@ -328,7 +328,7 @@ impl Head {
         if let Some(rule) = index.and_then(|index| rules?.get(index)) {
             return Some(rule);
         }
-        let mut id = result.rule_id.as_deref()?;
+        let mut id = result.rule_id?;
         loop {
             if let Some(rule) = self.by_id.get(rule_id(&self.info.tool, id).as_str()) {
                 return Some(rule);
@@ -339,7 +339,7 @@ impl Head {
 
     /// Hands a result to the sink.
     pub(super) fn give(&self, result: &SarifResult<'_>, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
-        let outcome = match result.kind.as_deref().unwrap_or("fail") {
+        let outcome = match result.kind.unwrap_or("fail") {
             "fail" if result.is_absent() => Outcome::Gone,
             "fail" => result.suppression().map_or(Outcome::Open, Outcome::Suppressed),
             "pass" => Outcome::Pass,
@@ -405,7 +405,7 @@ impl Head {
         if let Some(score) = rule.and_then(|rule| rule.score) {
             return Severity::from_cvss(score);
         }
-        if let Some(level) = &result.level {
+        if let Some(level) = result.level {
             return from_level(level);
         }
         let index = result.invocation.and_then(|i| usize::try_from(i).ok());

@@ -11,7 +11,7 @@ use record::{license, misconfiguration, modified, secret, vulnerability};
 use serde::Deserialize;
 use std::sync::Arc;
 
-pub(in crate::formats) fn recognise(sniff: &Sniff) -> bool {
+pub(in crate::formats) fn recognise(sniff: &Sniff<'_>) -> bool {
     let target = |value: &serde_json::Value| {
         value.get("Target").is_some()
             && (value.get("Vulnerabilities").is_some() || value.get("Type").is_some() || value.get("Class").is_some())
