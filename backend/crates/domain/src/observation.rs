@@ -175,10 +175,10 @@ pub fn tool_name(name: &str) -> String {
 
 /// A rule id, normalised for matching: the old `AVD-` and `KSV012` forms of Trivy become the present ones.
 #[must_use]
-pub fn rule_id(tool: &str, rule: &str) -> String {
+pub fn rule_id<'r>(tool: &str, rule: &'r str) -> Cow<'r, str> {
     let rule = rule.trim();
     if tool != "trivy" {
-        return rule.to_owned();
+        return Cow::Borrowed(rule);
     }
     let rule = rule.strip_prefix("AVD-").unwrap_or(rule);
     for family in ["KSV", "DS", "KCV"] {
@@ -186,10 +186,10 @@ pub fn rule_id(tool: &str, rule: &str) -> String {
             .strip_prefix(family)
             .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
         {
-            return format!("{family}-{digits:0>4}");
+            return Cow::Owned(format!("{family}-{digits:0>4}"));
         }
     }
-    rule.to_owned()
+    Cow::Borrowed(rule)
 }
 
 /// CWE numbers in a text such as `CWE-79: …`, `external/cwe/cwe-079` or `79`.

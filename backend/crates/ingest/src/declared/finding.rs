@@ -9,6 +9,7 @@ use crate::record::{Read1, cut};
 use affiant_domain::Severity;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, cwe_number, rule_id, tool_name};
+use bumpalo::collections::Vec as ArenaVec;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -99,9 +100,9 @@ struct Told<'s> {
     tool: &'s str,
     rule: &'s str,
     title: &'s str,
-    cwe: Vec<u32>,
+    cwe: &'s [u32],
     cve: Option<&'s str>,
-    tags: Vec<&'s str>,
+    tags: &'s [&'s str],
     category: &'s str,
     remediation: &'s str,
     help_url: &'s str,
@@ -133,51 +134,61 @@ impl Told<'_> {
         (hash >> 52) as usize % KNOWN
     }
 
-    fn check(&self) -> Arc<Check> {
-        Arc::new(Check {
-            tool: self.tool.to_owned(),
-            rule: self.rule.to_owned(),
-            title: self.title.to_owned(),
-            cwe: self.cwe.clone(),
-            cve: self.cve.map(str::to_owned),
-            tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            category: self.category.to_owned(),
-            ocsf_class: None,
-            remediation: self.remediation.to_owned(),
-            help_url: self.help_url.to_owned(),
-        })
+    /// Writes it over another check, whose memory is used again.
+    fn write(&self, check: &mut Check) {
+        self.tool.clone_into(&mut check.tool);
+        self.rule.clone_into(&mut check.rule);
+        self.title.clone_into(&mut check.title);
+        self.cwe.clone_into(&mut check.cwe);
+        match self.cve {
+            Some(cve) => cve.clone_into(check.cve.get_or_insert_default()),
+            None => check.cve = None,
+        }
+        check.tags.resize_with(self.tags.len(), String::new);
+        self.tags
+            .iter()
+            .zip(&mut check.tags)
+            .for_each(|(tag, to)| (*tag).clone_into(to));
+        self.category.clone_into(&mut check.category);
+        self.remediation.clone_into(&mut check.remediation);
+        self.help_url.clone_into(&mut check.help_url);
     }
 }
 
 /// Checks that were told of late. Records tell the same ones over and over, and a file may tell any number: one that has not come for
 /// a while gives way.
 #[derive(Default)]
-pub(super) struct Known(Vec<Option<Arc<Check>>>);
+pub(super) struct Known(Vec<Arc<Check>>);
 
 /// How many are known at once.
 const KNOWN: usize = 4096;
 
 impl Known {
     fn check(&mut self, told: &Told<'_>) -> Arc<Check> {
-        self.0.resize(KNOWN, None);
-        let slot = &mut self.0[told.slot()];
-        if let Some(known) = slot.as_ref().filter(|known| told.is(known)) {
-            return known.clone();
+        self.0.resize_with(KNOWN, Arc::default);
+        let known = &mut self.0[told.slot()];
+        if !told.is(known) {
+            match Arc::get_mut(known) {
+                Some(forgotten) => told.write(forgotten),
+                None => {
+                    let mut check = Check::default();
+                    told.write(&mut check);
+                    *known = Arc::new(check);
+                }
+            }
         }
-        let check = told.check();
-        *slot = Some(check.clone());
-        check
+        known.clone()
     }
 }
 
 fn check(known: &mut Known, rule: &FindingRule, scope: &Scope<'_>, tool: &str, id: &str) -> Arc<Check> {
-    let mut cwe = Vec::new();
+    let mut cwe = ArenaVec::new_in(scope.file.arena);
     if let Some(expr) = &rule.cwe {
         expr.each(scope, &mut |value| cwe.extend(cwe_number(value)));
         cwe.sort_unstable();
         cwe.dedup();
     }
-    let mut tags = Vec::new();
+    let mut tags = ArenaVec::new_in(scope.file.arena);
     for expr in &rule.tags {
         expr.each(scope, &mut |value| {
             tags.extend(Some(cut(value, 200)).filter(|tag| !tag.is_empty()))
@@ -191,13 +202,13 @@ fn check(known: &mut Known, rule: &FindingRule, scope: &Scope<'_>, tool: &str, i
         tool,
         rule: cut(&id_of_rule, 300),
         title: cut(rule.title.text(scope).unwrap_or(id), 300),
-        cwe,
+        cwe: cwe.into_bump_slice(),
         cve: rule
             .cve
             .as_ref()
             .and_then(|expr| expr.text(scope))
             .map(|id| cut(id, 100)),
-        tags,
+        tags: tags.into_bump_slice(),
         category: cut(or_empty(rule.category.as_ref(), scope), 60),
         remediation: cut(or_empty(rule.remediation.as_ref(), scope), 2000),
         help_url: cut(or_empty(rule.help_url.as_ref(), scope), 500),
@@ -239,7 +250,7 @@ fn fingerprint(rule: &FindingRule, scope: &Scope<'_>, tool: &str, id: &str, plac
     if rule.fingerprint.is_empty() {
         return Fingerprint::of(&[tool, id, place.0, place.1]);
     }
-    let mut parts = Vec::with_capacity(2 + rule.fingerprint.len());
+    let mut parts = ArenaVec::with_capacity_in(2 + rule.fingerprint.len(), scope.file.arena);
     parts.extend([tool, id]);
     parts.extend(
         rule.fingerprint

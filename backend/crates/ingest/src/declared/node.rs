@@ -125,7 +125,9 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     if is_whole || is_short() {
         return Cow::Borrowed(text);
     }
-    // Negative zero is zero.
-    let number = text.parse::<f64>().unwrap_or(f64::NAN) + 0.0;
-    Cow::Owned(number.to_string())
+    match text.parse::<f64>() {
+        // Negative zero is zero.
+        Ok(number) if number.is_finite() => Cow::Owned((number + 0.0).to_string()),
+        _ => Cow::Borrowed(text),
+    }
 }

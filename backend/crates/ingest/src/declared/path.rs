@@ -160,7 +160,7 @@ fn first<'n>(steps: &[Step], node: &'n Node<'_>) -> Option<&'n str> {
         }
         ([], one) => one.text(),
         ([Step::Name(name), rest @ ..], Node::Map(entries)) => {
-            let mut named = entries.iter().filter(|(key, _)| is(key, name));
+            let mut named = entries.iter().filter(|(key, _)| is(key.as_bytes(), name.as_bytes()));
             named.find_map(|(_, value)| first(rest, value))
         }
         _ => {
@@ -195,7 +195,7 @@ fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Nod
         (_, Node::List(all)) => all.iter().for_each(|one| walk(steps, one, give)),
         (Step::Name(name), Node::Map(entries)) => entries
             .iter()
-            .filter(|(key, _)| is(key, name))
+            .filter(|(key, _)| is(key.as_bytes(), name.as_bytes()))
             .for_each(|(_, value)| walk(rest, value, give)),
         // An XML element with text and no attributes is its text.
         (Step::Name(name), Node::Text(_)) if name == "#text" => walk(rest, node, give),
@@ -212,8 +212,7 @@ fn walk<'n, 'a>(steps: &[Step], node: &'n Node<'a>, give: &mut dyn FnMut(&'n Nod
 
 /// Whether two keys are the same. They are short, so that a few words of them are compared where they stand.
 #[inline]
-pub(super) fn is(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
+pub(super) fn is(one: &[u8], other: &[u8]) -> bool {
     match one.len() {
         length if length != other.len() => false,
         0..4 => one == other,
@@ -271,14 +270,14 @@ impl Wanted {
     }
 
     /// What is asked of a key; none where nothing is.
-    pub(crate) fn of(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn of(&self, key: impl AsRef<[u8]>) -> Option<&Self> {
         if self.whole {
             return Some(&WHOLE);
         }
         let named = self
             .keys
             .iter()
-            .find(|(name, _)| is(name, key))
+            .find(|(name, _)| is(name.as_bytes(), key.as_ref()))
             .map(|(_, wanted)| wanted);
         named.or(self.any.as_deref())
     }

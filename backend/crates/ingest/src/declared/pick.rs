@@ -3,7 +3,7 @@
 
 use super::node::{Node, plain};
 use super::path::Wanted;
-use crate::json::{Cursor, Fault};
+use crate::json::{Cursor, Fault, text};
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ fn object<'b>(cursor: &mut Cursor<'b>, wanted: &Wanted, arena: &'b Bump, to: &mu
         let Some(wanted) = wanted.of(key) else {
             return c.skip();
         };
-        map.push((key, Node::Null));
+        map.push((text(key)?, Node::Null));
         match map.last_mut() {
             Some((_, value)) => pick(c, wanted, arena, value),
             None => Ok(()),

@@ -210,7 +210,7 @@ impl<'d> Document<'d> {
     fn collect<'n>(&mut self, wanted: &Wanted, entries: &mut Entries<'n>, text: &mut String) -> Result<(), ReadError> {
         loop {
             match self.next()? {
-                Next::Start(start, empty) => match wanted.of(&name(&start)) {
+                Next::Start(start, empty) => match wanted.of(name(&start)) {
                     Some(inner) => self.element(&start, empty, inner, entries)?,
                     None if empty => {}
                     None => self.pass()?,

@@ -123,9 +123,9 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// Goes through an object: the closure is given each key and must take its value.
+    /// Goes through an object: the closure is given each key, as bytes, and must take its value.
     #[inline]
-    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, &'b str) -> Taken<()>) -> Taken<()> {
+    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, &'b [u8]) -> Taken<()>) -> Taken<()> {
         if self.peek()? != b'{' {
             return Err(Fault::Object);
         }
@@ -138,7 +138,7 @@ impl<'b> Cursor<'b> {
                 return Err(Fault::Key);
             }
             let start = self.at;
-            let key = self.quoted()?;
+            let key = self.bytes_of_text()?;
             self.key = (start, self.at);
             if self.peek()? != b':' {
                 return Err(Fault::Colon);
@@ -175,7 +175,7 @@ impl<'b> Cursor<'b> {
 
     /// Goes through an object, or takes `null` for an empty one.
     #[inline]
-    pub(crate) fn object_or_null(&mut self, each: impl FnMut(&mut Self, &'b str) -> Taken<()>) -> Taken<()> {
+    pub(crate) fn object_or_null(&mut self, each: impl FnMut(&mut Self, &'b [u8]) -> Taken<()>) -> Taken<()> {
         if self.null()? { Ok(()) } else { self.object(each) }
     }
 
@@ -254,19 +254,26 @@ impl<'b> Cursor<'b> {
     /// Takes a string. Its first quote comes next.
     #[inline]
     pub(crate) fn quoted(&mut self) -> Taken<&'b str> {
+        self.bytes_of_text().and_then(text)
+    }
+
+    /// Takes a string, which need not be UTF-8.
+    #[inline]
+    fn bytes_of_text(&mut self) -> Taken<&'b [u8]> {
         let start = self.at + 1;
         let end = end_of_plain(self.bytes, start).ok_or(Fault::End)?;
         match self.bytes[end] {
             b'"' => {
                 self.at = end + 1;
-                text(&self.bytes[start..end])
+                Ok(&self.bytes[start..end])
             }
-            b'\\' => self.escaped(start, end),
+            b'\\' => self.escaped(start, end).map(str::as_bytes),
             _ => Err(Fault::Control),
         }
     }
 
     /// A string with escapes, of which the first stands at `at`.
+    #[cold]
     fn escaped(&mut self, start: usize, mut at: usize) -> Taken<&'b str> {
         let mut out = ArenaString::with_capacity_in((at - start) * 2, self.arena);
         let mut plain = start;
@@ -430,8 +437,9 @@ impl<'b> Cursor<'b> {
     }
 }
 
+/// Bytes as text.
 #[inline]
-fn text(bytes: &[u8]) -> Taken<&str> {
+pub(crate) fn text(bytes: &[u8]) -> Taken<&str> {
     std::str::from_utf8(bytes).map_err(|_| Fault::Encoding)
 }
 
@@ -447,7 +455,7 @@ mod tests {
             b'{' => {
                 let mut map = serde_json::Map::new();
                 cursor.object(|c, key| {
-                    map.insert(key.to_owned(), value(c)?);
+                    map.insert(text(key)?.to_owned(), value(c)?);
                     Ok(())
                 })?;
                 Value::Object(map)
@@ -464,8 +472,10 @@ mod tests {
             b't' | b'f' => Value::Bool(cursor.truth()?),
             _ => {
                 let text = cursor.number()?;
-                text.parse::<i64>()
-                    .map_or_else(|_| Value::from(text.parse::<f64>().unwrap_or(0.0)), Value::from)
+                // The library refuses what is past its floats.
+                let float = text.parse::<f64>().ok().filter(|float| float.is_finite());
+                let float = float.ok_or(Fault::Number)?;
+                text.parse::<i64>().map_or_else(|_| Value::from(float), Value::from)
             }
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! The walker checks the structure it walks; what it hands out as a slice is complete and is checked by whoever parses it.
 
+use super::leap::{Leap, Leapt};
 use super::scan::end_of_plain;
 use super::{Cursor, Fault};
 use crate::declared::{Node, Wanted, pick};
@@ -18,17 +19,6 @@ pub(crate) enum Shape {
     Array,
     Scalar,
 }
-
-/// The bytes at which something happens between strings.
-const STRUCTURE: [bool; 256] = {
-    let mut table = [false; 256];
-    table[b'"' as usize] = true;
-    table[b'{' as usize] = true;
-    table[b'}' as usize] = true;
-    table[b'[' as usize] = true;
-    table[b']' as usize] = true;
-    table
-};
 
 /// A cursor over a stream of JSON.
 pub(crate) struct Walker<'a> {
@@ -321,35 +311,24 @@ impl<'a> Walker<'a> {
     }
 
     fn end_of_container(&mut self, start: usize) -> Result<usize, ReadError> {
+        let mut leap = Leap::new(self.limits.depth - self.depth);
         let mut at = start;
-        let mut depth = 0_usize;
         loop {
-            while let Some(skip) = self.buffer[at..].iter().position(|byte| STRUCTURE[usize::from(*byte)]) {
-                at += skip;
-                match self.buffer[at] {
-                    b'"' => {
-                        at = self.end_of_string(start, at)?;
-                        continue;
-                    }
-                    b'{' | b'[' => {
-                        depth += 1;
-                        if depth + self.depth > self.limits.depth {
-                            self.at = at;
-                            return Err(self.limit(format!("nested more than {} deep", self.limits.depth)));
-                        }
-                    }
-                    b'}' | b']' => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return Ok(at + 1);
-                        }
-                    }
-                    _ => {}
+            match leap.over(&self.buffer[at..], self.ended) {
+                Leapt::Over(n) => return Ok(at + n),
+                Leapt::On(n) => at += n,
+                Leapt::Deep => {
+                    self.at = at;
+                    return Err(self.limit(format!("nested more than {} deep", self.limits.depth)));
                 }
-                at += 1;
             }
-            at = self.buffer.len();
-            self.need(start)?;
+            let had = self.ended;
+            if self.buffer.len() - start > self.limits.record {
+                return Err(self.limit(format!("a record is larger than {} bytes", self.limits.record)));
+            }
+            if !self.more()? && had {
+                return Err(self.broken("the file ends inside a value"));
+            }
         }
     }
 
@@ -533,34 +512,19 @@ impl Walker<'_> {
     }
 
     fn leap_container(&mut self) -> Result<(), ReadError> {
-        let mut depth = 0_usize;
+        let mut leap = Leap::new(self.limits.depth - self.depth);
         loop {
-            while let Some(skip) = self.buffer[self.at..]
-                .iter()
-                .position(|byte| STRUCTURE[usize::from(*byte)])
-            {
-                self.at += skip;
-                match self.buffer[self.at] {
-                    b'"' => {
-                        self.at = self.end_of_string(self.at, self.at)?;
-                        continue;
-                    }
-                    b'{' | b'[' => {
-                        depth += 1;
-                        if depth + self.depth > self.limits.depth {
-                            return Err(self.limit(format!("nested more than {} deep", self.limits.depth)));
-                        }
-                    }
-                    _ => depth -= 1,
-                }
-                self.at += 1;
-                if depth == 0 {
+            let had = self.ended;
+            match leap.over(&self.buffer[self.at..], self.ended) {
+                Leapt::Over(n) => {
+                    self.at += n;
                     return Ok(());
                 }
+                Leapt::On(n) => self.at += n,
+                Leapt::Deep => return Err(self.limit(format!("nested more than {} deep", self.limits.depth))),
             }
-            self.at = self.buffer.len();
             self.compact();
-            if !self.more()? {
+            if !self.more()? && had {
                 return Err(self.broken("the file ends inside a value"));
             }
         }

@@ -198,7 +198,7 @@ impl Head {
             .map_or("", |t| first_line(t));
         Rule {
             check: Arc::new(Check {
-                rule: rule_id(&self.info.tool, &rule.id),
+                rule: rule_id(&self.info.tool, &rule.id).into_owned(),
                 title: cut(title, 300).to_owned(),
                 cwe,
                 cve: vulnerability_id(&rule.id),

@@ -1,7 +1,7 @@
 //! One result, and what it says of the rule that it breaks.
 
 use super::head::{Head, Rule, category, first_line, from_level};
-use crate::json::{Cursor, Fault};
+use crate::json::{Cursor, Fault, text};
 use crate::record::{cut, vulnerability_id};
 use crate::{ReadError, Sink};
 use affiant_domain::Severity;
@@ -69,25 +69,25 @@ impl<'b> SarifResult<'b> {
         let start = cursor.at();
         cursor.object(|c, key| {
             match key {
-                "ruleId" => found.rule_id = c.text()?,
-                "ruleIndex" => found.rule_index = c.whole()?,
-                "rule" => rule = found.rule(c)?,
-                "level" => found.level = c.text()?,
-                "kind" => found.kind = c.text()?,
-                "baselineState" => found.baseline = c.text()?,
-                "message" => found.message = Message::take(c)?,
-                "locations" => c.list_or_null(|c| {
+                b"ruleId" => found.rule_id = c.text()?,
+                b"ruleIndex" => found.rule_index = c.whole()?,
+                b"rule" => rule = found.rule(c)?,
+                b"level" => found.level = c.text()?,
+                b"kind" => found.kind = c.text()?,
+                b"baselineState" => found.baseline = c.text()?,
+                b"message" => found.message = Message::take(c)?,
+                b"locations" => c.list_or_null(|c| {
                     found.locations.push(Location::take(c)?);
                     Ok(())
                 })?,
-                "fingerprints" => found.fingerprints = named(c)?,
-                "partialFingerprints" => found.partial_fingerprints = named(c)?,
-                "suppressions" => c.list_or_null(|c| {
+                b"fingerprints" => found.fingerprints = named(c)?,
+                b"partialFingerprints" => found.partial_fingerprints = named(c)?,
+                b"suppressions" => c.list_or_null(|c| {
                     found.suppressions.push(Suppression::take(c)?);
                     Ok(())
                 })?,
-                "provenance" => c.object_or_null(|c, key| match key {
-                    "invocationIndex" => {
+                b"provenance" => c.object_or_null(|c, key| match key {
+                    b"invocationIndex" => {
                         found.invocation = c.whole()?;
                         Ok(())
                     }
@@ -107,10 +107,10 @@ impl<'b> SarifResult<'b> {
         let (mut id, mut index) = (None, None);
         cursor.object_or_null(|c, key| {
             match key {
-                "id" => id = c.text()?,
-                "index" => index = c.whole()?,
-                "toolComponent" => c.object_or_null(|c, key| match key {
-                    "index" => {
+                b"id" => id = c.text()?,
+                b"index" => index = c.whole()?,
+                b"toolComponent" => c.object_or_null(|c, key| match key {
+                    b"index" => {
                         self.extension = c.whole()?;
                         Ok(())
                     }
@@ -182,10 +182,10 @@ impl<'b> Message<'b> {
         let mut found = Self::default();
         cursor.object_or_null(|c, key| {
             match key {
-                "text" => found.text = c.text()?,
-                "markdown" => found.markdown = c.text()?,
-                "id" => found.id = c.text()?,
-                "arguments" => c.list_or_null(|c| {
+                b"text" => found.text = c.text()?,
+                b"markdown" => found.markdown = c.text()?,
+                b"id" => found.id = c.text()?,
+                b"arguments" => c.list_or_null(|c| {
                     found.arguments.push(c.text()?.unwrap_or_default());
                     Ok(())
                 })?,
@@ -202,9 +202,9 @@ impl<'b> Suppression<'b> {
         let mut found = Self::default();
         cursor.object(|c, key| {
             match key {
-                "status" => found.status = c.text()?,
-                "justification" => found.justification = c.text()?,
-                "kind" => found.kind = c.text()?,
+                b"status" => found.status = c.text()?,
+                b"justification" => found.justification = c.text()?,
+                b"kind" => found.kind = c.text()?,
                 _ => c.skip()?,
             }
             Ok(())
@@ -217,16 +217,16 @@ impl<'b> Location<'b> {
     fn take(cursor: &mut Cursor<'b>) -> Result<Self, Fault> {
         let mut found = Self::default();
         cursor.object(|c, key| match key {
-            "physicalLocation" => c.object_or_null(|c, key| match key {
-                "artifactLocation" => c.object_or_null(|c, key| match key {
-                    "uri" => {
+            b"physicalLocation" => c.object_or_null(|c, key| match key {
+                b"artifactLocation" => c.object_or_null(|c, key| match key {
+                    b"uri" => {
                         found.uri = c.text()?;
                         Ok(())
                     }
                     _ => c.skip(),
                 }),
-                "region" => c.object_or_null(|c, key| match key {
-                    "startLine" => {
+                b"region" => c.object_or_null(|c, key| match key {
+                    b"startLine" => {
                         found.line = c.whole()?;
                         Ok(())
                     }
@@ -234,7 +234,7 @@ impl<'b> Location<'b> {
                 }),
                 _ => c.skip(),
             }),
-            "logicalLocations" => {
+            b"logicalLocations" => {
                 let mut first = true;
                 c.list_or_null(|c| {
                     let name = logical(c)?;
@@ -280,8 +280,8 @@ fn logical<'b>(cursor: &mut Cursor<'b>) -> Result<Text<'b>, Fault> {
     let (mut full, mut name) = (None, None);
     cursor.object(|c, key| {
         match key {
-            "fullyQualifiedName" => full = c.text()?,
-            "name" => name = c.text()?,
+            b"fullyQualifiedName" => full = c.text()?,
+            b"name" => name = c.text()?,
             _ => c.skip()?,
         }
         Ok(())
@@ -292,7 +292,7 @@ fn logical<'b>(cursor: &mut Cursor<'b>) -> Result<Text<'b>, Fault> {
 fn named<'b>(cursor: &mut Cursor<'b>) -> Result<Named<'b>, Fault> {
     let mut all = Named::new();
     cursor.object_or_null(|c, key| {
-        all.push((key, c.raw()?));
+        all.push((text(key)?, c.raw()?));
         Ok(())
     })?;
     // Of equal names the last one counts.
@@ -330,7 +330,7 @@ impl Head {
         }
         let mut id = result.rule_id?;
         loop {
-            if let Some(rule) = self.by_id.get(rule_id(&self.info.tool, id).as_str()) {
+            if let Some(rule) = self.by_id.get(&*rule_id(&self.info.tool, id)) {
                 return Some(rule);
             }
             id = &id[..id.rfind('/')?];
@@ -394,7 +394,7 @@ impl Head {
             } else {
                 self.info.tool.clone()
             },
-            rule: rule_id(&self.info.tool, cut(id, 300)),
+            rule: rule_id(&self.info.tool, cut(id, 300)).into_owned(),
             cve: vulnerability_id(id),
             category: category(&self.info.tool, id, &[]).to_owned(),
             ..Check::default()

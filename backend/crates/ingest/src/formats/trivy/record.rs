@@ -181,7 +181,7 @@ pub(super) fn misconfiguration(
         _ => Outcome::Open,
     });
     let is_pass = outcome == Outcome::Pass;
-    let rule = rule_id("trivy", id);
+    let rule = rule_id("trivy", id).into_owned();
     let check = Check {
         tool: "trivy".to_owned(),
         title: cut(&found.title, 300).to_owned(),
