@@ -95,7 +95,7 @@ pub struct Counter {
     /// Records that cannot be read.
     pub rejected: Vec<Rejection>,
     /// Findings by severity.
-    pub severity: BTreeMap<&'static str, u64>,
+    pub severity: BTreeMap<Severity, u64>,
     /// Why the whole file is refused.
     pub error: Option<String>,
     /// How the file was read, where a person should know.
@@ -110,7 +110,7 @@ impl Counter {
     /// A counter at zero.
     #[must_use]
     pub fn new() -> Self {
-        let severity = Severity::ALL.into_iter().map(|s| (s.as_str(), 0)).collect();
+        let severity = Severity::ALL.into_iter().map(|severity| (severity, 0)).collect();
         Self {
             severity,
             ..Self::default()
@@ -223,7 +223,7 @@ impl Sink for Counter {
     fn observation(&mut self, observation: Observation<'_>) -> Result<(), Stop> {
         if observation.counted {
             self.findings += 1;
-            *self.severity.entry(observation.severity.as_str()).or_default() += 1;
+            *self.severity.entry(observation.severity).or_default() += 1;
         }
         match observation.outcome {
             Outcome::Open => self.open += 1,

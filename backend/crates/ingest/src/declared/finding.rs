@@ -121,8 +121,8 @@ impl Told<'_> {
             && self.help_url == check.help_url
     }
 
-    /// Where it is looked for. What tells checks apart soonest is enough: another one in its place only costs time.
-    fn slot(&self) -> usize {
+    /// What tells checks apart soonest. Two with one hash only cost time.
+    fn hash(&self) -> u64 {
         let mut hash = 0_u64;
         for text in [self.rule, self.title] {
             for eight in text.as_bytes().chunks(8) {
@@ -131,7 +131,7 @@ impl Told<'_> {
                 hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
             }
         }
-        (hash >> 52) as usize % KNOWN
+        hash
     }
 
     /// Writes it over another check, whose memory is used again.
@@ -158,16 +158,18 @@ impl Told<'_> {
 /// Checks that were told of late. Records tell the same ones over and over, and a file may tell any number: one that has not come for
 /// a while gives way.
 #[derive(Default)]
-pub(super) struct Known(Vec<Arc<Check>>);
+pub(super) struct Known(Vec<(u64, Arc<Check>)>);
 
 /// How many are known at once.
 const KNOWN: usize = 4096;
 
 impl Known {
     fn check(&mut self, told: &Told<'_>) -> Arc<Check> {
-        self.0.resize_with(KNOWN, Arc::default);
-        let known = &mut self.0[told.slot()];
-        if !told.is(known) {
+        self.0.resize_with(KNOWN, Default::default);
+        let hash = told.hash();
+        let (known_by, known) = &mut self.0[(hash >> 52) as usize % KNOWN];
+        if *known_by != hash || !told.is(known) {
+            *known_by = hash;
             match Arc::get_mut(known) {
                 Some(forgotten) => told.write(forgotten),
                 None => {

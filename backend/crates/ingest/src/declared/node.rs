@@ -27,7 +27,7 @@ impl<'a> Node<'a> {
     #[inline]
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
-            Self::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            Self::Text(text) => Some(trimmed(text)).filter(|text| !text.is_empty()),
             Self::Number(text) => Some(text),
             Self::Bool(value) => Some(if *value { "true" } else { "false" }),
             Self::Map(_) => self.get("#text").and_then(Self::text),
@@ -109,6 +109,15 @@ impl<'n> Index<'n> {
     /// The n-th value of a key.
     pub(crate) fn nth(&self, key: &str, n: usize) -> Option<&'n Node<'n>> {
         self.0.get(key)?.get(n).copied()
+    }
+}
+
+/// Without white space around it. Most texts have none, which their ends tell.
+#[inline]
+fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
     }
 }
 

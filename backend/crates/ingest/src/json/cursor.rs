@@ -258,7 +258,11 @@ impl<'b> Cursor<'b> {
     }
 
     /// Takes a string, which need not be UTF-8.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its answer goes through memory else, for each key and text"
+    )]
     fn bytes_of_text(&mut self) -> Taken<&'b [u8]> {
         let start = self.at + 1;
         let end = end_of_plain(self.bytes, start).ok_or(Fault::End)?;
