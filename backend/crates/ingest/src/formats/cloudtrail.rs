@@ -7,10 +7,13 @@ use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::audit::{AuditEvent, EventOutcome};
 use affiant_domain::observation::Place;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     let is_event = |value: &Value| {
-        value.get("eventSource").is_some() && value.get("eventName").is_some() || value.get("CloudTrailEvent").is_some()
+        value.get("eventSource").is_some() && value.get("eventName").is_some()
+            || value.get("CloudTrailEvent").is_some()
+            || value.get("insightDetails").is_some()
     };
     let Some(first) = sniff.first() else {
         return false;
@@ -48,17 +51,19 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
         Some(Err(error)) => return Ok(Err(format!("CloudTrailEvent is not JSON: {error}"))),
         None => value,
     };
-    let Some(action) = text(&inner, "/eventName") else {
+    let Some(action) = action(&inner) else {
         return Ok(Err("an event without eventName".to_owned()));
     };
     sink.version(text(&inner, "/eventVersion").unwrap_or_default());
-    let source = text(&inner, "/eventSource").unwrap_or_default();
+    let source = text(&inner, "/eventSource")
+        .or_else(|| text(&inner, "/insightDetails/eventSource"))
+        .unwrap_or_default();
     let event = AuditEvent {
         at: text(&inner, "/eventTime").and_then(time),
         event_id: text(&inner, "/eventID").unwrap_or_default().to_owned(),
         user: user(&inner),
         agent: String::new(),
-        action: cut(action, 200).to_owned(),
+        action: cut(&action, 200).to_owned(),
         resource: resource(&inner, source),
         outcome: outcome(&inner),
         source_ip: text(&inner, "/sourceIPAddress").unwrap_or_default().to_owned(),
@@ -71,6 +76,16 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
     };
     sink.event(event, place)?;
     Ok(Ok(()))
+}
+
+/// What was done. An insight says which calls came unusually often or failed so: it begins and ends.
+fn action(event: &Value) -> Option<Cow<'_, str>> {
+    let Some(insight) = event.get("insightDetails") else {
+        return text(event, "/eventName").map(Cow::Borrowed);
+    };
+    let words = ["/insightType", "/eventName", "/state"];
+    let words: Vec<&str> = words.iter().filter_map(|place| text(insight, place)).collect();
+    (!words.is_empty()).then(|| Cow::Owned(words.join(" ")))
 }
 
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
@@ -124,7 +139,7 @@ fn outcome(event: &Value) -> EventOutcome {
 }
 
 fn detail(event: &Value, source: &str) -> Value {
-    json!({
+    let mut detail = json!({
         "source": source,
         "region": text(event, "/awsRegion"),
         "account": text(event, "/recipientAccountId"),
@@ -132,5 +147,9 @@ fn detail(event: &Value, source: &str) -> Value {
         "type": text(event, "/eventType"),
         "read_only": event.get("readOnly"),
         "mfa": text(event, "/additionalEventData/MFAUsed").or_else(|| text(event, "/userIdentity/sessionContext/attributes/mfaAuthenticated")),
-    })
+    });
+    if let Some(statistics) = event.pointer("/insightDetails/insightContext/statistics") {
+        detail["insight"] = statistics.clone();
+    }
+    detail
 }

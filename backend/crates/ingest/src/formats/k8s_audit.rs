@@ -1,4 +1,5 @@
-//! Kubernetes audit log (`audit.k8s.io`): one event a line, an `EventList`, or an array.
+//! Kubernetes audit log (`audit.k8s.io`): one event a line, an `EventList`, or an array; and the diagnostics of Azure, in which the event
+//! stands as text under `properties.log`.
 
 use crate::record::{Read1, Records, cut, time};
 use crate::sniff::Sniff;
@@ -13,6 +14,17 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     };
     let kind = first.get("kind").and_then(Value::as_str).unwrap_or_default();
     let api = first.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let record = first
+        .pointer("/records/0")
+        .or_else(|| first.pointer("/value/0"))
+        .unwrap_or(first);
+    let category = record.get("category").or_else(|| record.get("Category"));
+    let of_azure = category
+        .and_then(Value::as_str)
+        .is_some_and(|category| category.starts_with("kube-audit"));
+    if of_azure && wrapped(record).is_some() {
+        return true;
+    }
     let audit = api.starts_with("audit.k8s.io");
     audit && matches!(kind, "Event" | "EventList")
         || first.get("verb").is_some() && (first.get("objectRef").is_some() || first.get("auditID").is_some())
@@ -20,7 +32,7 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
 
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     Records {
-        keys: &["items"],
+        keys: &["items", "records", "value"],
         bare: true,
         envelope: None,
     }
@@ -28,10 +40,16 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 }
 
 fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
-    let event: Value = match serde_json::from_slice(bytes) {
+    let mut event: Value = match serde_json::from_slice(bytes) {
         Ok(event) => event,
         Err(error) => return Ok(Err(format!("not JSON: {error}"))),
     };
+    if let Some(inner) = wrapped(&event) {
+        event = match serde_json::from_str(inner) {
+            Ok(inner) => inner,
+            Err(error) => return Ok(Err(format!("properties.log is not JSON: {error}"))),
+        };
+    }
     let Some(verb) = text(&event, "/verb") else {
         return Ok(Err("an event without verb".to_owned()));
     };
@@ -86,6 +104,13 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
     };
     sink.event(parsed, place)?;
     Ok(Ok(()))
+}
+
+/// The event inside a record of Azure's diagnostics.
+fn wrapped(record: &Value) -> Option<&str> {
+    ["/properties/log", "/properties/Log", "/log_s", "/log"]
+        .iter()
+        .find_map(|place| text(record, place))
 }
 
 fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {

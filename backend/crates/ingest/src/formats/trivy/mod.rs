@@ -1,4 +1,5 @@
-//! Trivy JSON: images, file systems, repositories and clusters; schema 2, and the bare array of before.
+//! Trivy JSON: images, file systems, repositories and clusters; schema 2, and the bare array of before; and reports of compliance, whole
+//! (a control holds results of its own) or summed up.
 
 mod record;
 
@@ -7,7 +8,7 @@ use crate::record::{cut, one, time};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::observation::{Check, Place, RunInfo};
-use record::{license, misconfiguration, modified, secret, vulnerability};
+use record::{control, license, misconfiguration, modified, secret, vulnerability};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub(in crate::formats) fn recognise(sniff: &Sniff<'_>) -> bool {
             schema && (value.get("ArtifactName").is_some() || value.get("ArtifactType").is_some())
                 || value.get("ClusterName").is_some()
                 || value.pointer("/Results/0/Target").is_some()
+                || value.get("Title").is_some()
+                    && (value.get("SummaryControls").is_some() || value.pointer("/Results/0/ID").is_some())
         }
         None => false,
     }
@@ -90,6 +93,7 @@ impl Reader<'_> {
     }
 
     fn report(&mut self, walker: &mut Walker<'_>, sink: &mut dyn Sink) -> Result<(), ReadError> {
+        let mut spec = String::new();
         let mut cluster = false;
         walker.object(|w, key| match key {
             "SchemaVersion" => {
@@ -107,6 +111,11 @@ impl Reader<'_> {
             "CreatedAt" => {
                 self.created = w.text()?.as_deref().and_then(time);
                 Ok(())
+            }
+            "ID" => text_into(w, &mut spec),
+            "SummaryControls" => {
+                self.announce(sink);
+                self.each(w, key, sink, |record, place, sink| control(record, place, &spec, sink))
             }
             "ClusterName" => {
                 cluster = true;
@@ -158,6 +167,8 @@ impl Reader<'_> {
         self.announce(sink);
         let (mut successes, mut listed) = (0_u64, 0_u64);
         walker.object(|w, key| match key {
+            // A control of a report of compliance.
+            "Results" => w.array_or_null(key, |w, _| self.target(w, None, sink)),
             "Target" => text_into(w, &mut target.name),
             "Class" => {
                 text_into(w, &mut target.class)?;

@@ -419,6 +419,58 @@ impl Sink for Uncounted<'_> {
     }
 }
 
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Control {
+    #[serde(rename = "ID", deserialize_with = "or_default")]
+    id: String,
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+    #[serde(deserialize_with = "or_default")]
+    severity: String,
+    /// None where a person has to look.
+    total_fail: Option<u64>,
+}
+
+/// A control of a report of compliance, summed up.
+pub(super) fn control(record: &[u8], place: Place, spec: &str, sink: &mut dyn Sink) -> crate::record::Read1 {
+    let found: Control = match serde_json::from_slice(record) {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(format!("not a control: {error}"))),
+    };
+    if found.id.is_empty() {
+        return Ok(Err("a control without ID".to_owned()));
+    }
+    let Some(failures) = found.total_fail else {
+        return Ok(Ok(()));
+    };
+    let check = Check {
+        tool: "trivy".to_owned(),
+        rule: cut(&format!("{spec}/{}", found.id), 300).to_owned(),
+        title: cut(&found.name, 300).to_owned(),
+        category: "misconfiguration".to_owned(),
+        ..Check::default()
+    };
+    let outcome = if failures > 0 { Outcome::Open } else { Outcome::Pass };
+    let message = format!("{failures} checks of the control {} fail", found.id);
+    let fingerprint = Fingerprint::of(&["trivy", &check.rule]);
+    let nowhere = Target::default();
+    let check = Arc::new(check);
+    give(
+        sink,
+        check,
+        outcome,
+        &found.severity,
+        &message,
+        "",
+        spec,
+        0,
+        fingerprint,
+        place,
+        &nowhere,
+    )
+}
+
 #[allow(clippy::too_many_arguments, reason = "the fields of one observation, given once")]
 fn give(
     sink: &mut dyn Sink,
