@@ -75,9 +75,14 @@ pub(crate) fn marks(count: usize) -> String {
 
 /// Text without NUL, which PostgreSQL cannot hold.
 pub(crate) fn clean(text: &str) -> String {
+    cleaned(text.to_owned())
+}
+
+/// The same, of a text that is given away.
+pub(crate) fn cleaned(text: String) -> String {
     if text.contains('\0') {
         text.replace('\0', "\u{fffd}")
     } else {
-        text.to_owned()
+        text
     }
 }

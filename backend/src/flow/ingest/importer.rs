@@ -337,8 +337,8 @@ impl<'a> Importer<'a> {
     }
 
     async fn write(&mut self) -> Result<(), FlowError> {
-        self.tx.insert_findings(self.id, &self.findings, self.now).await?;
-        self.findings.clear();
+        let findings = std::mem::take(&mut self.findings);
+        self.tx.insert_findings(self.id, findings, self.now).await?;
         self.tx.change_findings(&self.changes, self.now).await?;
         self.changes.clear();
         Ok(())
