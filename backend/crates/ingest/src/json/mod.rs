@@ -2,8 +2,10 @@
 
 mod cursor;
 mod leap;
+mod records;
 mod scan;
 mod walker;
 
 pub(crate) use cursor::{Cursor, Fault, text};
-pub(crate) use walker::{Direct, Shape, Walker};
+pub(crate) use records::Direct;
+pub(crate) use walker::{Shape, Walker};
