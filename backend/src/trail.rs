@@ -2,7 +2,7 @@
 
 use crate::keys::Key;
 use affiant_domain::actor::person_behind;
-use affiant_store::{Draft, Extended, Log, Subject, Written, entity, instant};
+use affiant_store::{Extended, Log, Peopled, Subject, Written, entity, instant};
 use affiant_trail::{Entry, Frontier, Payload, leaf_hash, open, seal};
 use chrono::SecondsFormat;
 use uuid::Uuid;
@@ -45,7 +45,12 @@ impl Trail {
         }
     }
 
-    fn entry(&self, index: u64, draft: &Draft, subject: Option<&Subject>) -> Result<Written, String> {
+    fn entry(&self, index: u64, people: &Peopled<'_>) -> Result<Written, String> {
+        let Peopled {
+            draft,
+            subject,
+            concerns,
+        } = people;
         let payload = (!draft.content.is_empty()).then(|| Payload {
             salt: rand::random(),
             content: draft.content.clone(),
@@ -57,7 +62,10 @@ impl Trail {
         let fact = |text: &str| text.chars().take(FACT).collect::<String>();
         let entry = Entry {
             action: fact(&draft.action),
-            subjects: token.iter().filter(|_| subject.is_some()).cloned().collect(),
+            subjects: {
+                let own = subject.map(|subject| subject.id);
+                own.iter().chain(concerns).map(|id| id.simple().to_string()).collect()
+            },
             actor: token,
             at: instant(draft.at).to_rfc3339_opts(SecondsFormat::Micros, true),
             index: index.to_string(),
@@ -75,7 +83,7 @@ impl Trail {
         let sealed = match payload {
             None => None,
             Some(payload) => {
-                let key = self.key_of(subject).ok_or("the key of a person cannot be unwrapped")?;
+                let key = self.key_of(*subject).ok_or("the key of a person cannot be unwrapped")?;
                 let sealed = seal(&key, rand::random(), &identity(index), &payload.to_bytes());
                 Some(sealed.ok_or("a payload is too long")?)
             }
@@ -133,11 +141,11 @@ impl Log for Trail {
         self.payload(entry, subject).map(|payload| payload.content)
     }
 
-    fn extend(&self, frontier: &[u8], drafts: &[(&Draft, Option<&Subject>)]) -> Result<Extended, String> {
+    fn extend(&self, frontier: &[u8], peopled: &[Peopled<'_>]) -> Result<Extended, String> {
         let mut tree = Frontier::from_bytes(frontier).ok_or("the head of the trail is damaged")?;
-        let (mut entries, mut nodes) = (Vec::with_capacity(drafts.len()), Vec::new());
-        for (draft, subject) in drafts {
-            let entry = self.entry(tree.size(), draft, *subject)?;
+        let (mut entries, mut nodes) = (Vec::with_capacity(peopled.len()), Vec::new());
+        for people in peopled {
+            let entry = self.entry(tree.size(), people)?;
             tree.append(affiant_trail::Hash(entry.hash), &mut |node| {
                 nodes.push((node.level, node.index, node.hash.0));
             });

@@ -22,6 +22,7 @@ mod m20261120_000019_privacy_request;
 mod m20261120_000020_registers;
 mod m20261127_000021_processors;
 mod m20261127_000022_retention_rules;
+mod m20261127_000023_trail_subject;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000020_registers::Migration),
             Box::new(m20261127_000021_processors::Migration),
             Box::new(m20261127_000022_retention_rules::Migration),
+            Box::new(m20261127_000023_trail_subject::Migration),
         ]
     }
 }

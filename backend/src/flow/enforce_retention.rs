@@ -167,6 +167,7 @@ fn entry(purged: &Purged, (project, rule): (uuid::Uuid, &str), (actor, at): (&st
         action: "retention.purged".to_owned(),
         outcome: "success",
         actor: actor.to_owned(),
+        concerns: Vec::new(),
         project: Some(project),
         record: None,
         refs: vec![("rule", rule.to_owned()), ("records", purged.records.to_string())],

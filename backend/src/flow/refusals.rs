@@ -80,6 +80,7 @@ pub async fn write(app: &Context) -> Result<(), StoreError> {
         action: "access.refused".to_owned(),
         outcome: "denied",
         actor: refusal.actor.clone(),
+        concerns: Vec::new(),
         project: None,
         record: None,
         refs: [

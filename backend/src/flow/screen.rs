@@ -114,6 +114,7 @@ pub async fn screen(app: &Context, text: &str, (actor, project): (&str, Option<U
         action: "content.screened".to_owned(),
         outcome: if first.is_safe() { "success" } else { "denied" },
         actor: actor.to_owned(),
+        concerns: Vec::new(),
         project,
         record: None,
         refs: vec![

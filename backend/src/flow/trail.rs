@@ -174,6 +174,7 @@ pub async fn rotate(app: &Context, actor: &str) -> Result<PublicKey, FlowError> 
         action: ROTATED.to_owned(),
         outcome: "success",
         actor: actor.to_owned(),
+        concerns: Vec::new(),
         project: None,
         record: None,
         refs: vec![("from", last.public().as_str().to_owned()), ("to", public.clone())],

@@ -324,6 +324,53 @@ on_both! {
         assert!(code == Some(0) && told.contains("Affiant: certificate"), "{told}");
     }
 
+    async fn who_is_named_in_events_of_others_is_found_and_forgotten(server: Server) {
+        let desk = Desk::new(&server).await;
+        let event = |id: &str, tag: &str, subjects: Value| json!({
+            "timestamp": "2026-11-20T10:00:00Z", "user_id": "ann@corp.example", "agent_id": "bot", "action": "record.read", "resource": "chart",
+            "event_id": id, "compliance_tags": [tag], "source_ip": "203.0.113.77", "subjects": subjects,
+        });
+        let path = "/api/v1/projects/payments/audit-events";
+        for (id, tag, subjects) in [("1", "GDPR", json!(["Patient-17", "patient-18", "ANN@corp.example"])), ("2", "GDPR", json!("patient-17 ")), ("3", "HIPAA", json!(["patient-19"]))] {
+            assert!(server.send("POST", path, Some(event(id, tag, subjects))).await.status().is_success());
+        }
+        assert!(server.send("POST", path, Some(event("4", "GDPR", json!([{"name": "patient-17"}])))).await.status().is_client_error());
+        let known = async |who: &str| {
+            let answer = server.send_as(&desk.handler, "POST", "/api/v1/privacy/answers", Some(json!({"identifier": who}))).await;
+            answer.json::<Value>().await.unwrap()
+        };
+        assert_eq!(known("patient-17").await["data_export"]["known"], true);
+        assert!(!raw(&server).await.contains("patient-1"), "their names stand nowhere");
+        // What is handed over names them, and not who did it.
+        let id = {
+            let done = desk.through(&server, "access", "PATIENT-17").await;
+            done["id"].as_str().unwrap().to_owned()
+        };
+        let out = server.data.path().join("patient.zip").display().to_string();
+        let (code, told) = server.affiant(&["privacy", "--actor", "ines", "package", &id, &out], &[]);
+        assert_eq!(code, Some(0), "{told}");
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(&out).unwrap()).unwrap();
+        let mut text = String::new();
+        zip.by_name("data.json").unwrap().read_to_string(&mut text).unwrap();
+        std::fs::remove_file(&out).unwrap();
+        let records = serde_json::from_str::<Value>(&text).unwrap()["records"].as_array().unwrap().clone();
+        let named: Vec<&Value> = records.iter().filter(|record| record["content"]["names_you"] == true).collect();
+        assert_eq!((named.len(), &named[0]["content"]["action"]), (2, &json!("record.read")), "{text}");
+        assert!(!text.contains("ann@corp") && !text.contains("203.0.113.77"), "{text}");
+        // Forgotten, they are found no more; the events are still whose they were.
+        let done = desk.through(&server, "erasure", "patient-17").await;
+        assert_eq!((&done["outcome"], &done["done"][0]["verdict"]), (&json!("erased"), &json!("erased")), "{done}");
+        assert!(done["done"][0]["records"].as_str().unwrap().contains("of others that name them"), "{done}");
+        assert_eq!((&known("patient-17").await["data_export"]["known"], &known("patient-18").await["data_export"]["known"]), (&json!(false), &json!(true)));
+        let restricted = desk.through(&server, "erasure", "patient-19").await;
+        assert_eq!(restricted["outcome"], "restricted_hold", "a duty keeps that they were named: {restricted}");
+        let seen = server.get("/api/v1/projects/payments/audit-events?limit=50").await;
+        assert!(seen["items"].as_array().unwrap().iter().all(|item| item["user"] == "ann@corp.example"), "{seen}");
+        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        assert!(verdict["intact"] == true && verdict["erased"] == 0, "{verdict}");
+        assert!(!raw(&server).await.contains("patient-1"));
+    }
+
     async fn registers_speak_for_controls(server: Server) {
         let desk = Desk::new(&server).await;
         let ask = async |method: &str, path: &str, body: Value| {

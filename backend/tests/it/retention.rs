@@ -123,6 +123,20 @@ on_both! {
         }
     }
 
+    async fn a_hold_on_somebody_keeps_the_events_of_others_that_name_them(server: Server) {
+        let event = |n: u32, subjects: Value| json!({"timestamp": "2024-02-01T00:00:00Z", "user_id": "ann", "action": "read", "event_id": n.to_string(), "compliance_tags": ["PCI_DSS"], "subjects": subjects});
+        let all = json!([event(1, json!("patient-17")), event(2, json!("patient-18")), event(3, json!([]))]);
+        assert!(server.send("POST", "/api/v1/projects/payments/audit-events", Some(all)).await.status().is_success());
+        let hold = server.post("/api/v1/projects/payments/holds", json!({"person": "Patient-17", "reason": "Litigation"})).await;
+        let some = enforce(&server, json!({"confirm": true})).await;
+        assert_eq!((&some["held"], &some["purged"]), (&json!(1), &json!(2)), "{some}");
+        let at = format!("/api/v1/projects/payments/holds/{}", hold["id"].as_str().unwrap());
+        assert_eq!(server.send("DELETE", &at, None).await.status(), 204);
+        assert_eq!(enforce(&server, json!({"confirm": true})).await["purged"], 1);
+        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        assert_eq!((&verdict["intact"], &verdict["purged"]), (&json!(true), &json!(3)), "{verdict}");
+    }
+
     async fn a_hold_beside_a_purge_keeps_what_it_was_acknowledged_for(server: Server) {
         events(&server, "2015-03-01T00:00:00Z", "ann", 400, &[]).await;
         events(&server, "2015-03-01T00:00:00Z", "bob", 400, &[]).await;

@@ -96,6 +96,8 @@ pub struct AuditEvent {
     pub event_id: String,
     /// The person. Personal data.
     pub user: String,
+    /// Other people whom it concerns. Personal data; only what they are found by is kept.
+    pub subjects: Vec<String>,
     /// The agent.
     pub agent: String,
     /// What was done, as sent.

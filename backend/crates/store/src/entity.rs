@@ -291,6 +291,11 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] idx: i64,
         hash: Vec<u8>,
     }
+    /// People whom an entry concerns beside who acted.
+    trail_subject = "trail_subject" {
+        #[sea_orm(primary_key, auto_increment = false)] subject_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] idx: i64,
+    }
     /// Signed checkpoints.
     trail_checkpoint = "trail_checkpoint" {
         #[sea_orm(primary_key, auto_increment = false)] size: i64,

@@ -224,6 +224,7 @@ impl Scoped<'_> {
             action: "event".to_owned(),
             outcome: event.outcome.as_str(),
             actor: clean(&event.user),
+            concerns: event.subjects.iter().map(|name| clean(name)).collect(),
             project: Some(self.project.0),
             record: Some(id),
             refs,

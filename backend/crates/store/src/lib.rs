@@ -61,7 +61,7 @@ pub use retention::{Due, NewHold, Purged, Undated};
 pub use schedule::DueSlot;
 pub use sealed::{Sealed, SealedId};
 pub use source::{Checkpoint, Gap, NewSource};
-pub use trail::{Draft, EntryFilter, Extended, Log, Subject, Written};
+pub use trail::{Draft, EntryFilter, Extended, Log, Peopled, Subject, Written};
 
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;

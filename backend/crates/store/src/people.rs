@@ -317,6 +317,7 @@ pub(crate) fn action((actor, kind, project): (&str, &str, Option<Uuid>), detail:
             "success"
         },
         actor: clean(actor),
+        concerns: Vec::new(),
         project,
         record: None,
         refs: Vec::new(),

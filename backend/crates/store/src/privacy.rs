@@ -1,13 +1,15 @@
 //! Requests of data subjects, what is held of a person, and forgetting them.
 
-use crate::entity::{privacy_request, subject};
+use crate::entity::{audit_event, privacy_request, subject, trail_entry};
 use crate::sql::{column, marks, row, rows, run};
 use crate::{Store, StoreError, Subject, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    Value,
 };
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// One record of a person, as far as its fate depends on it.
@@ -15,6 +17,8 @@ use uuid::Uuid;
 pub struct HeldRecord {
     /// Its place in the trail.
     pub index: i64,
+    /// Whether it is an event of somebody else that names them: nothing of it is sealed for them, and they are found in it.
+    pub is_named: bool,
     /// The rule that keeps it; empty where it is an action in Affiant.
     pub rule: String,
     /// Until when that keeps it.
@@ -119,21 +123,26 @@ impl Store {
         Ok(None)
     }
 
-    /// Everything sealed of a person that is still there, in order, from a place on.
+    /// Everything sealed of a person that is still there, and the events of others that name them, in order, from a place on.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn held_of(&self, subject: Uuid, from: i64, limit: u64) -> Result<Vec<HeldRecord>, StoreError> {
         let sql = format!(
-            "SELECT t.idx AS idx, e.keep_rule AS rule, e.keep_until AS keep_until, e.at AS at, e.tags AS tags, \
-             CASE WHEN EXISTS (SELECT 1 FROM legal_hold h WHERE h.released_at IS NULL AND h.project_id = t.project_id \
-             AND (h.subject_id IS NULL OR h.subject_id = t.subject_id) \
-             AND (h.from_at IS NULL OR coalesce(e.at, t.at) >= h.from_at) AND (h.until_at IS NULL OR coalesce(e.at, t.at) < h.until_at)) \
+            "SELECT m.idx AS idx, m.named AS named, e.keep_rule AS rule, e.keep_until AS keep_until, e.at AS at, e.tags AS tags, \
+             CASE WHEN EXISTS (SELECT 1 FROM legal_hold h WHERE h.released_at IS NULL AND h.project_id = m.project_id \
+             AND (h.subject_id IS NULL OR h.subject_id = m.subject_id) \
+             AND (h.from_at IS NULL OR coalesce(e.at, m.at) >= h.from_at) AND (h.until_at IS NULL OR coalesce(e.at, m.at) < h.until_at)) \
              THEN 1 ELSE 0 END AS held \
-             FROM trail_entry t LEFT JOIN audit_event e ON e.id = t.record_id \
-             WHERE t.subject_id = ? AND t.state = 1 AND t.idx >= ? ORDER BY t.idx LIMIT {limit}"
+             FROM (SELECT * FROM (SELECT idx, record_id, project_id, at, subject_id, 0 AS named FROM trail_entry \
+             WHERE subject_id = ? AND state = 1 AND idx >= ? ORDER BY idx LIMIT {limit}) own \
+             UNION ALL SELECT * FROM (SELECT t.idx, t.record_id, t.project_id, t.at, s.subject_id, 1 AS named \
+             FROM trail_subject s JOIN trail_entry t ON t.idx = s.idx WHERE s.subject_id = ? AND s.idx >= ? \
+             ORDER BY s.idx LIMIT {limit}) others) m \
+             LEFT JOIN audit_event e ON e.id = m.record_id ORDER BY m.idx LIMIT {limit}"
         );
-        let found = rows(&self.read, &sql, vec![subject.into(), from.into()]).await?;
+        let values = vec![subject.into(), from.into(), subject.into(), from.into()];
+        let found = rows(&self.read, &sql, values).await?;
         let rules = self.retention_rules().await?;
         found
             .iter()
@@ -152,6 +161,7 @@ impl Store {
                 };
                 Ok(HeldRecord {
                     index: column(row, "idx")?,
+                    is_named: column::<i32>(row, "named")? == 1,
                     rule,
                     keep_until,
                     is_held: i64::from(column::<i32>(row, "held")?) == 1,
@@ -173,6 +183,49 @@ impl Store {
             run(&self.write, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;
         }
         Ok(())
+    }
+
+    /// Lets a person be found in these entries no more.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn forget_names(&self, subject: Uuid, indices: &[i64]) -> Result<(), StoreError> {
+        for chunk in indices.chunks(500) {
+            let sql = format!(
+                "DELETE FROM trail_subject WHERE subject_id = ? AND idx IN ({})",
+                marks(chunk.len())
+            );
+            let mut values: Vec<Value> = vec![subject.into()];
+            values.extend(chunk.iter().map(|index| Value::from(*index)));
+            run(&self.write, &sql, values).await?;
+        }
+        Ok(())
+    }
+
+    /// The events of others that name a person, with their entries, from a place on.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn events_naming(
+        &self,
+        subject: Uuid,
+        from: i64,
+        limit: u64,
+    ) -> Result<Vec<(trail_entry::Model, Option<audit_event::Model>)>, StoreError> {
+        let sql = format!("SELECT idx FROM trail_subject WHERE subject_id = ? AND idx >= ? ORDER BY idx LIMIT {limit}");
+        let found = rows(&self.read, &sql, vec![subject.into(), from.into()]).await?;
+        let indices: Vec<i64> = found.iter().map(|row| column(row, "idx")).collect::<Result<_, _>>()?;
+        let entries = trail_entry::Entity::find().filter(trail_entry::Column::Idx.is_in(indices));
+        let entries = entries.order_by_asc(trail_entry::Column::Idx).all(&self.read).await?;
+        let ids = entries.iter().filter_map(|entry| entry.record_id);
+        let events = audit_event::Entity::find().filter(audit_event::Column::Id.is_in(ids));
+        let events = events.all(&self.read).await?.into_iter().map(|event| (event.id, event));
+        let mut events: HashMap<Uuid, audit_event::Model> = events.collect();
+        let with = |entry: trail_entry::Model| {
+            let event = entry.record_id.and_then(|id| events.remove(&id));
+            (entry, event)
+        };
+        Ok(entries.into_iter().map(with).collect())
     }
 
     /// Sets what is left of a person aside until a time.
@@ -232,6 +285,7 @@ impl Store {
             for table in [
                 "subject",
                 "trail_entry",
+                "trail_subject",
                 "privacy_request",
                 "consent",
                 "processor_notice",
@@ -279,8 +333,7 @@ impl Store {
         subject: Uuid,
         from: i64,
         limit: u64,
-    ) -> Result<Vec<crate::entity::trail_entry::Model>, StoreError> {
-        use crate::entity::trail_entry;
+    ) -> Result<Vec<trail_entry::Model>, StoreError> {
         let query = trail_entry::Entity::find()
             .filter(trail_entry::Column::SubjectId.eq(subject))
             .filter(trail_entry::Column::Idx.gte(from));

@@ -8,7 +8,8 @@ use affiant_domain::retention::{Rule, Rules};
 use sea_orm::sea_query::Expr;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, Set, Value,
+    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Iterable, QueryFilter,
+    QueryOrder, Set, Value,
 };
 use uuid::Uuid;
 
@@ -64,7 +65,8 @@ pub struct Purged {
 
 /// A record `e` with its entry `t` is under a hold.
 const HELD: &str = "EXISTS (SELECT 1 FROM legal_hold h WHERE h.project_id = e.project_id AND h.released_at IS NULL \
-                    AND (h.subject_id IS NULL OR h.subject_id = t.subject_id) \
+                    AND (h.subject_id IS NULL OR h.subject_id = t.subject_id \
+                    OR EXISTS (SELECT 1 FROM trail_subject s WHERE s.idx = t.idx AND s.subject_id = h.subject_id)) \
                     AND (h.from_at IS NULL OR e.at >= h.from_at) AND (h.until_at IS NULL OR e.at < h.until_at))";
 
 impl Scoped<'_> {
@@ -133,13 +135,7 @@ impl Scoped<'_> {
         let indices: Vec<Option<i64>> = found.iter().map(|row| column(row, "idx")).collect::<Result<_, _>>()?;
         let mut indices: Vec<i64> = indices.into_iter().flatten().collect();
         indices.sort_unstable();
-        for chunk in indices.chunks(500) {
-            let sql = format!(
-                "UPDATE trail_entry SET sealed = NULL, state = 2 WHERE idx IN ({})",
-                marks(chunk.len())
-            );
-            run(&tx, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;
-        }
+        take_payloads(&tx, &indices).await?;
         for chunk in ids.chunks(500) {
             let sql = format!("DELETE FROM audit_event WHERE id IN ({})", marks(chunk.len()));
             run(&tx, &sql, chunk.iter().map(|id| Value::from(*id)).collect()).await?;
@@ -179,13 +175,7 @@ impl Scoped<'_> {
         }
         let mut indices: Vec<i64> = found.iter().map(|row| column(row, "idx")).collect::<Result<_, _>>()?;
         indices.sort_unstable();
-        for chunk in indices.chunks(500) {
-            let sql = format!(
-                "UPDATE trail_entry SET sealed = NULL, state = 2 WHERE idx IN ({})",
-                marks(chunk.len())
-            );
-            run(&tx, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;
-        }
+        take_payloads(&tx, &indices).await?;
         let purged = Purged {
             records: indices.len() as u64,
             indices,
@@ -272,6 +262,19 @@ impl Scoped<'_> {
             .all(&self.store.read)
             .await?)
     }
+}
+
+/// Takes away what is personal in entries: their payloads, and what other people are found by in them.
+async fn take_payloads(tx: &DatabaseTransaction, indices: &[i64]) -> Result<(), StoreError> {
+    for chunk in indices.chunks(500) {
+        let those = marks(chunk.len());
+        let values: Vec<Value> = chunk.iter().map(|index| Value::from(*index)).collect();
+        let sql = format!("UPDATE trail_entry SET sealed = NULL, state = 2 WHERE idx IN ({those})");
+        run(tx, &sql, values.clone()).await?;
+        let sql = format!("DELETE FROM trail_subject WHERE idx IN ({those})");
+        run(tx, &sql, values).await?;
+    }
+    Ok(())
 }
 
 /// Whether stored events have not got their dates yet by a rule that was changed: until then nothing goes.

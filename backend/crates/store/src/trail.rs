@@ -20,6 +20,8 @@ pub struct Draft {
     pub outcome: &'static str,
     /// Who did it, by name; empty where nobody is known.
     pub actor: String,
+    /// Other people whom it concerns, by name.
+    pub concerns: Vec<String>,
     /// The project.
     pub project: Option<Uuid>,
     /// The record that it tells of.
@@ -41,6 +43,17 @@ pub struct Subject {
     pub wrapped: Option<Vec<u8>>,
     /// Whether what is left of them is set aside.
     pub restricted: bool,
+}
+
+/// What happened, with the people in it.
+#[derive(Debug)]
+pub struct Peopled<'d> {
+    /// What happened.
+    pub draft: &'d Draft,
+    /// Who did it, where it is a person.
+    pub subject: Option<&'d Subject>,
+    /// The tokens of others whom it concerns.
+    pub concerns: Vec<Uuid>,
 }
 
 /// An entry with its place.
@@ -77,11 +90,11 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     fn new_key(&self, subject: Uuid) -> Vec<u8>;
     /// The payload of an entry; none where it is not there, or nobody can read it any more.
     fn open(&self, entry: &trail_entry::Model, subject: Option<&Subject>) -> Option<String>;
-    /// Appends entries to a tree; beside each is the person who did it, where it is one.
+    /// Appends entries to a tree.
     ///
     /// # Errors
     /// Why an entry cannot be written.
-    fn extend(&self, frontier: &[u8], drafts: &[(&Draft, Option<&Subject>)]) -> Result<Extended, String>;
+    fn extend(&self, frontier: &[u8], entries: &[Peopled<'_>]) -> Result<Extended, String>;
 }
 
 /// Which entries.
@@ -112,20 +125,21 @@ impl Store {
         // From here to the end of the transaction nobody else appends, purges, holds or forgets: keys are read after it.
         let frontier = self.lock_head(tx).await?;
         let subjects = self.subjects(tx, log.as_ref(), drafts).await?;
-        let mut with: Vec<(&Draft, Option<&Subject>)> = Vec::with_capacity(drafts.len());
+        // Never in clear because something went wrong.
+        let lost = || StoreError::Damaged("a person of an entry cannot be found".to_owned());
+        let find = |lookup: String| subjects.get(&lookup).ok_or_else(lost);
+        let mut peopled: Vec<Peopled<'_>> = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            let subject = match found_by(log.as_ref(), draft) {
-                None => None,
-                Some(lookup) => Some(subjects.get(&lookup).ok_or_else(|| {
-                    // Never in clear because something went wrong.
-                    StoreError::Damaged("a person of an entry cannot be found".to_owned())
-                })?),
-            };
-            with.push((draft, subject));
+            let others = others_in(log.as_ref(), draft).map(|lookup| find(lookup).map(|subject| subject.id));
+            peopled.push(Peopled {
+                draft,
+                subject: found_by(log.as_ref(), draft).map(find).transpose()?,
+                concerns: others.collect::<Result<_, _>>()?,
+            });
         }
-        let extended = log.extend(&frontier, &with).map_err(StoreError::Damaged)?;
-        for (entries, drafts) in extended.entries.chunks(CHUNK).zip(with.chunks(CHUNK)) {
-            write_entries(tx, entries, drafts).await?;
+        let extended = log.extend(&frontier, &peopled).map_err(StoreError::Damaged)?;
+        for (entries, people) in extended.entries.chunks(CHUNK).zip(peopled.chunks(CHUNK)) {
+            write_entries(tx, entries, people).await?;
         }
         for (level, index, hash) in extended.nodes {
             let node = trail_node::ActiveModel {
@@ -169,6 +183,7 @@ impl Store {
             action: String::new(),
             outcome: "success",
             actor: name.to_owned(),
+            concerns: Vec::new(),
             project: None,
             // As an event names them.
             record: Some(Uuid::nil()),
@@ -212,7 +227,8 @@ impl Store {
         log: &dyn Log,
         drafts: &[Draft],
     ) -> Result<HashMap<String, Subject>, StoreError> {
-        let mut wanted: Vec<String> = drafts.iter().filter_map(|draft| found_by(log, draft)).collect();
+        let people = |draft| found_by(log, draft).into_iter().chain(others_in(log, draft));
+        let mut wanted: Vec<String> = drafts.iter().flat_map(people).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let mut found = known(tx, &wanted).await?;
@@ -489,6 +505,11 @@ fn found_by(log: &dyn Log, draft: &Draft) -> Option<String> {
     }
 }
 
+/// What the others in a draft are found by.
+fn others_in(log: &dyn Log, draft: &Draft) -> impl Iterator<Item = String> {
+    draft.concerns.iter().filter_map(|name| log.person(name))
+}
+
 async fn known(tx: &DatabaseTransaction, wanted: &[String]) -> Result<HashMap<String, Subject>, StoreError> {
     let mut found = HashMap::with_capacity(wanted.len());
     for chunk in wanted.chunks(500) {
@@ -512,14 +533,25 @@ async fn known(tx: &DatabaseTransaction, wanted: &[String]) -> Result<HashMap<St
 async fn write_entries(
     tx: &DatabaseTransaction,
     entries: &[Written],
-    drafts: &[(&Draft, Option<&Subject>)],
+    people: &[Peopled<'_>],
 ) -> Result<(), StoreError> {
     const COLUMNS: usize = 11;
     let mut values: Vec<Value> = Vec::with_capacity(entries.len() * COLUMNS);
-    for (entry, (draft, subject)) in entries.iter().zip(drafts) {
+    let mut named: Vec<Value> = Vec::new();
+    for (
+        entry,
+        Peopled {
+            draft,
+            subject,
+            concerns,
+        },
+    ) in entries.iter().zip(people)
+    {
+        let index = entry.index.cast_signed();
+        named.extend(concerns.iter().flat_map(|id| [Value::from(*id), index.into()]));
         let state = i16::from(entry.sealed.is_some());
         values.extend([
-            entry.index.cast_signed().into(),
+            index.into(),
             draft.at.into(),
             draft.project.into(),
             draft.record.into(),
@@ -537,5 +569,13 @@ async fn write_entries(
         tuples(COLUMNS, entries.len())
     );
     run(tx, &sql, values).await?;
+    for named in named.chunks(2 * CHUNK) {
+        let count = named.len() / 2;
+        let sql = format!(
+            "INSERT INTO trail_subject (subject_id, idx) VALUES {}",
+            tuples(2, count)
+        );
+        run(tx, &sql, named.to_vec()).await?;
+    }
     Ok(())
 }

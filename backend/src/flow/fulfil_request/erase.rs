@@ -130,11 +130,15 @@ async fn erase_batch(
         let Some(last) = records.last() else { return Ok(None) };
         let next = last.index + 1;
         let goes = |record: &&HeldRecord| fate(record, now) == Verdict::Erased;
-        let gone: Vec<i64> = records.iter().filter(goes).map(|record| record.index).collect();
-        if gone.is_empty() {
+        let (named, gone): (Vec<&HeldRecord>, Vec<&HeldRecord>) =
+            records.iter().filter(goes).partition(|record| record.is_named);
+        if gone.is_empty() && named.is_empty() {
             return Ok(Some(next));
         }
+        let indices = |records: &[&HeldRecord]| records.iter().map(|record| record.index).collect::<Vec<i64>>();
+        let (gone, named) = (indices(&gone), indices(&named));
         store.erase_payloads(&gone).await?;
+        store.forget_names(subject, &named).await?;
         if let Some(id) = request {
             let mut done = done_of(&store, id).await?;
             let classes = records
@@ -146,7 +150,7 @@ async fn erase_batch(
                 .keep_done(id, &serde_json::to_string(&done).unwrap_or_default())
                 .await?;
         }
-        let detail = json!({ "entries": gone }).to_string();
+        let detail = json!({ "entries": gone, "named": named }).to_string();
         store
             .record_action((actor, "subject.records-erased", None), &detail, now)
             .await?;

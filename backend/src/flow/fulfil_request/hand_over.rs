@@ -113,8 +113,30 @@ pub async fn package(app: &Context, id: Uuid, actor: &str) -> Result<Vec<u8>, Fl
                 }));
             }
         }
+        records.extend(naming(app, subject).await?);
     }
     zip(&row, &records).map_err(|error| FlowError::Io("the package".to_owned(), error))
+}
+
+/// The events of others that name a person, without what is personal to the others.
+async fn naming(app: &Context, subject: Uuid) -> Result<Vec<Value>, FlowError> {
+    let (mut from, mut all) = (0, Vec::new());
+    loop {
+        let events = app.store.events_naming(subject, from, PAGE).await?;
+        let Some((last, _)) = events.last() else { return Ok(all) };
+        from = last.idx + 1;
+        all.extend(events.iter().map(|(entry, event)| {
+            let content = event.as_ref().map(|event| {
+                json!({
+                    "names_you": true, "happened": instant(event.at), "action": event.action, "resource": event.resource,
+                    "agent": event.agent, "source": event.source,
+                })
+            });
+            json!({
+                "at": instant(entry.at), "entry": entry.idx, "action": entry.action, "outcome": entry.outcome, "content": content,
+            })
+        }));
+    }
 }
 
 fn zip(row: &entity::privacy_request::Model, records: &[Value]) -> std::io::Result<Vec<u8>> {

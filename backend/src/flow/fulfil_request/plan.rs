@@ -87,10 +87,10 @@ async fn classes_of(
 
 pub(super) fn class(record: &HeldRecord, erases: bool, ground: &str, now: Instant) -> Class {
     let until = instant(record.keep_until);
-    let what = if record.rule.is_empty() {
-        "actions in Affiant".to_owned()
-    } else {
-        format!("audit events kept by {}", record.rule)
+    let what = match (record.rule.as_str(), record.is_named) {
+        ("", _) => "actions in Affiant".to_owned(),
+        (rule, false) => format!("audit events kept by {rule}"),
+        (rule, true) => format!("audit events of others that name them, kept by {rule}"),
     };
     let verdict = if erases {
         verdict(record.is_held, &record.rule, until, now)

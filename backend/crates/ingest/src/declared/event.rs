@@ -36,6 +36,7 @@ pub(super) fn give(emit: &mut Emit<'_>, rule: &EventRule, scope: &Scope<'_>, pla
         at: time_at(&rule.time, scope),
         event_id: text(&rule.id, 300),
         user: text(&rule.user, 400),
+        subjects: Vec::new(),
         agent: text(&rule.agent, 200),
         action: cut(action, 200).to_owned(),
         resource: text(&rule.resource, 400),

@@ -72,6 +72,9 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<O
     }
 }
 
+/// People whom one event names beside its user, at most.
+const SUBJECTS: usize = 100;
+
 fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
     let given: Given = match serde_json::from_slice(bytes) {
         Ok(given) => given,
@@ -104,6 +107,10 @@ fn event(given: Given) -> Result<AuditEvent, String> {
             COMPLIANCE_TAGS.join(", ")
         ));
     }
+    let subjects = given
+        .subjects
+        .as_ref()
+        .map_or(Ok(Vec::new()), |given| named(given, &user))?;
     let mut payloads = Vec::new();
     let mut categories = given.data_categories.unwrap_or_default();
     let mut flagged = false;
@@ -154,6 +161,7 @@ fn event(given: Given) -> Result<AuditEvent, String> {
         at: Some(at),
         event_id: given.event_id.unwrap_or_default(),
         user: cut(&user, 400).to_owned(),
+        subjects,
         agent: cut(&agent, 400).to_owned(),
         action: cut(&action, 200).to_owned(),
         resource: cut(&given.resource.unwrap_or_default(), 400).to_owned(),
@@ -169,6 +177,28 @@ fn event(given: Given) -> Result<AuditEvent, String> {
         flagged,
         detail: Value::Object(detail),
     })
+}
+
+/// People whom an event names beside its user: one, or a list of them.
+fn named(given: &Value, user: &str) -> Result<Vec<String>, String> {
+    let wrong = || format!("\"subjects\" is an identifier or a list of them, {SUBJECTS} at most");
+    let all = match given {
+        Value::Array(all) => all.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    if all.len() > SUBJECTS {
+        return Err(wrong());
+    }
+    let mut names: Vec<String> = Vec::with_capacity(all.len());
+    for one in all {
+        let name = text_or_number(one).map_err(|_| wrong())?.unwrap_or_default();
+        let name = cut(name.trim(), 400);
+        let is_known = |known: &str| known.trim().to_lowercase() == name.to_lowercase();
+        if !name.is_empty() && !is_known(user) && !names.iter().any(|known| is_known(known)) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 fn has_zone(text: &str) -> bool {

@@ -286,6 +286,7 @@ impl Group {
             at: instant(self.at),
             event_id: format!("{}{}.{:03}:{}", self.node, self.at / 1000, self.at % 1000, self.serial),
             user: text(&["AUID", "acct", "ID", "auid", "UID", "uid"], 400),
+            subjects: Vec::new(),
             agent: String::new(),
             action: cut(&self.action(), 200).to_owned(),
             resource: cut(&resource, 400).to_owned(),

@@ -62,6 +62,7 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
         at: text(&inner, "/eventTime").and_then(time),
         event_id: text(&inner, "/eventID").unwrap_or_default().to_owned(),
         user: user(&inner),
+        subjects: Vec::new(),
         agent: String::new(),
         action: cut(&action, 200).to_owned(),
         resource: resource(&inner, source),

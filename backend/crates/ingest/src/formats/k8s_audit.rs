@@ -80,6 +80,7 @@ fn record(bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
             400,
         )
         .to_owned(),
+        subjects: Vec::new(),
         agent: String::new(),
         action: cut(&format!("{verb} {kind}"), 200).to_owned(),
         resource: cut(&resource(&event, kind), 400).to_owned(),

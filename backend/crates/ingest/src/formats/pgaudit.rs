@@ -78,6 +78,7 @@ fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
         at: stamp(before).map(|(_, at)| at),
         event_id: String::new(),
         user: cut(&column(1, prefix.user), 400).to_owned(),
+        subjects: Vec::new(),
         agent: String::new(),
         action: cut(&format!("{} {}", class.to_lowercase(), field(4).to_lowercase()), 200).to_owned(),
         resource: cut(&object, 400).to_owned(),
