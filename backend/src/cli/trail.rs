@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::Storage;
 use crate::flow::trail;
 use affiant_trail::proof::Claim;
-use affiant_trail::{Head, PublicKey, Trusted, Verified, verify};
+use affiant_trail::{Head, PublicKey, Trusted, Verified, Witness, verify};
 use serde_json::json;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -42,6 +42,9 @@ enum Command {
         /// A key known from elsewhere, NAME+ID+BASE64: the trail must be signed by it
         #[arg(long = "key")]
         keys: Vec<String>,
+        /// The key of a witness, NAME+ID+BASE64: it must vouch for a checkpoint of the file
+        #[arg(long = "witness")]
+        witnesses: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -71,10 +74,11 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         file,
         checkpoints,
         keys,
+        witnesses,
         json,
     } = args.command
     {
-        return check(&file, &checkpoints, &keys, json);
+        return check(&file, &checkpoints, (&keys, &witnesses), json);
     }
     let app = context(storage, Clock::system()).await?;
     match args.command {
@@ -139,7 +143,12 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
 }
 
 /// Checks a file; nothing of an installation is opened.
-fn check(file: &PathBuf, checkpoints: &[PathBuf], keys: &[String], as_json: bool) -> Result<(), Failure> {
+fn check(
+    file: &PathBuf,
+    checkpoints: &[PathBuf],
+    (keys, witnesses): (&[String], &[String]),
+    as_json: bool,
+) -> Result<(), Failure> {
     let mut trusted = Trusted::default();
     for path in checkpoints {
         let note = std::fs::read_to_string(path);
@@ -151,6 +160,12 @@ fn check(file: &PathBuf, checkpoints: &[PathBuf], keys: &[String], as_json: bool
         let parsed =
             PublicKey::parse(key).ok_or_else(|| Failure::Input(format!("\"{key}\" is no key: NAME+ID+BASE64")))?;
         trusted.keys.push(parsed);
+    }
+    for key in witnesses {
+        let parsed = Witness::parse(key);
+        let parsed =
+            parsed.ok_or_else(|| Failure::Input(format!("\"{key}\" is no key of a witness: NAME+ID+BASE64")))?;
+        trusted.witnesses.push(parsed);
     }
     let opened = std::fs::File::open(file);
     let opened = opened.map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
@@ -174,6 +189,7 @@ fn tell(found: &Verified, as_json: bool, on_its_word: bool) {
             "intact": true, "origin": found.origin, "entries": found.entries, "hidden": found.hidden, "checkpoints": found.checkpoints,
             "payloads": { "intact": found.intact, "sealed": found.sealed, "erased": found.erased, "purged": found.purged },
             "signed_at": found.signed_at, "keys": keys, "root": found.root.to_string(),
+            "witnesses": found.witnessed.iter().map(|(name, entries)| json!({ "name": name, "entries": entries })).collect::<Vec<_>>(),
         }));
         return;
     }
@@ -187,6 +203,9 @@ fn tell(found: &Verified, as_json: bool, on_its_word: bool) {
     ));
     for key in keys {
         say(format_args!("Signed by {key}"));
+    }
+    for (name, entries) in &found.witnessed {
+        say(format_args!("Witnessed by {name}: {entries} entries"));
     }
     if on_its_word {
         say("The key is the file's own: compare it with one that you know, or name that by --key.");

@@ -541,6 +541,25 @@ async fn witnesses_cosign(database: Option<String>) {
     assert!(text.contains("witness.example"));
     let (code, told) = verify(&text, &[]);
     assert_eq!(code, 0, "{told}");
+    // Who knows the witness asks for its word, and finds that a stranger gave none.
+    let (code, told) = verify(&text, &["--witness", &vouching]);
+    assert!(code == 0 && told.contains("Witnessed by witness.example"), "{told}");
+    let other = [
+        &[4],
+        ed25519_dalek::SigningKey::from_bytes(&[4; 32])
+            .verifying_key()
+            .as_bytes()
+            .as_slice(),
+    ]
+    .concat();
+    let id = Sha256::digest([b"witness.example\n".as_slice(), &other].concat());
+    let other = format!(
+        "witness.example+{}+{}",
+        hex::encode(&id[..4]),
+        BASE64_STANDARD.encode(&other)
+    );
+    let (code, told) = verify(&text, &["--witness", &other]);
+    assert!(code == 1 && told.contains("vouches for no checkpoint"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

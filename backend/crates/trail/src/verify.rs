@@ -1,7 +1,7 @@
 //! Checks an exported file line by line, in flat memory: nothing else is needed, and nothing in the file is believed that is not signed.
 
 use crate::export::{Line, Told};
-use crate::{Entry, Frontier, Hash, Head, Payload, PublicKey, ROTATED, leaf_hash};
+use crate::{Entry, Frontier, Hash, Head, Payload, PublicKey, ROTATED, Witness, leaf_hash};
 use std::io::{BufRead, Read};
 
 /// Bytes of a line at most: a skeleton and a payload, with escapes.
@@ -14,6 +14,8 @@ pub struct Trusted {
     pub keys: Vec<PublicKey>,
     /// Checkpoints kept elsewhere: the file must agree with each.
     pub checkpoints: Vec<String>,
+    /// Witnesses: each must vouch for a checkpoint of the file at least.
+    pub witnesses: Vec<Witness>,
 }
 
 /// What a file that is intact holds.
@@ -41,6 +43,8 @@ pub struct Verified {
     pub keys: Vec<PublicKey>,
     /// Root over all entries.
     pub root: Hash,
+    /// The named witnesses, each with how many entries it vouches for.
+    pub witnessed: Vec<(String, u64)>,
 }
 
 /// Why a file is not intact: the first thing that is wrong.
@@ -102,6 +106,9 @@ pub enum Fault {
     /// A checkpoint is not signed by the key that was in force.
     #[error("the checkpoint of {0} entries is not signed by the key in force")]
     Signature(u64),
+    /// A witness that was named vouches for nothing in the file.
+    #[error("the witness {0} vouches for no checkpoint of the file")]
+    Unwitnessed(String),
     /// None of the keys is one that is trusted.
     #[error("the file is signed by a key that you did not name as trusted: {0}")]
     Stranger(String),
@@ -135,7 +142,14 @@ struct Check<'t> {
 /// [`Fault`]: the first thing that is wrong.
 pub fn verify(mut file: impl BufRead, trusted: &Trusted) -> Result<Verified, Fault> {
     let mut check = Check {
-        found: Verified::default(),
+        found: Verified {
+            witnessed: trusted
+                .witnesses
+                .iter()
+                .map(|witness| (witness.name().to_owned(), 0))
+                .collect(),
+            ..Verified::default()
+        },
         tree: Frontier::new(),
         line: 0,
         key: None,
@@ -325,6 +339,17 @@ impl Check<'_> {
             self.found.keys.push(next.clone());
             self.key = Some(next);
         }
+        let lines = note.split_once("\n\n").map_or("", |(_, lines)| lines);
+        let vouches = self
+            .trusted
+            .witnesses
+            .iter()
+            .map(|witness| witness.line(note, lines).is_some());
+        for ((_, entries), vouches) in self.found.witnessed.iter_mut().zip(vouches) {
+            if vouches {
+                *entries = size;
+            }
+        }
         self.good = size;
         self.found.checkpoints += 1;
         self.found.signed_at = head.time;
@@ -380,6 +405,9 @@ impl Check<'_> {
             if !self.found.keys.iter().any(signed) {
                 return Err(Fault::Signature(Head::parse(note).map_or(0, |head| head.size)));
             }
+        }
+        if let Some((name, _)) = self.found.witnessed.iter().find(|(_, entries)| *entries == 0) {
+            return Err(Fault::Unwitnessed(name.clone()));
         }
         self.found.entries = have;
         self.found.root = self.tree.root();
