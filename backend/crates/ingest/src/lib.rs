@@ -10,6 +10,7 @@
 mod declared;
 mod formats;
 mod json;
+mod known;
 mod limits;
 mod lines;
 mod record;

@@ -1,16 +1,71 @@
 //! Pieces that readers share: borrowed text, times, and the reading of single JSON records.
 
-use crate::json::{Shape, Walker};
+use crate::declared::{Node, Wanted, pick};
+use crate::json::{Cursor, Shape, Walker};
 use crate::lines::each_line;
 use crate::{Limits, ReadError, Rejection, Sink, Source};
 use affiant_domain::Instant;
 use affiant_domain::observation::Place;
+use bumpalo::Bump;
 use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 
 /// `null` is the default.
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(d).map(Option::unwrap_or_default)
+}
+
+/// A text of a record, borrowed where it has no escapes; `null` is an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text<'a>(Cow<'a, str>);
+
+impl Text<'_> {
+    /// As it is.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_unit<E>(self) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
 }
 
 /// A time as tools write it: RFC 3339, with a space, without a zone (then UTC), or seconds or milliseconds since 1970.
@@ -180,6 +235,42 @@ impl Records<'_> {
             return Ok(Ok(()));
         }
         each(text, place, sink)
+    }
+}
+
+/// Takes of records what is asked for, and no more.
+pub(crate) struct Picker {
+    wanted: Wanted,
+    depth: usize,
+    arena: Bump,
+}
+
+impl Picker {
+    /// Asks for these paths.
+    pub(crate) fn of(paths: &[&str], limits: &Limits) -> Self {
+        Self {
+            wanted: Wanted::of_paths(paths),
+            depth: limits.depth,
+            arena: Bump::new(),
+        }
+    }
+
+    /// Forgets the record before.
+    pub(crate) fn next(&mut self) -> &Self {
+        self.arena.reset();
+        self
+    }
+
+    /// Takes a record, which is all of these bytes; or says why it cannot be read.
+    pub(crate) fn node<'p>(&'p self, bytes: &'p [u8]) -> Result<Node<'p>, String> {
+        let mut cursor = Cursor::new(bytes, self.depth, &self.arena);
+        let mut node = Node::Null;
+        let taken = pick(&mut cursor, &self.wanted, &self.arena, &mut node);
+        taken.map_err(|fault| format!("not JSON: {}", cursor.explain(fault)))?;
+        let is_whole = bytes[cursor.at()..].trim_ascii().is_empty();
+        is_whole
+            .then_some(node)
+            .ok_or_else(|| "not JSON: something follows the record".to_owned())
     }
 }
 

@@ -1,11 +1,11 @@
 //! Hands what was read of a record to the sink.
 
-use super::finding::Known;
 use super::format::{Body, Declared, Lone, LookupRule, RecordRule};
 use super::loops::{Level, Loop, Over};
 use super::node::Node;
 use super::scope::{File, Lookup, Scope};
 use super::{event, finding};
+use crate::known::Known;
 use crate::{Limits, ReadError, Rejection, Sink};
 use affiant_domain::observation::{Check, Place, RunInfo, tool_name};
 use bumpalo::Bump;

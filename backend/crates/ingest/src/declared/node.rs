@@ -71,6 +71,37 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The value down these keys; of a list, its first element.
+    pub(crate) fn at(&self, keys: &[&str]) -> Option<&Node<'a>> {
+        keys.iter().try_fold(self, |node, key| match node {
+            Self::List(all) => all.first()?.get(key),
+            node => node.get(key),
+        })
+    }
+
+    /// The text down these keys, as it stands; none where something else stands there.
+    pub(crate) fn text_at(&self, keys: &[&str]) -> Option<&'a str> {
+        match self.at(keys)? {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// As a value of the JSON library.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Number(text) => serde_json::from_str(text).unwrap_or_default(),
+            Self::Text(text) => (*text).into(),
+            Self::List(all) => all.iter().map(Node::json).collect(),
+            Self::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.json()))
+                .collect(),
+        }
+    }
+
     /// Hands each value to the closure: those of a list, else the value itself; nothing is not handed over.
     pub(crate) fn each<'n>(&'n self, give: &mut dyn FnMut(&'n Node<'a>)) {
         match self {

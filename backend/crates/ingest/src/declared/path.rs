@@ -238,6 +238,15 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Asks for these paths, which are right.
+    pub(crate) fn of_paths(paths: &[&str]) -> Self {
+        let mut wanted = Self::default();
+        let parsed = paths.iter().filter_map(|path| Path::parse(path).ok());
+        parsed.for_each(|path| wanted.add(&path.steps));
+        wanted.settle();
+        wanted
+    }
+
     /// Asks for a path.
     pub(crate) fn add(&mut self, steps: &[Step]) {
         let Some((step, rest)) = steps.split_first() else {

@@ -1,6 +1,7 @@
 //! AWS Security Finding Format: an array, `{"Findings": […]}`, or one object a line.
 
-use crate::record::{Records, cut, or_default, score, time, vulnerability_id};
+use crate::known::{Known, Told};
+use crate::record::{Records, Text, cut, or_default, score, time, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -9,8 +10,9 @@ use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, RunInfo, tool_name};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
@@ -38,7 +40,7 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut reader = Reader {
         runs: BTreeMap::new(),
-        checks: HashMap::new(),
+        checks: Known::default(),
     };
     let records = Records {
         keys: &["Findings", "findings"],
@@ -52,126 +54,108 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 
 struct Reader {
     runs: BTreeMap<String, Option<affiant_domain::Instant>>,
-    checks: HashMap<Check, Arc<Check>>,
+    checks: Known,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Finding {
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Finding<'a> {
+    schema_version: Text<'a>,
+    id: Text<'a>,
+    product_arn: Text<'a>,
+    product_name: Text<'a>,
+    generator_id: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    schema_version: String,
-    id: String,
+    types: Vec<Text<'a>>,
+    updated_at: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    product_arn: String,
+    severity: SeverityField<'a>,
     #[serde(deserialize_with = "or_default")]
-    product_name: String,
+    finding_provider_fields: ProviderFields<'a>,
+    title: Text<'a>,
+    description: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    generator_id: String,
+    remediation: Remediation<'a>,
     #[serde(deserialize_with = "or_default")]
-    types: Vec<String>,
+    product_fields: ProductFields<'a>,
     #[serde(deserialize_with = "or_default")]
-    updated_at: String,
+    resources: Vec<Entity<'a>>,
     #[serde(deserialize_with = "or_default")]
-    severity: SeverityField,
+    compliance: Compliance<'a>,
     #[serde(deserialize_with = "or_default")]
-    finding_provider_fields: ProviderFields,
+    workflow: Workflow<'a>,
+    workflow_state: Text<'a>,
+    record_state: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    title: String,
-    #[serde(deserialize_with = "or_default")]
-    description: String,
-    #[serde(deserialize_with = "or_default")]
-    remediation: Remediation,
-    #[serde(deserialize_with = "or_default")]
-    product_fields: BTreeMap<String, Value>,
-    #[serde(deserialize_with = "or_default")]
-    resources: Vec<Entity>,
-    #[serde(deserialize_with = "or_default")]
-    compliance: Compliance,
-    #[serde(deserialize_with = "or_default")]
-    workflow: Workflow,
-    #[serde(deserialize_with = "or_default")]
-    workflow_state: String,
-    #[serde(deserialize_with = "or_default")]
-    record_state: String,
-    #[serde(deserialize_with = "or_default")]
-    vulnerabilities: Vec<Vulnerability>,
+    vulnerabilities: Vec<Vulnerability<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct SeverityField {
-    #[serde(deserialize_with = "or_default")]
-    label: String,
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct SeverityField<'a> {
+    label: Text<'a>,
     normalized: Option<f64>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct ProviderFields {
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct ProviderFields<'a> {
     #[serde(deserialize_with = "or_default")]
-    severity: SeverityField,
+    severity: SeverityField<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Remediation {
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Remediation<'a> {
     #[serde(deserialize_with = "or_default")]
-    recommendation: Recommendation,
+    recommendation: Recommendation<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Recommendation {
-    #[serde(deserialize_with = "or_default")]
-    text: String,
-    #[serde(deserialize_with = "or_default")]
-    url: String,
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Recommendation<'a> {
+    text: Text<'a>,
+    url: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Entity {
-    #[serde(deserialize_with = "or_default")]
-    r#type: String,
-    #[serde(deserialize_with = "or_default")]
-    id: String,
-    details: Value,
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Entity<'a> {
+    r#type: Text<'a>,
+    id: Text<'a>,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Compliance {
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Compliance<'a> {
+    status: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    status: String,
-    #[serde(deserialize_with = "or_default")]
-    related_requirements: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    security_control_id: String,
+    related_requirements: Vec<Text<'a>>,
+    security_control_id: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Workflow {
-    #[serde(deserialize_with = "or_default")]
-    status: String,
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Workflow<'a> {
+    status: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Vulnerability {
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Vulnerability<'a> {
+    id: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    id: String,
-    #[serde(deserialize_with = "or_default")]
-    vulnerable_packages: Vec<Package>,
+    vulnerable_packages: Vec<Package<'a>>,
     #[serde(deserialize_with = "or_default")]
     cvss: Vec<Cvss>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Package {
-    #[serde(deserialize_with = "or_default")]
-    name: String,
+#[serde(default, rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+struct Package<'a> {
+    name: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -180,17 +164,45 @@ struct Cvss {
     base_score: Value,
 }
 
-impl Finding {
+/// Of the fields that products add, those that name a rule.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct ProductFields<'a> {
+    #[serde(borrow)]
+    control_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rule_id: Option<&'a RawValue>,
+}
+
+/// What Trivy's template says of a package.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Details<'a> {
+    #[serde(borrow)]
+    other: Other<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Other<'a> {
+    #[serde(borrow)]
+    pkg_name: Text<'a>,
+}
+
+/// A value of any kind, where it is what is asked for.
+fn of<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default()
+}
+
+impl<'a> Finding<'a> {
     /// The package that is vulnerable: as Security Hub lists it, or as Trivy's template writes it.
-    fn package(&self) -> &str {
+    fn package(&self) -> Text<'a> {
         let listed = self.vulnerabilities.iter().flat_map(|v| &v.vulnerable_packages);
-        let mut named = listed
-            .map(|package| package.name.as_str())
-            .filter(|name| !name.is_empty());
-        named.next().unwrap_or_else(|| {
-            let details = self.resources.first().map(|entity| &entity.details);
-            let name = details.and_then(|details| details.pointer("/Other/PkgName"));
-            name.and_then(Value::as_str).unwrap_or_default()
+        let named = listed.map(|package| &package.name).find(|name| !name.is_empty());
+        named.cloned().unwrap_or_else(|| {
+            let details = self.resources.first().and_then(|entity| entity.details);
+            of::<Details<'a>>(details).other.pkg_name
         })
     }
 
@@ -214,9 +226,9 @@ impl Reader {
         sink.version(&finding.schema_version);
         let observed_at = time(&finding.updated_at);
         let check = self.check(&finding);
-        let latest = self.runs.entry(check.tool.clone()).or_insert(None);
-        if latest.is_none() || *latest < observed_at {
-            *latest = observed_at;
+        let latest = self.runs.get(&check.tool).copied().flatten();
+        if latest.is_none() || latest < observed_at {
+            self.runs.insert(check.tool.clone(), observed_at);
             sink.run(&RunInfo {
                 tool: check.tool.clone(),
                 tool_version: String::new(),
@@ -242,72 +254,56 @@ impl Reader {
             fingerprint,
             place,
             observed_at,
-            package: Cow::Borrowed(cut(finding.package(), 200)),
+            package: Cow::Borrowed(cut(&finding.package(), 200)),
             cvss: finding.cvss(),
             check,
         })?;
         Ok(Ok(()))
     }
 
-    fn check(&mut self, finding: &Finding) -> Arc<Check> {
+    fn check(&mut self, finding: &Finding<'_>) -> Arc<Check> {
         let cve = advisory(finding);
-        let field = |name: &str| {
-            finding
-                .product_fields
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let tail = finding.generator_id.rsplit('/').next().unwrap_or_default();
+        let (control, named): (Text<'_>, Text<'_>) = (
+            of(finding.product_fields.control_id),
+            of(finding.product_fields.rule_id),
+        );
         let rules = [
             finding.compliance.security_control_id.as_str(),
             cve.as_deref().unwrap_or_default(),
-            field("ControlId"),
-            field("RuleId"),
-            tail,
+            control.as_str(),
+            named.as_str(),
+            finding.generator_id.rsplit('/').next().unwrap_or_default(),
             finding.title.as_str(),
         ];
-        let rule = rules
-            .into_iter()
-            .find(|r| !r.is_empty())
-            .unwrap_or("unknown")
-            .to_owned();
+        let rule = rules.into_iter().find(|rule| !rule.is_empty()).unwrap_or("unknown");
         let recommendation = &finding.remediation.recommendation;
         let mut tags: Vec<String> = requirements(&finding.compliance.related_requirements);
         tags.extend(finding.types.iter().map(|kind| format!("type/{}", cut(kind, 180))));
         tags.truncate(100);
-        let check = Check {
-            tool: tool(finding),
-            rule: cut(&rule, 300).to_owned(),
-            title: cut(&finding.title, 300).to_owned(),
-            category: if cve.is_some() || finding.types.iter().any(|kind| kind.contains("/Vulnerabilities/CVE")) {
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let of_type = || finding.types.iter().any(|kind| kind.contains("/Vulnerabilities/CVE"));
+        self.checks.check(&Told {
+            tool: &tool(finding),
+            rule: cut(rule, 300),
+            title: cut(&finding.title, 300),
+            category: if cve.is_some() || of_type() {
                 "vulnerability"
             } else {
                 "misconfiguration"
-            }
-            .to_owned(),
-            cve,
-            tags,
-            remediation: cut(&recommendation.text, 2000).to_owned(),
-            help_url: cut(&recommendation.url, 500).to_owned(),
-            cwe: Vec::new(),
-            ocsf_class: None,
-        };
-        if let Some(known) = self.checks.get(&check) {
-            return known.clone();
-        }
-        let shared = Arc::new(check.clone());
-        if self.checks.len() < 100_000 {
-            self.checks.insert(check, shared.clone());
-        }
-        shared
+            },
+            cve: cve.as_deref(),
+            tags: &tags,
+            remediation: cut(&recommendation.text, 2000),
+            help_url: cut(&recommendation.url, 500),
+            ..Told::default()
+        })
     }
 }
 
 /// The vulnerability that a finding is about: the first of its list, else (as Trivy's template writes them) what its generator ends in or its title
 /// begins with.
-fn advisory(finding: &Finding) -> Option<String> {
-    let listed = finding.vulnerabilities.first().map(|v| v.id.clone());
+fn advisory(finding: &Finding<'_>) -> Option<String> {
+    let listed = finding.vulnerabilities.first().map(|v| v.id.to_string());
     let of_type = finding.types.iter().any(|kind| kind.contains("/Vulnerabilities"));
     let tail = finding.generator_id.rsplit('/').next().filter(|_| of_type);
     let title = finding.title.split_whitespace().next().filter(|_| of_type);
@@ -319,7 +315,7 @@ fn advisory(finding: &Finding) -> Option<String> {
 
 /// Requirements that a finding names. Prowler joins all ids of a framework into one text and cuts it at 63 characters: the
 /// last id of such a text is not to be trusted.
-fn requirements(related: &[String]) -> Vec<String> {
+fn requirements(related: &[Text<'_>]) -> Vec<String> {
     let mut tags = Vec::new();
     for text in related {
         let (framework, ids) = text
@@ -340,9 +336,9 @@ fn requirements(related: &[String]) -> Vec<String> {
     tags
 }
 
-fn tool(finding: &Finding) -> String {
+fn tool(finding: &Finding<'_>) -> String {
     let product = finding.product_arn.rsplit('/').next().unwrap_or_default();
-    let name = if finding.product_name.is_empty() || finding.product_name == "Default" {
+    let name = if finding.product_name.is_empty() || &*finding.product_name == "Default" {
         product
     } else {
         &finding.product_name
@@ -355,8 +351,8 @@ fn tool(finding: &Finding) -> String {
     }
 }
 
-fn outcome(finding: &Finding) -> Outcome {
-    if finding.record_state == "ARCHIVED" {
+fn outcome(finding: &Finding<'_>) -> Outcome {
+    if &*finding.record_state == "ARCHIVED" {
         return Outcome::Gone;
     }
     match (finding.compliance.status.as_str(), finding.workflow.status.as_str()) {
@@ -364,12 +360,12 @@ fn outcome(finding: &Finding) -> Outcome {
         ("NOT_AVAILABLE", _) => Outcome::Error,
         (_, "SUPPRESSED") => Outcome::Suppressed("suppressed in Security Hub".to_owned()),
         (_, "RESOLVED") => Outcome::Gone,
-        _ if finding.workflow_state == "RESOLVED" => Outcome::Gone,
+        _ if &*finding.workflow_state == "RESOLVED" => Outcome::Gone,
         _ => Outcome::Open,
     }
 }
 
-fn severity(finding: &Finding) -> Severity {
+fn severity(finding: &Finding<'_>) -> Severity {
     let fields = [&finding.severity, &finding.finding_provider_fields.severity];
     if let Some(field) = fields.iter().find(|field| !field.label.is_empty()) {
         return Severity::from_label(&field.label);
