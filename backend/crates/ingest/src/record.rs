@@ -7,7 +7,7 @@ use crate::{Limits, ReadError, Rejection, Sink, Source};
 use affiant_domain::Instant;
 use affiant_domain::observation::Place;
 use bumpalo::Bump;
-use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -71,6 +71,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// A time as tools write it: RFC 3339, with a space, without a zone (then UTC), or seconds or milliseconds since 1970.
 pub(crate) fn time(text: &str) -> Option<Instant> {
     let text = text.trim();
+    // A date alone is common, and the forms below are slow.
+    if text.len() == 10 && text.as_bytes()[4] == b'-' {
+        return text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|t| t.and_utc());
+    }
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.with_timezone(&Utc));
     }
@@ -81,8 +85,12 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
         .flatten()
         .collect::<Vec<_>>()
         .join(" ");
-    for form in ["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f %z"] {
-        if let Ok(time) = DateTime::parse_from_str(&head, form) {
+    for (text, form) in [
+        (head.as_str(), "%Y-%m-%d %H:%M:%S%.f%:z"),
+        (&head, "%Y-%m-%d %H:%M:%S%.f %z"),
+        (text, "%m/%d/%Y %I:%M:%S %p %:z"),
+    ] {
+        if let Ok(time) = DateTime::parse_from_str(text, form) {
             return Some(time.with_timezone(&Utc));
         }
     }
@@ -94,14 +102,16 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
         "%Y-%m-%dT%H:%M:%S%.fZ",
         "%b %e, %Y %H:%M:%S UTC",
         "%b %e, %Y %H:%M:%S %Z",
+        "%m/%d/%Y %I:%M:%S %p",
+        "%m/%d/%Y %H:%M:%S",
     ] {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, form) {
             return Some(time.and_utc());
         }
     }
-    let date = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y"]
+    let date = ["%d/%m/%Y", "%m/%d/%Y"]
         .iter()
-        .find_map(|form| chrono::NaiveDate::parse_from_str(text, form).ok());
+        .find_map(|form| NaiveDate::parse_from_str(text, form).ok());
     if let Some(date) = date {
         return date.and_hms_opt(0, 0, 0).map(|t| t.and_utc());
     }
@@ -349,6 +359,16 @@ mod tests {
             read("Oct 7, 2024 17:24:54 UTC").as_deref(),
             Some("2024-10-07T17:24:54+00:00")
         );
+        assert_eq!(
+            read("8/22/2022 6:07:16 PM").as_deref(),
+            Some("2022-08-22T18:07:16+00:00")
+        );
+        assert_eq!(
+            read("1/9/2007 10:41:00 AM +01:00").as_deref(),
+            Some("2007-01-09T09:41:00+00:00")
+        );
+        assert_eq!(read("2018-01-30").as_deref(), Some("2018-01-30T00:00:00+00:00"));
+        assert_eq!(read("2018-13-30"), None);
         assert_eq!(read("01/30/2018").as_deref(), Some("2018-01-30T00:00:00+00:00"));
         assert_eq!(read("28/02/2021").as_deref(), Some("2021-02-28T00:00:00+00:00"));
     }

@@ -2,6 +2,7 @@
 
 use super::findings_json::{Given, observe};
 use crate::declared::broken_table as broken;
+use crate::known::Known;
 use crate::sniff::Sniff;
 use crate::source::inflated;
 use crate::{Limits, ReadError, Sink, Source};
@@ -26,38 +27,38 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         tool: "generic".to_owned(),
         ..RunInfo::default()
     });
-    let mut record = csv::ByteRecord::new();
+    let (mut record, mut known) = (csv::ByteRecord::new(), Known::default());
     loop {
         let more = reader.read_byte_record(&mut record).map_err(|error| broken(&error))?;
         if !more {
             return Ok(());
         }
-        row(&columns, &record, sink)?;
+        row(&columns, &record, &mut known, sink)?;
     }
 }
 
-type Setter = fn(&mut Given, &str);
+type Setter = fn(&mut Given<'_>, &str);
 
 /// The columns that are read, by lower-case name without spaces and underscores.
 const COLUMNS: [(&str, Setter); 24] = [
-    ("title", |g, v| g.title = Some(v.to_owned())),
-    ("severity", |g, v| g.severity = Some(v.to_owned())),
-    ("description", |g, v| g.description = Some(v.to_owned())),
-    ("mitigation", |g, v| g.mitigation = v.to_owned()),
-    ("date", |g, v| g.date = v.to_owned()),
+    ("title", |g, v| g.title = Some(v.to_owned().into())),
+    ("severity", |g, v| g.severity = Some(v.to_owned().into())),
+    ("description", |g, v| g.description = Some(v.to_owned().into())),
+    ("mitigation", |g, v| g.mitigation = v.to_owned().into()),
+    ("date", |g, v| g.date = v.to_owned().into()),
     ("cweid", |g, v| g.cwe = serde_json::Value::String(v.to_owned())),
     ("cwe", |g, v| g.cwe = serde_json::Value::String(v.to_owned())),
-    ("cve", |g, v| g.cve = v.to_owned()),
-    ("vulnerabilityid", |g, v| g.cve = v.to_owned()),
-    ("filepath", |g, v| g.file_path = v.to_owned()),
-    ("url", |g, v| g.file_path = v.to_owned()),
+    ("cve", |g, v| g.cve = v.to_owned().into()),
+    ("vulnerabilityid", |g, v| g.cve = v.to_owned().into()),
+    ("filepath", |g, v| g.file_path = v.to_owned().into()),
+    ("url", |g, v| g.file_path = v.to_owned().into()),
     ("line", |g, v| g.line = serde_json::Value::String(v.to_owned())),
-    ("vulnidfromtool", |g, v| g.vuln_id_from_tool = v.to_owned()),
-    ("uniqueidfromtool", |g, v| g.unique_id_from_tool = v.to_owned()),
-    ("componentname", |g, v| g.component_name = v.to_owned()),
-    ("componentversion", |g, v| g.component_version = v.to_owned()),
-    ("service", |g, v| g.service = v.to_owned()),
-    ("references", |g, v| g.references = v.to_owned()),
+    ("vulnidfromtool", |g, v| g.vuln_id_from_tool = v.to_owned().into()),
+    ("uniqueidfromtool", |g, v| g.unique_id_from_tool = v.to_owned().into()),
+    ("componentname", |g, v| g.component_name = v.to_owned().into()),
+    ("componentversion", |g, v| g.component_version = v.to_owned().into()),
+    ("service", |g, v| g.service = v.to_owned().into()),
+    ("references", |g, v| g.references = v.to_owned().into()),
     ("active", |g, v| g.active = flag(v)),
     ("falsepositive", |g, v| g.false_p = flag(v)),
     ("ismitigated", |g, v| g.is_mitigated = flag(v)),
@@ -65,11 +66,11 @@ const COLUMNS: [(&str, Setter); 24] = [
         g.tags = v
             .split([',', ' '])
             .filter(|t| !t.is_empty())
-            .map(str::to_owned)
+            .map(|tag| tag.to_owned().into())
             .collect()
     }),
-    ("asset", |g, v| g.asset = v.to_owned()),
-    ("category", |g, v| g.category = v.to_owned()),
+    ("asset", |g, v| g.asset = v.to_owned().into()),
+    ("category", |g, v| g.category = v.to_owned().into()),
 ];
 
 fn flag(text: &str) -> Option<bool> {
@@ -108,7 +109,12 @@ fn columns<R: std::io::Read>(reader: &mut csv::Reader<R>) -> Result<Vec<Option<S
     Ok(names.iter().map(setter).collect())
 }
 
-fn row(columns: &[Option<Setter>], record: &csv::ByteRecord, sink: &mut dyn Sink) -> Result<(), ReadError> {
+fn row(
+    columns: &[Option<Setter>],
+    record: &csv::ByteRecord,
+    known: &mut Known,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
     let position = record.position();
     let (line, offset) = position.map_or((0, 0), |p| (p.line(), p.byte()));
     if record.iter().all(|field| field.trim_ascii().is_empty()) {
@@ -135,5 +141,5 @@ fn row(columns: &[Option<Setter>], record: &csv::ByteRecord, sink: &mut dyn Sink
         length: u32::try_from(length).unwrap_or(u32::MAX),
         line,
     };
-    observe(&given, "generic", place, sink)
+    observe(&given, ("generic", known), place, sink)
 }

@@ -4,7 +4,8 @@
 //! file, by name: whoever writes the file wrote it for us and wants to know.
 
 use crate::json::Walker;
-use crate::record::{cut, or_default, time};
+use crate::known::{Known, Told};
+use crate::record::{Text, cut, or_default, time};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -24,90 +25,78 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
 
 /// One finding as the file gives it.
 #[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Given {
-    pub(super) title: Option<String>,
-    pub(super) severity: Option<String>,
-    pub(super) description: Option<String>,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) mitigation: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) date: String,
+#[serde(default, deny_unknown_fields, bound(deserialize = "'de: 'a"))]
+pub(super) struct Given<'a> {
+    pub(super) title: Option<Text<'a>>,
+    pub(super) severity: Option<Text<'a>>,
+    pub(super) description: Option<Text<'a>>,
+    pub(super) mitigation: Text<'a>,
+    pub(super) date: Text<'a>,
     pub(super) cwe: serde_json::Value,
     pub(super) cwes: serde_json::Value,
+    pub(super) cve: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) cve: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) vulnerability_ids: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) file_path: String,
+    pub(super) vulnerability_ids: Vec<Text<'a>>,
+    pub(super) file_path: Text<'a>,
     pub(super) line: serde_json::Value,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) vuln_id_from_tool: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) unique_id_from_tool: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) component_name: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) component_version: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) service: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) references: String,
+    pub(super) vuln_id_from_tool: Text<'a>,
+    pub(super) unique_id_from_tool: Text<'a>,
+    pub(super) component_name: Text<'a>,
+    pub(super) component_version: Text<'a>,
+    pub(super) service: Text<'a>,
+    pub(super) references: Text<'a>,
     pub(super) active: Option<bool>,
     pub(super) false_p: Option<bool>,
     pub(super) out_of_scope: Option<bool>,
     pub(super) risk_accepted: Option<bool>,
     pub(super) is_mitigated: Option<bool>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) tags: Vec<String>,
+    pub(super) tags: Vec<Text<'a>>,
     /// The asset of this finding, `kind:name`, where it is not the one that was scanned.
-    #[serde(deserialize_with = "or_default")]
-    pub(super) asset: String,
+    pub(super) asset: Text<'a>,
     /// `vulnerability`, `secret`, `misconfiguration`, `code`, `license`, `eol`, `malware`, ….
-    #[serde(deserialize_with = "or_default")]
-    pub(super) category: String,
+    pub(super) category: Text<'a>,
+    // Fields of the format that are accepted and not used.
+    kev_date: Unused,
+    known_exploited: Unused,
+    ransomware_used: Unused,
+    files: Unused,
+    mitigated: Unused,
+    under_review: Unused,
+    impact: Unused,
+    steps_to_reproduce: Unused,
+    severity_justification: Unused,
+    verified: Unused,
+    duplicate: Unused,
+    nb_occurences: Unused,
+    numerical_severity: Unused,
+    cvssv3: Unused,
+    cvssv3_score: Unused,
+    cvssv4: Unused,
+    cvssv4_score: Unused,
+    static_finding: Unused,
+    dynamic_finding: Unused,
+    endpoints: Unused,
+    sast_source_object: Unused,
+    sast_sink_object: Unused,
+    sast_source_line: Unused,
+    sast_source_file_path: Unused,
+    publish_date: Unused,
+    planned_remediation_date: Unused,
+    planned_remediation_version: Unused,
+    effort_for_fixing: Unused,
+    epss_score: Unused,
+    epss_percentile: Unused,
+    fix_available: Unused,
+    fix_version: Unused,
+    payload: Unused,
+    param: Unused,
+    thread_id: Unused,
+    scanner_confidence: Unused,
 }
 
-/// Fields of the format that are accepted and not used.
-const ACCEPTED: [&str; 36] = [
-    "kev_date",
-    "known_exploited",
-    "ransomware_used",
-    "files",
-    "mitigated",
-    "under_review",
-    "impact",
-    "steps_to_reproduce",
-    "severity_justification",
-    "verified",
-    "duplicate",
-    "nb_occurences",
-    "numerical_severity",
-    "cvssv3",
-    "cvssv3_score",
-    "cvssv4",
-    "cvssv4_score",
-    "static_finding",
-    "dynamic_finding",
-    "endpoints",
-    "sast_source_object",
-    "sast_sink_object",
-    "sast_source_line",
-    "sast_source_file_path",
-    "publish_date",
-    "planned_remediation_date",
-    "planned_remediation_version",
-    "effort_for_fixing",
-    "epss_score",
-    "epss_percentile",
-    "fix_available",
-    "fix_version",
-    "payload",
-    "param",
-    "thread_id",
-    "scanner_confidence",
-];
+/// A value that is passed over.
+type Unused = serde::de::IgnoredAny;
 
 const REQUIRED: [&str; 3] = ["title", "severity", "description"];
 
@@ -115,6 +104,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     let mut walker = Walker::open(source, limits)?;
     let mut head = Head::default();
     let (mut count, mut present) = (0, false);
+    let mut known = Known::default();
     walker.object(|w, key| match key {
         "name" => text(w, &mut head.name),
         "type" => text(w, &mut head.kind),
@@ -124,9 +114,10 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         "findings" => {
             present = true;
             head.announce(sink);
+            let tool = head.tool();
             w.array_or_null("findings", |w, at| {
                 count += 1;
-                finding(w, at, &head, sink)
+                finding(w, at, (&tool, &mut known), sink)
             })
         }
         _ => w.skip(),
@@ -173,23 +164,17 @@ fn text(walker: &mut Walker<'_>, into: &mut String) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn finding(walker: &mut Walker<'_>, at: usize, head: &Head, sink: &mut dyn Sink) -> Result<(), ReadError> {
+fn finding(walker: &mut Walker<'_>, at: usize, told: (&str, &mut Known), sink: &mut dyn Sink) -> Result<(), ReadError> {
     let (bytes, place) = walker.placed()?;
-    let pointer = format!("/findings/{at}");
     match parse(bytes) {
-        Ok(given) => observe(&given, &head.tool(), place, sink),
-        Err(why) => Err(walker.broken(format!("{pointer}: {why}"))),
+        Ok(given) => observe(&given, told, place, sink),
+        Err(why) => Err(walker.broken(format!("/findings/{at}: {why}"))),
     }
 }
 
-/// Reads one finding; the fields that are accepted and ignored are taken out first.
-fn parse(bytes: &[u8]) -> Result<Given, String> {
-    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let map = map
-        .into_iter()
-        .filter(|(key, _)| !ACCEPTED.contains(&key.as_str()))
-        .collect();
-    let given: Given = serde_json::from_value(serde_json::Value::Object(map)).map_err(|e| e.to_string())?;
+/// Reads one finding.
+fn parse(bytes: &[u8]) -> Result<Given<'_>, String> {
+    let given: Given<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let missing: Vec<&str> = REQUIRED
         .into_iter()
         .zip([&given.title, &given.severity, &given.description])
@@ -204,11 +189,16 @@ fn parse(bytes: &[u8]) -> Result<Given, String> {
 }
 
 /// Hands one finding on.
-pub(super) fn observe(given: &Given, tool: &str, place: Place, sink: &mut dyn Sink) -> Result<(), ReadError> {
+pub(super) fn observe(
+    given: &Given<'_>,
+    (tool, known): (&str, &mut Known),
+    place: Place,
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
     let title = given.title.as_deref().unwrap_or_default();
     let description = given.description.as_deref().unwrap_or_default();
     let outcome = outcome(given);
-    let check = Arc::new(check(given, tool, title));
+    let check = check(given, (tool, known), title);
     let location = if given.file_path.is_empty() {
         &given.component_name
     } else {
@@ -255,7 +245,7 @@ pub(super) fn observe(given: &Given, tool: &str, place: Place, sink: &mut dyn Si
     Ok(())
 }
 
-fn outcome(given: &Given) -> Outcome {
+fn outcome(given: &Given<'_>) -> Outcome {
     let yes = |flag: Option<bool>| flag == Some(true);
     if yes(given.is_mitigated) {
         Outcome::Gone
@@ -272,44 +262,35 @@ fn outcome(given: &Given) -> Outcome {
     }
 }
 
-fn check(given: &Given, tool: &str, title: &str) -> Check {
+fn check(given: &Given<'_>, (tool, known): (&str, &mut Known), title: &str) -> Arc<Check> {
     let cwe = match &given.cwe {
         serde_json::Value::Number(n) => n.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
         serde_json::Value::String(text) => cwe_number(text),
         _ => None,
     };
-    let ids = std::iter::once(&given.cve).chain(&given.vulnerability_ids);
-    let cve = ids
-        .into_iter()
-        .find(|id| !id.is_empty())
-        .map(|id| cut(id, 100).to_owned());
-    let rule = [
-        &given.vuln_id_from_tool,
-        cve.as_ref().unwrap_or(&given.vuln_id_from_tool),
-    ]
-    .into_iter()
-    .find(|r| !r.is_empty());
-    let category = match (given.category.as_str(), &cve) {
-        ("", Some(_)) => "vulnerability",
-        ("", None) => "",
-        (named, _) => cut(named, 60),
-    };
-    Check {
-        tool: tool.to_owned(),
-        rule: cut(rule.map_or(title, String::as_str), 300).to_owned(),
-        title: cut(title, 300).to_owned(),
-        cwe: cwes(given, cwe),
+    let mut ids = std::iter::once(&given.cve).chain(&given.vulnerability_ids);
+    let cve = ids.find(|id| !id.is_empty()).map(|id| cut(id, 100));
+    let rule = [given.vuln_id_from_tool.as_str(), cve.unwrap_or_default()];
+    let tags: Vec<&str> = given.tags.iter().take(64).map(|tag| cut(tag, 200)).collect();
+    known.check(&Told {
+        tool,
+        rule: cut(rule.into_iter().find(|rule| !rule.is_empty()).unwrap_or(title), 300),
+        title: cut(title, 300),
+        cwe: &cwes(given, cwe),
         cve,
-        tags: given.tags.iter().take(64).map(|tag| cut(tag, 200).to_owned()).collect(),
-        category: category.to_owned(),
+        tags: &tags,
+        category: match (given.category.as_str(), cve) {
+            ("", Some(_)) => "vulnerability",
+            (named, _) => cut(named, 60),
+        },
         ocsf_class: None,
-        remediation: cut(&given.mitigation, 4000).to_owned(),
-        help_url: cut(given.references.lines().next().unwrap_or_default(), 500).to_owned(),
-    }
+        remediation: cut(&given.mitigation, 4000),
+        help_url: cut(given.references.lines().next().unwrap_or_default(), 500),
+    })
 }
 
 /// All weaknesses that are named, one or several.
-fn cwes(given: &Given, one: Option<u32>) -> Vec<u32> {
+fn cwes(given: &Given<'_>, one: Option<u32>) -> Vec<u32> {
     let more = given.cwes.as_array().into_iter().flatten();
     let more = more.filter_map(|value| match value {
         serde_json::Value::String(text) => cwe_number(text),
