@@ -73,7 +73,11 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
     let text = text.trim();
     // A date alone is common, and the forms below are slow.
     if text.len() == 10 && text.as_bytes()[4] == b'-' {
-        return text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|t| t.and_utc());
+        return text
+            .parse::<NaiveDate>()
+            .ok()?
+            .and_hms_opt(0, 0, 0)
+            .map(|t| t.and_utc());
     }
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.with_timezone(&Utc));

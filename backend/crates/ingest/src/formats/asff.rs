@@ -8,6 +8,8 @@ use affiant_domain::Severity;
 use affiant_domain::asset::resource_kind;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, RunInfo, tool_name};
+use bumpalo::Bump;
+use bumpalo::collections::{String as ArenaString, Vec as ArenaVec};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -41,6 +43,7 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     let mut reader = Reader {
         runs: BTreeMap::new(),
         checks: Known::default(),
+        arena: Bump::new(),
     };
     let records = Records {
         keys: &["Findings", "findings"],
@@ -55,6 +58,8 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 struct Reader {
     runs: BTreeMap<String, Option<affiant_domain::Instant>>,
     checks: Known,
+    /// Where tags are made.
+    arena: Bump,
 }
 
 #[derive(Deserialize, Default)]
@@ -277,10 +282,14 @@ impl Reader {
         ];
         let rule = rules.into_iter().find(|rule| !rule.is_empty()).unwrap_or("unknown");
         let recommendation = &finding.remediation.recommendation;
-        let mut tags: Vec<String> = requirements(&finding.compliance.related_requirements);
-        tags.extend(finding.types.iter().map(|kind| format!("type/{}", cut(kind, 180))));
+        self.arena.reset();
+        let mut tags = ArenaVec::new_in(&self.arena);
+        for text in &finding.compliance.related_requirements {
+            requirements(text, &mut tags);
+        }
+        let types = finding.types.iter();
+        tags.extend(types.map(|kind| joined("type", cut(kind, 180), &self.arena)));
         tags.truncate(100);
-        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
         let of_type = || finding.types.iter().any(|kind| kind.contains("/Vulnerabilities/CVE"));
         self.checks.check(&Told {
             tool: &tool(finding),
@@ -313,27 +322,34 @@ fn advisory(finding: &Finding<'_>) -> Option<String> {
         .or_else(|| title.and_then(vulnerability_id))
 }
 
-/// Requirements that a finding names. Prowler joins all ids of a framework into one text and cuts it at 63 characters: the
-/// last id of such a text is not to be trusted.
-fn requirements(related: &[Text<'_>]) -> Vec<String> {
-    let mut tags = Vec::new();
-    for text in related {
-        let (framework, ids) = text
-            .rsplit_once('/')
-            .or_else(|| text.split_once(' '))
-            .unwrap_or(("", text));
-        let mut ids: Vec<&str> = ids.split([',', ' ']).filter(|id| !id.is_empty()).collect();
-        if text.chars().count() == 63 {
-            ids.pop();
+/// The requirements that a text names. Prowler joins all ids of a framework into one text and cuts it at 63 characters: the last id of such
+/// a text is not to be trusted.
+fn requirements<'t>(text: &str, tags: &mut ArenaVec<'t, &'t str>) {
+    let (framework, ids) = text
+        .rsplit_once('/')
+        .or_else(|| text.split_once(' '))
+        .unwrap_or(("", text));
+    let framework = if framework.is_empty() { "reference" } else { framework };
+    let is_cut = text.chars().count() == 63;
+    let mut ids = ids.split([',', ' ']).filter(|id| !id.is_empty()).peekable();
+    let arena = tags.bump();
+    let mut count = 0;
+    while let Some(id) = ids.next() {
+        if count == 40 || is_cut && ids.peek().is_none() {
+            break;
         }
-        let framework = if framework.is_empty() { "reference" } else { framework };
-        tags.extend(
-            ids.into_iter()
-                .take(40)
-                .map(|id| format!("{}/{}", cut(framework, 60), cut(id, 100))),
-        );
+        tags.push(joined(cut(framework, 60), cut(id, 100), arena));
+        count += 1;
     }
-    tags
+}
+
+/// `a/b`.
+fn joined<'t>(before: &str, behind: &str, arena: &'t Bump) -> &'t str {
+    let mut tag = ArenaString::with_capacity_in(before.len() + 1 + behind.len(), arena);
+    tag.push_str(before);
+    tag.push('/');
+    tag.push_str(behind);
+    tag.into_bump_str()
 }
 
 fn tool(finding: &Finding<'_>) -> String {
@@ -343,11 +359,12 @@ fn tool(finding: &Finding<'_>) -> String {
     } else {
         &finding.product_name
     };
-    match tool_name(name).as_str() {
-        "securityhub" | "security-hub" => "security-hub".to_owned(),
+    let name = tool_name(name);
+    match name.as_str() {
+        "securityhub" => "security-hub".to_owned(),
         "inspector" => "amazon-inspector".to_owned(),
         "aquasecurity" => "trivy".to_owned(),
-        other => other.to_owned(),
+        _ => name,
     }
 }
 
