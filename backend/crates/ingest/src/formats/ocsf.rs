@@ -1,6 +1,7 @@
 //! OCSF findings (classes 2001 to 2008), as Prowler 4 and later writes them: an array, a single object, or one a line.
 
-use crate::record::{Records, cut, or_default, score, time_of};
+use crate::known::{Known, Told};
+use crate::record::{Records, Text, cut, or_default, score, time_of, vulnerability_id};
 use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Severity;
@@ -9,8 +10,9 @@ use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::observation::{Check, Observation, Outcome, Place, Resource, RunInfo, tool_name};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
@@ -32,7 +34,7 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut reader = Reader {
         runs: Vec::new(),
-        checks: HashMap::new(),
+        checks: Known::default(),
         empty: true,
     };
     let records = Records {
@@ -54,131 +56,114 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 
 struct Reader {
     runs: Vec<RunInfo>,
-    checks: HashMap<Check, Arc<Check>>,
+    checks: Known,
     empty: bool,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Finding {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Finding<'a> {
     class_uid: Option<u32>,
-    #[serde(deserialize_with = "or_default")]
-    message: String,
-    metadata: Metadata,
+    message: Text<'a>,
+    metadata: Metadata<'a>,
     severity_id: Option<i64>,
-    #[serde(deserialize_with = "or_default")]
-    severity: String,
-    #[serde(deserialize_with = "or_default")]
-    status: String,
+    severity: Text<'a>,
+    status: Text<'a>,
     status_id: Option<i64>,
     /// Of the class that came before 1.1.
-    #[serde(deserialize_with = "or_default")]
-    state: String,
+    state: Text<'a>,
     state_id: Option<i64>,
-    #[serde(deserialize_with = "or_default")]
-    status_code: String,
-    #[serde(deserialize_with = "or_default")]
-    status_detail: String,
+    status_code: Text<'a>,
+    status_detail: Text<'a>,
     #[serde(alias = "finding", deserialize_with = "or_default")]
-    finding_info: Info,
+    finding_info: Info<'a>,
     #[serde(deserialize_with = "or_default")]
-    resources: Vec<Entity>,
+    resources: Vec<Entity<'a>>,
     #[serde(deserialize_with = "or_default")]
-    resource: Option<Entity>,
+    resource: Option<Entity<'a>>,
     #[serde(deserialize_with = "or_default")]
-    compliance: Option<Compliance>,
+    compliance: Option<Compliance<'a>>,
     #[serde(deserialize_with = "or_default")]
-    vulnerabilities: Vec<Vulnerability>,
+    vulnerabilities: Vec<Vulnerability<'a>>,
     #[serde(deserialize_with = "or_default")]
-    remediation: Remediation,
-    unmapped: Value,
+    remediation: Remediation<'a>,
+    #[serde(borrow)]
+    unmapped: Option<&'a RawValue>,
     time: Value,
     time_dt: Value,
     event_time: Value,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Metadata<'a> {
+    event_code: Text<'a>,
+    version: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    event_code: String,
-    #[serde(deserialize_with = "or_default")]
-    version: String,
-    #[serde(deserialize_with = "or_default")]
-    product: Product,
+    product: Product<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Product {
-    #[serde(deserialize_with = "or_default")]
-    name: String,
-    #[serde(deserialize_with = "or_default")]
-    vendor_name: String,
-    #[serde(deserialize_with = "or_default")]
-    version: String,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Product<'a> {
+    name: Text<'a>,
+    vendor_name: Text<'a>,
+    version: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Info {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Info<'a> {
+    uid: Text<'a>,
+    title: Text<'a>,
+    desc: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    uid: String,
-    #[serde(deserialize_with = "or_default")]
-    title: String,
-    #[serde(deserialize_with = "or_default")]
-    desc: String,
-    #[serde(deserialize_with = "or_default")]
-    types: Vec<String>,
+    types: Vec<Text<'a>>,
     /// Of the class that came before 1.1.
     #[serde(deserialize_with = "or_default")]
-    remediation: Remediation,
+    remediation: Remediation<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Entity {
-    #[serde(deserialize_with = "or_default")]
-    uid: String,
-    #[serde(deserialize_with = "or_default")]
-    name: String,
-    #[serde(rename = "type", deserialize_with = "or_default")]
-    kind: String,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Entity<'a> {
+    uid: Text<'a>,
+    name: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Compliance {
-    #[serde(deserialize_with = "or_default")]
-    status: String,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Compliance<'a> {
+    status: Text<'a>,
     status_id: Option<i64>,
+    control: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    control: String,
+    requirements: Vec<Text<'a>>,
     #[serde(deserialize_with = "or_default")]
-    requirements: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    standards: Vec<String>,
+    standards: Vec<Text<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Vulnerability {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Vulnerability<'a> {
     #[serde(deserialize_with = "or_default")]
-    cve: Cve,
+    cve: Cve<'a>,
+    title: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    title: String,
+    affected_packages: Vec<Package<'a>>,
     #[serde(deserialize_with = "or_default")]
-    affected_packages: Vec<Package>,
+    affected_code: Vec<Code<'a>>,
     /// The name of its packages before version 1.1.
     #[serde(deserialize_with = "or_default")]
-    packages: Vec<Package>,
+    packages: Vec<Package<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Cve {
-    #[serde(deserialize_with = "or_default")]
-    uid: String,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Cve<'a> {
+    uid: Text<'a>,
     #[serde(deserialize_with = "or_default")]
     cvss: Scores,
 }
@@ -205,13 +190,45 @@ struct Cvss {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Package {
-    #[serde(deserialize_with = "or_default")]
-    name: String,
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Package<'a> {
+    name: Text<'a>,
 }
 
-impl Finding {
+/// A place in code.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Code<'a> {
+    #[serde(deserialize_with = "or_default")]
+    file: File<'a>,
+    start_line: Option<u32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct File<'a> {
+    path: Text<'a>,
+    name: Text<'a>,
+}
+
+impl Finding<'_> {
+    /// What the first vulnerability is known by; none where that is the id of a check of code.
+    fn advisory(&self) -> Option<&str> {
+        let first = self.vulnerabilities.first()?;
+        let uid = Some(first.cve.uid.as_str()).filter(|uid| !uid.is_empty())?;
+        let is_known = vulnerability_id(uid).is_some() || first.affected_code.is_empty();
+        is_known.then_some(uid)
+    }
+
+    /// Where in code it is.
+    fn code(&self) -> Option<(&str, u32)> {
+        let code = self.vulnerabilities.iter().find_map(|v| v.affected_code.first())?;
+        let path = [&code.file.path, &code.file.name]
+            .into_iter()
+            .find(|path| !path.is_empty())?;
+        Some((path, code.start_line.unwrap_or(0)))
+    }
+
     /// The package that is vulnerable.
     fn package(&self) -> &str {
         let all = self.vulnerabilities.iter();
@@ -234,12 +251,11 @@ impl Finding {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
-struct Remediation {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Remediation<'a> {
+    desc: Text<'a>,
     #[serde(deserialize_with = "or_default")]
-    desc: String,
-    #[serde(deserialize_with = "or_default")]
-    references: Vec<String>,
+    references: Vec<Text<'a>>,
 }
 
 impl Reader {
@@ -280,7 +296,11 @@ impl Reader {
             "unknown" => message.map_or("", |text| cut(text, 1000)),
             _ => identity(&finding),
         };
-        let fingerprint = Fingerprint::of(&[&check.tool, &check.rule, uid, told]);
+        let (path, line) = finding.code().unwrap_or_default();
+        let fingerprint = match path {
+            "" => Fingerprint::of(&[&check.tool, &check.rule, uid, told]),
+            path => Fingerprint::of(&[&check.tool, &check.rule, uid, told, path]),
+        };
         sink.observation(Observation {
             severity: severity(&finding),
             counted: outcome.is_finding() && !matches!(outcome, Outcome::Suppressed(_)),
@@ -289,23 +309,23 @@ impl Reader {
                 kind: Cow::Owned(resource_kind(uid, kind)),
                 name: Cow::Borrowed(cut(uid, 480)),
             }),
-            title: Cow::Owned(check.title.clone()),
+            title: Cow::Borrowed(&check.title),
             message: Cow::Borrowed(message.map_or("", |text| cut(text, 8000))),
-            location: Cow::Borrowed(cut(uid, 1000)),
-            line: 0,
+            location: Cow::Borrowed(cut(if path.is_empty() { uid } else { path }, 1000)),
+            line,
             fingerprint,
             place,
             observed_at,
             package: Cow::Borrowed(cut(finding.package(), 200)),
             cvss: finding.cvss(),
-            check,
+            check: check.clone(),
         })?;
         Ok(Ok(()))
     }
 
     fn announce(
         &mut self,
-        finding: &Finding,
+        finding: &Finding<'_>,
         tool: &str,
         observed_at: Option<affiant_domain::Instant>,
         sink: &mut dyn Sink,
@@ -321,7 +341,7 @@ impl Reader {
             None => {
                 let run = RunInfo {
                     tool: tool.to_owned(),
-                    tool_version: version.clone(),
+                    tool_version: version.to_string(),
                     scanned_at: observed_at,
                 };
                 sink.run(&run);
@@ -330,7 +350,7 @@ impl Reader {
         }
     }
 
-    fn check(&mut self, finding: &Finding) -> Arc<Check> {
+    fn check(&mut self, finding: &Finding<'_>) -> Arc<Check> {
         let product = &finding.metadata.product;
         let tool = tool_name(if product.name.is_empty() {
             &product.vendor_name
@@ -338,20 +358,16 @@ impl Reader {
             &product.name
         });
         let vulnerability = finding.vulnerabilities.first();
-        let cve = vulnerability.map(|v| v.cve.uid.clone()).filter(|uid| !uid.is_empty());
+        let cve = finding.advisory();
         let info = &finding.finding_info;
         let control = finding.compliance.as_ref().map_or("", |c| c.control.as_str());
         let rules = [
             finding.metadata.event_code.as_str(),
-            cve.as_deref().unwrap_or(""),
+            vulnerability.map_or("", |v| v.cve.uid.as_str()),
             control,
             info.title.as_str(),
         ];
-        let rule = rules
-            .into_iter()
-            .find(|r| !r.is_empty())
-            .unwrap_or("unknown")
-            .to_owned();
+        let rule = rules.into_iter().find(|rule| !rule.is_empty()).unwrap_or("unknown");
         let remediation = match finding.remediation.desc.is_empty() {
             true => &info.remediation,
             false => &finding.remediation,
@@ -360,47 +376,36 @@ impl Reader {
             info.title.as_str(),
             vulnerability.map_or("", |v| v.title.as_str()),
             finding.message.as_str(),
-            rule.as_str(),
         ];
-        let check = Check {
-            rule: cut(&rule, 300).to_owned(),
-            title: cut(titles.into_iter().find(|t| !t.is_empty()).unwrap_or(&rule), 300).to_owned(),
-            category: if cve.is_some() {
-                "vulnerability"
-            } else {
-                "misconfiguration"
-            }
-            .to_owned(),
+        let tags = tags(finding);
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        self.checks.check(&Told {
+            tool: &tool,
+            rule: cut(rule, 300),
+            title: cut(titles.into_iter().find(|title| !title.is_empty()).unwrap_or(rule), 300),
+            category: match (cve, finding.code()) {
+                (Some(_), _) => "vulnerability",
+                (None, Some(_)) => "code",
+                (None, None) => "misconfiguration",
+            },
             cve,
-            tags: tags(finding),
+            tags: &tags,
             ocsf_class: finding.class_uid,
-            remediation: cut(&remediation.desc, 2000).to_owned(),
-            help_url: remediation
-                .references
-                .first()
-                .map_or_else(String::new, |url| cut(url, 500).to_owned()),
-            cwe: Vec::new(),
-            tool,
-        };
-        if let Some(known) = self.checks.get(&check) {
-            return known.clone();
-        }
-        let shared = Arc::new(check.clone());
-        if self.checks.len() < 100_000 {
-            self.checks.insert(check, shared.clone());
-        }
-        shared
+            remediation: cut(&remediation.desc, 2000),
+            help_url: remediation.references.first().map_or("", |url| cut(url, 500)),
+            cwe: &[],
+        })
     }
 }
 
 /// The id that the tool gives the finding, unless it is a fresh one for each run.
-fn identity(finding: &Finding) -> &str {
+fn identity<'f>(finding: &'f Finding<'_>) -> &'f str {
     let uid = finding.finding_info.uid.as_str();
     let random = uid.len() == 36 && uid.bytes().filter(|b| *b == b'-').count() == 4;
     if random { "" } else { uid }
 }
 
-impl Finding {
+impl Finding<'_> {
     fn outcome(&self) -> Outcome {
         let verdict = self.status_code.to_ascii_uppercase();
         let word = [&self.status, &self.state].into_iter().find(|word| !word.is_empty());
@@ -417,7 +422,10 @@ impl Finding {
             ("PASS", ..) => Outcome::Pass,
             ("MANUAL", ..) => Outcome::Error,
             (verdict, "pass" | "passed", _) | (verdict, _, Some(1)) if verdict != "FAIL" => Outcome::Pass,
-            _ if suppressed => Outcome::Suppressed("muted in the scanner".to_owned()),
+            _ if suppressed => Outcome::Suppressed(match self.status_detail.as_str() {
+                "" => "muted in the scanner".to_owned(),
+                detail => cut(detail, 1000).to_owned(),
+            }),
             ("FAIL", ..) => Outcome::Open,
             (_, "not applicable", _) => Outcome::NotApplicable,
             _ if is("resolved") || number == Some(4) => Outcome::Gone,
@@ -426,7 +434,7 @@ impl Finding {
     }
 }
 
-fn severity(finding: &Finding) -> Severity {
+fn severity(finding: &Finding<'_>) -> Severity {
     match finding.severity_id {
         Some(1) => Severity::Informational,
         Some(2) => Severity::Low,
@@ -437,9 +445,19 @@ fn severity(finding: &Finding) -> Severity {
     }
 }
 
-fn tags(finding: &Finding) -> Vec<String> {
+/// What Prowler adds.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Unmapped {
+    compliance: Value,
+}
+
+fn tags(finding: &Finding<'_>) -> Vec<String> {
     let mut tags: Vec<String> = Vec::new();
-    if let Some(map) = finding.unmapped.get("compliance").and_then(Value::as_object) {
+    let unmapped = finding
+        .unmapped
+        .and_then(|raw| serde_json::from_str::<Unmapped>(raw.get()).ok());
+    if let Some(map) = unmapped.as_ref().and_then(|unmapped| unmapped.compliance.as_object()) {
         let sorted: BTreeMap<_, _> = map.iter().collect();
         for (framework, ids) in sorted {
             for id in ids.as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -449,13 +467,24 @@ fn tags(finding: &Finding) -> Vec<String> {
     }
     if let Some(compliance) = &finding.compliance {
         for standard in &compliance.standards {
-            tags.extend(compliance.requirements.iter().map(|id| format!("{standard}/{id}")));
+            tags.extend(
+                compliance
+                    .requirements
+                    .iter()
+                    .map(|id| format!("{}/{}", &**standard, &**id)),
+            );
         }
         if compliance.standards.is_empty() {
-            tags.extend(compliance.requirements.iter().cloned());
+            tags.extend(compliance.requirements.iter().map(|id| id.to_string()));
         }
     }
-    tags.extend(finding.finding_info.types.iter().map(|kind| format!("type/{kind}")));
+    tags.extend(
+        finding
+            .finding_info
+            .types
+            .iter()
+            .map(|kind| format!("type/{}", &**kind)),
+    );
     tags.iter_mut().for_each(|tag| *tag = cut(tag, 200).to_owned());
     tags.sort();
     tags.dedup();
