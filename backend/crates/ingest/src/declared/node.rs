@@ -87,6 +87,14 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The value as text; of a list, its first.
+    pub(crate) fn first_text(&self) -> Option<&str> {
+        match self {
+            Self::List(all) => all.iter().find_map(Self::text),
+            one => one.text(),
+        }
+    }
+
     /// As a value of the JSON library.
     pub(crate) fn json(&self) -> serde_json::Value {
         match self {

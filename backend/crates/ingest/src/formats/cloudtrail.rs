@@ -1,5 +1,5 @@
-//! AWS CloudTrail: log files (`{"Records": […]}`), bare arrays, single events, one a line, and the answers of `LookupEvents`
-//! (the event stands as text inside `CloudTrailEvent`).
+//! AWS CloudTrail: log files (`{"Records": […]}`), bare arrays, single events, one a line; the answers of `LookupEvents` and the messages of
+//! CloudWatch, in which the event stands as text; and what EventBridge delivers.
 
 use crate::declared::Node;
 use crate::record::{Picker, Read1, Records, cut, time};
@@ -11,29 +11,37 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 
 pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
-    let is_event = |value: &Value| {
-        value.get("eventSource").is_some() && value.get("eventName").is_some()
-            || value.get("CloudTrailEvent").is_some()
-            || value.get("insightDetails").is_some()
-    };
     let Some(first) = sniff.first() else {
         return false;
     };
-    let inner = first
-        .get("Records")
-        .or_else(|| first.get("Events"))
-        .and_then(Value::as_array);
+    let inner = LISTS.iter().find_map(|list| first.get(list)?.as_array());
     match inner {
-        Some(all) => all.first().is_none_or(is_event),
+        Some(all) => all.first().map_or(first.get("Records").is_some(), is_event),
         None => is_event(first),
     }
 }
 
+/// Lists of events, of whatever holds them.
+const LISTS: [&str; 4] = ["Records", "Events", "logEvents", "events"];
+
+fn is_event(value: &Value) -> bool {
+    let has = |key: &str| value.get(key).is_some();
+    let told = value.get("message").and_then(Value::as_str);
+    has("eventSource") && has("eventName")
+        || has("CloudTrailEvent")
+        || has("insightDetails")
+        || has("detail-type") && value.get("detail").is_some_and(is_event)
+        || told.is_some_and(|text| text.contains("\"eventSource\"") && text.contains("\"eventName\""))
+}
+
 /// What is read of an event, and where an answer of `LookupEvents` holds it.
-const WANTED: [&str; 33] = [
+const WANTED: [&str; 47] = [
     "CloudTrailEvent",
+    "Resources.ResourceName",
     "additionalEventData.MFAUsed",
+    "additionalEventData.UserName",
     "awsRegion",
+    "detail",
     "errorCode",
     "eventID",
     "eventName",
@@ -46,13 +54,22 @@ const WANTED: [&str; 33] = [
     "insightDetails.insightContext.statistics",
     "insightDetails.insightType",
     "insightDetails.state",
+    "message",
     "readOnly",
     "recipientAccountId",
     "requestParameters.bucketName",
+    "requestParameters.dBInstanceIdentifier",
     "requestParameters.functionName",
+    "requestParameters.groupId",
     "requestParameters.instanceId",
+    "requestParameters.instancesSet.items.instanceId",
+    "requestParameters.keyId",
     "requestParameters.name",
+    "requestParameters.policyArn",
+    "requestParameters.roleArn",
     "requestParameters.roleName",
+    "requestParameters.secretId",
+    "requestParameters.topicArn",
     "requestParameters.trailName",
     "requestParameters.userName",
     "resources.ARN",
@@ -60,8 +77,10 @@ const WANTED: [&str; 33] = [
     "sourceIPAddress",
     "userIdentity.arn",
     "userIdentity.invokedBy",
+    "userIdentity.onBehalfOf.userId",
     "userIdentity.principalId",
     "userIdentity.sessionContext.attributes.mfaAuthenticated",
+    "userIdentity.sessionContext.sessionIssuer.arn",
     "userIdentity.type",
     "userIdentity.userName",
 ];
@@ -69,7 +88,7 @@ const WANTED: [&str; 33] = [
 pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) -> Result<(), ReadError> {
     let mut picker = Picker::of(&WANTED, limits);
     let records = Records {
-        keys: &["Records", "Events"],
+        keys: &LISTS,
         bare: true,
         envelope: None,
     };
@@ -79,16 +98,23 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 }
 
 fn record(picker: &Picker, bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
-    let read = picker
-        .node(bytes)
-        .and_then(|outer| match outer.text_at(&["CloudTrailEvent"]) {
-            Some(inner) => picker
-                .node(inner.as_bytes())
-                .map_err(|why| format!("CloudTrailEvent is {why}")),
-            None => Ok(outer),
-        });
-    let inner = match read {
-        Ok(inner) => inner,
+    let read = picker.node(bytes).and_then(|outer| {
+        let told = ["CloudTrailEvent", "message"]
+            .iter()
+            .find_map(|key| outer.text_at(&[key]));
+        match (told, outer.get("detail")) {
+            (Some(inner), _) => {
+                let inner = picker.node(inner.as_bytes());
+                inner
+                    .map(|inner| (inner, outer))
+                    .map_err(|why| format!("the event inside the record is {why}"))
+            }
+            (None, Some(Node::Map(_))) => Ok((outer.get("detail").copied().unwrap_or(outer), outer)),
+            _ => Ok((outer, outer)),
+        }
+    });
+    let (inner, outer) = match read {
+        Ok(read) => read,
         Err(why) => return Ok(Err(why)),
     };
     let Some(action) = action(&inner) else {
@@ -105,7 +131,7 @@ fn record(picker: &Picker, bytes: &[u8], place: Place, sink: &mut dyn Sink) -> R
         subjects: Vec::new(),
         agent: String::new(),
         action: cut(&action, 200).to_owned(),
-        resource: resource(&inner, source),
+        resource: resource(&inner, &outer, source),
         outcome: outcome(&inner),
         source_ip: text(&["sourceIPAddress"]).unwrap_or_default().to_owned(),
         sender_risk: None,
@@ -133,13 +159,21 @@ fn action<'e>(event: &Node<'e>) -> Option<Cow<'e, str>> {
 }
 
 fn user(event: &Node<'_>) -> String {
-    let keys = ["arn", "userName", "principalId", "invokedBy", "type"];
-    let identity = event.get("userIdentity");
-    let named = identity.and_then(|identity| keys.iter().find_map(|key| identity.text_at(&[key])));
+    let places: [&[&str]; 8] = [
+        &["userIdentity", "arn"],
+        &["userIdentity", "userName"],
+        &["userIdentity", "onBehalfOf", "userId"],
+        &["additionalEventData", "UserName"],
+        &["userIdentity", "sessionContext", "sessionIssuer", "arn"],
+        &["userIdentity", "principalId"],
+        &["userIdentity", "invokedBy"],
+        &["userIdentity", "type"],
+    ];
+    let named = places.iter().find_map(|keys| event.text_at(keys));
     named.map_or_else(String::new, |user| cut(user, 400).to_owned())
 }
 
-fn resource(event: &Node<'_>, source: &str) -> String {
+fn resource(event: &Node<'_>, outer: &Node<'_>, source: &str) -> String {
     let keys = [
         "bucketName",
         "userName",
@@ -148,10 +182,19 @@ fn resource(event: &Node<'_>, source: &str) -> String {
         "functionName",
         "trailName",
         "name",
+        "roleArn",
+        "topicArn",
+        "secretId",
+        "keyId",
+        "dBInstanceIdentifier",
+        "groupId",
+        "policyArn",
     ];
     let given = event.get("requestParameters");
-    let parameter = || keys.iter().find_map(|key| given?.text_at(&[key]));
+    let items = || given?.text_at(&["instancesSet", "items", "instanceId"]);
+    let parameter = || keys.iter().find_map(|key| given?.text_at(&[key])).or_else(items);
     let named = event.text_at(&["resources", "ARN"]).or_else(parameter);
+    let named = named.or_else(|| outer.text_at(&["Resources", "ResourceName"]));
     cut(named.unwrap_or(source), 400).to_owned()
 }
 
@@ -180,7 +223,7 @@ fn detail(event: &Node<'_>, source: &str) -> Value {
         "error": text(&["errorCode"]),
         "type": text(&["eventType"]),
         "read_only": event.get("readOnly").map(Node::json),
-        "mfa": text(&["additionalEventData", "MFAUsed"]).or_else(|| text(&session)),
+        "mfa": event.at(&["additionalEventData", "MFAUsed"]).map(Node::json).or_else(|| text(&session).map(Value::from)),
     });
     if let Some(statistics) = event.at(&["insightDetails", "insightContext", "statistics"]) {
         detail["insight"] = statistics.json();

@@ -345,7 +345,11 @@ impl<'b> Cursor<'b> {
 
     /// Takes a number as it is written.
     pub(crate) fn number(&mut self) -> Taken<&'b str> {
-        let is_negative = self.peek()? == b'-';
+        let first = self.peek()?;
+        if first != b'-' && !first.is_ascii_digit() {
+            return Err(Fault::Value);
+        }
+        let is_negative = first == b'-';
         let start = self.at;
         let mut at = start + usize::from(is_negative);
         let digits = |at: &mut usize| -> Taken<usize> {
