@@ -28,6 +28,10 @@ pub(crate) enum Filter {
     Cvss,
     /// The host of an address.
     Host,
+    /// An address of the network without brackets and port.
+    Ip,
+    /// What stands between the first and the last single quote, or nothing.
+    Quoted,
     /// Nothing, where it is one of these.
     Not(Vec<String>),
     /// Nothing, unless it is one of these.
@@ -62,6 +66,8 @@ pub(super) fn filter(text: &str) -> Result<Filter, String> {
         "html" => Filter::Html,
         "cvss" => Filter::Cvss,
         "host" => Filter::Host,
+        "ip" => Filter::Ip,
+        "quoted" => Filter::Quoted,
         "starting" => Filter::Starting(argument),
         "frameworks" => Filter::Frameworks,
         "not" => Filter::Not(argument.split('|').map(str::to_owned).collect()),
@@ -69,7 +75,7 @@ pub(super) fn filter(text: &str) -> Result<Filter, String> {
         "as" => Filter::As(argument),
         other => {
             return Err(format!(
-                "unknown filter \"{other}\": use lower, line, before, after, last, split, cve, cwe, html, cvss, host, starting, \
+                "unknown filter \"{other}\": use lower, line, before, after, last, split, cve, cwe, html, cvss, host, ip, quoted, starting, \
                  frameworks, not, among, as, or at the end join or keyed"
             ));
         }
@@ -110,6 +116,13 @@ pub(super) fn apply<'s>(filters: &'s [Filter], value: &'s str, arena: &'s Bump, 
             }
         }
         Filter::Host => next(host(value).trim()),
+        Filter::Ip => next(ip(value)),
+        Filter::Quoted => {
+            let inside = value.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));
+            if let Some((inside, _)) = inside {
+                next(inside);
+            }
+        }
         Filter::Starting(start) => {
             if value.starts_with(start.as_str()) {
                 next(value);
@@ -140,6 +153,19 @@ pub(super) fn apply<'s>(filters: &'s [Filter], value: &'s str, arena: &'s Bump, 
 fn host(text: &str) -> &str {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+fn ip(text: &str) -> &str {
+    let text = text.trim();
+    let inside = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let address = inside.map_or(text, |(address, _)| address);
+    let mapped = address.strip_prefix("::ffff:").filter(|rest| rest.contains('.'));
+    let address = mapped.unwrap_or(address);
+    match address.split_once(':') {
+        // Of an address of version 6 the colons are its own.
+        Some((before, port)) if !port.contains(':') => before,
+        _ => address,
+    }
 }
 
 /// Ids such as CVE-2021-44228 and GHSA-… anywhere in a text.
