@@ -27,6 +27,10 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
     let mut groups = Groups::default();
     each_line(source, limits, sink, |line, place, sink| {
         let line = String::from_utf8_lossy(line);
+        // What `ausearch` puts between events.
+        if line == "----" || line == "<no matches>" || line.starts_with("time->") {
+            return Ok(Ok(()));
+        }
         match Record::parse(&line) {
             Ok(record) => groups.take(&record, place, sink).map(Ok),
             Err(why) => Ok(Err(why.to_owned())),
@@ -77,7 +81,10 @@ impl<'l> Record<'l> {
             .strip_prefix("msg=audit(")
             .ok_or("msg=audit(…) should follow the type")?;
         let (stamp, rest) = rest.split_once(')').ok_or("the time in audit(…) has no end")?;
-        let (time, serial) = stamp.split_once(':').ok_or("audit(…) holds no serial number")?;
+        let (time, serial) = stamp.rsplit_once(':').ok_or("audit(…) holds no serial number")?;
+        if time.contains('/') {
+            return Err("the record is written for people to read: export with ausearch --raw");
+        }
         let (seconds, fraction) = time.split_once('.').ok_or("the time in audit(…) has no milliseconds")?;
         let number = |text: &str| text.parse::<i64>().map_err(|_| "the time in audit(…) is not a number");
         let at = number(seconds)?
@@ -96,7 +103,10 @@ impl<'l> Record<'l> {
     fn fields(&self, give: &mut dyn FnMut(&str, String)) {
         let mut rest = self.rest;
         while let Some(eq) = rest.find('=') {
-            let key = rest[..eq].rsplit([' ', '\u{1d}', '\'', ',']).next().unwrap_or_default();
+            let key = rest[..eq]
+                .rsplit([' ', '\u{1d}', '\'', ',', '('])
+                .next()
+                .unwrap_or_default();
             let after = &rest[eq + 1..];
             if key == "msg" && after.starts_with('\'') {
                 rest = &after[1..];
@@ -110,6 +120,11 @@ impl<'l> Record<'l> {
             }
             let end = after.find([' ', '\u{1d}', '\'']).unwrap_or(after.len());
             let (value, next) = (&after[..end], &after[end..]);
+            // Old programs list what they say in brackets, with commas; `(null)` is a value.
+            let value = match value.starts_with('(') {
+                true => value,
+                false => value.trim_end_matches([')', ',']),
+            };
             // What the kernel writes without quotes may be in hexadecimal.
             give(
                 key,
@@ -134,6 +149,8 @@ struct Group {
     kinds: Vec<String>,
     fields: HashMap<String, String>,
     paths: Vec<String>,
+    /// A rule of a security module let it pass, or would not have.
+    granted: Option<bool>,
 }
 
 #[derive(Default)]
@@ -236,14 +253,30 @@ impl Group {
         if self.kinds.len() < 64 {
             self.kinds.push(record.kind.to_owned());
         }
+        if matches!(record.kind, "AVC" | "USER_AVC") {
+            let said = record.rest.split('{').next().unwrap_or_default();
+            let is_granted = said.contains("granted") || record.rest.contains("permissive=1");
+            self.granted = self
+                .granted
+                .or(Some(is_granted).filter(|_| is_granted || said.contains("denied")));
+        }
         let is_path = record.kind == "PATH";
+        let (mut path, mut is_parent) = (None, false);
         record.fields(&mut |key, value| {
             if is_path && key == "name" {
-                self.paths.push(value);
+                path = Some(value);
+            } else if is_path && key == "nametype" {
+                is_parent = value == "PARENT";
             } else if self.fields.len() < 200 && !value.is_empty() {
                 self.fields.entry(key.to_owned()).or_insert(value);
             }
         });
+        // The folder of a file that is made or removed stands before it.
+        match path {
+            Some(path) if is_parent => self.paths.push(path),
+            Some(path) => self.paths.insert(0, path),
+            None => {}
+        }
     }
 
     fn field(&self, keys: &[&str]) -> Option<&str> {
@@ -253,19 +286,17 @@ impl Group {
     }
 
     fn action(&self) -> String {
-        let kind = self.kinds.first().map_or("", String::as_str);
-        match (kind, self.field(&["SYSCALL", "syscall"])) {
-            ("SYSCALL", Some(call)) => format!("syscall {call}"),
-            _ => kind.to_lowercase(),
+        let called = self.kinds.iter().any(|kind| kind == "SYSCALL");
+        match self.field(&["SYSCALL", "syscall"]).filter(|_| called) {
+            Some(call) => format!("syscall {call}"),
+            None => self.kinds.first().map_or_else(String::new, |kind| kind.to_lowercase()),
         }
     }
 
     fn outcome(&self) -> EventOutcome {
-        let denied = self.kinds.iter().any(|kind| kind == "AVC" || kind == "USER_AVC")
-            && self.fields.contains_key("scontext")
-            && !self.fields.contains_key("success");
+        let denied = self.granted == Some(false) || self.field(&["apparmor"]) == Some("DENIED");
         match self.field(&["success", "res", "result"]) {
-            Some("no" | "failed" | "0" | "fail") => match self.field(&["exit"]) {
+            Some("no" | "failed" | "0" | "fail") => match self.fields.get("exit").map(String::as_str) {
                 // EPERM and EACCES.
                 Some("-1" | "-13" | "EPERM" | "EACCES") => EventOutcome::Denied,
                 _ => EventOutcome::Failure,
@@ -281,11 +312,12 @@ impl Group {
             .paths
             .first()
             .cloned()
-            .unwrap_or_else(|| text(&["exe", "path", "unit", "name"], 400));
+            .unwrap_or_else(|| text(&["unit", "exe", "path", "name"], 400));
         AuditEvent {
             at: instant(self.at),
             event_id: format!("{}{}.{:03}:{}", self.node, self.at / 1000, self.at % 1000, self.serial),
-            user: text(&["AUID", "acct", "ID", "auid", "UID", "uid"], 400),
+            // Who signed in once acts, whatever account it is about.
+            user: text(&["AUID", "auid", "acct", "ID", "UID", "uid"], 400),
             subjects: Vec::new(),
             agent: String::new(),
             action: cut(&self.action(), 200).to_owned(),
@@ -300,14 +332,15 @@ impl Group {
             detail: json!({
                 "types": self.kinds,
                 "node": self.node,
-                "operation": self.field(&["op"]),
+                "operation": self.field(&["op", "operation"]),
                 "exe": self.field(&["exe"]),
                 "comm": self.field(&["comm"]),
                 "cwd": self.field(&["cwd"]),
                 "key": self.field(&["key"]),
                 "session": self.field(&["ses"]),
                 "terminal": self.field(&["terminal", "tty"]),
-                "exit": self.field(&["exit"]),
+                "exit": self.fields.get("exit"),
+                "account": self.field(&["acct", "ID", "id"]),
             }),
         }
     }

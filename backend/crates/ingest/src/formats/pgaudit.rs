@@ -8,7 +8,7 @@ use crate::sniff::Sniff;
 use crate::{Limits, ReadError, Sink, Source};
 use affiant_domain::Instant;
 use affiant_domain::audit::{AuditEvent, EventOutcome, Payload};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const MARK: &str = "AUDIT: ";
 
@@ -38,7 +38,12 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
             others += 1;
             return Ok(Ok(()));
         };
-        match event(before, after) {
+        let read = match line.starts_with('{') {
+            // What wraps the line of a log in JSON of its own is passed over like any prefix.
+            true => of_json(&line).or_else(|_| event(before, after)),
+            false => event(before, after),
+        };
+        match read {
             Ok(event) => {
                 sink.event(event, place)?;
                 Ok(Ok(()))
@@ -50,6 +55,30 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
         sink.remark(format!("{others} lines of the log are no audit records"));
     }
     Ok(())
+}
+
+/// A line of PostgreSQL's JSON log.
+fn of_json(line: &str) -> Result<AuditEvent, &'static str> {
+    let log: Value = serde_json::from_str(line).map_err(|_| "the line is not JSON")?;
+    let text = |key: &str| match &log[key] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let message = text("message");
+    let after = message.split_once(MARK).map(|(_, after)| after);
+    let mut event = event("", after.ok_or("the message is no audit record")?)?;
+    event.at = stamp(&text("timestamp")).map(|(_, at)| at);
+    event.user = cut(&text("user"), 400).to_owned();
+    event.source_ip = cut(&text("remote_host"), 100).replace("[local]", "");
+    let database = text("dbname");
+    if event.resource.is_empty() {
+        cut(&database, 400).clone_into(&mut event.resource);
+    }
+    event.detail["database"] = database.into();
+    let session = [text("session_id"), text("pid")].into_iter().find(|id| !id.is_empty());
+    event.detail["session"] = session.into();
+    Ok(event)
 }
 
 fn event(before: &str, after: &str) -> Result<AuditEvent, &'static str> {
@@ -128,15 +157,17 @@ impl<'b> Prefix<'b> {
         let at = words().find_map(|word| word.split_once('@').filter(|(user, _)| !user.is_empty()));
         // A host with its port in brackets.
         let from = words().find_map(|word| word.strip_suffix(')')?.split_once('(').map(|(host, _)| host));
+        let bare = || words().find(|word| word.parse::<std::net::IpAddr>().is_ok());
         let client = named(&["client", "host", "remote", "h", "r"]).map(|host| host.split('(').next().unwrap_or(host));
+        let client = client.or(from).map(|host| host.trim_start_matches('[')).or_else(bare);
         Self {
             user: named(&["user", "usr", "u"])
                 .or(at.map(|(user, _)| user))
                 .unwrap_or_default(),
             database: named(&["db", "database", "d"])
-                .or(at.map(|(_, database)| database))
+                .or(at.map(|(_, database)| database.split('/').next().unwrap_or(database)))
                 .unwrap_or_default(),
-            client: client.or(from).unwrap_or_default(),
+            client: client.filter(|host| !host.starts_with("local")).unwrap_or_default(),
             process: named(&["pid", "p"]).or_else(|| process(before)).unwrap_or_default(),
         }
     }

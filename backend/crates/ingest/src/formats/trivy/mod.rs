@@ -125,7 +125,7 @@ impl Reader<'_> {
                 self.announce(sink);
                 w.array_or_null("Results", |w, _| self.target(w, None, sink))
             }
-            "Vulnerabilities" | "Misconfigurations" | "Resources" => {
+            "Vulnerabilities" | "Misconfigurations" | "Resources" | "Findings" => {
                 self.announce(sink);
                 w.array_or_null(key, |w, _| self.resource(w, sink))
             }
@@ -137,6 +137,12 @@ impl Reader<'_> {
     fn resource(&mut self, walker: &mut Walker<'_>, sink: &mut dyn Sink) -> Result<(), ReadError> {
         let (mut namespace, mut kind, mut name) = (String::new(), String::new(), String::new());
         walker.object(|w, key| match key {
+            "Error" => {
+                let why = w.text()?.filter(|why| !why.is_empty());
+                why.into_iter()
+                    .for_each(|why| sink.partial(format!("an object could not be scanned: {}", cut(&why, 300))));
+                Ok(())
+            }
             "Namespace" => text_into(w, &mut namespace),
             "Kind" => text_into(w, &mut kind),
             "Name" => text_into(w, &mut name),
