@@ -94,6 +94,7 @@ impl Format {
             // Snippets of tools and rules that look for secrets; names without their first letter, as they are written with either case.
             Reader::Code(code) if code.name == "sarif" => Some(&[
                 "itleaks",
+                "andit",
                 "rufflehog",
                 "ruffleHog",
                 "ecret",

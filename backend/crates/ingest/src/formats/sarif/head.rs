@@ -6,6 +6,7 @@ use crate::{ReadError, Sink};
 use affiant_domain::Severity;
 use affiant_domain::observation::{Check, RunInfo, cwe_number, rule_id, tool_name};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -20,6 +21,34 @@ pub(super) struct Head {
     pub(super) has_tool: bool,
     /// An invocation of the tool says that it did not end well.
     pub(super) failed: bool,
+    /// Messages that results refer to, of no rule.
+    pub(super) messages: BTreeMap<String, String>,
+    /// Where the files of the run are, which results name by number.
+    artifacts: Vec<String>,
+    /// What addresses may be relative to, by name.
+    bases: BTreeMap<String, Base>,
+}
+
+/// Files of a run that are held at most.
+const ARTIFACTS: usize = 200_000;
+/// How many bases one may be relative to, one after the other.
+const BASES: usize = 8;
+
+/// What addresses may be relative to.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Base {
+    #[serde(deserialize_with = "or_default")]
+    uri: String,
+    #[serde(deserialize_with = "or_default")]
+    uri_base_id: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Artifact {
+    #[serde(deserialize_with = "or_default")]
+    location: Base,
 }
 
 pub(super) struct Rule {
@@ -49,6 +78,8 @@ struct Component {
     semantic_version: String,
     #[serde(deserialize_with = "or_default")]
     rules: Vec<Descriptor>,
+    #[serde(deserialize_with = "or_default")]
+    global_message_strings: BTreeMap<String, Message>,
 }
 
 #[derive(Deserialize, Default)]
@@ -128,6 +159,20 @@ impl Head {
                 self.tool(&tool);
                 Ok(())
             }
+            "artifacts" => walker.array_or_null("artifacts", |w, _| {
+                if self.artifacts.len() >= ARTIFACTS {
+                    return w.skip();
+                }
+                let one: Option<Artifact> = w.parse("artifacts")?;
+                let Base { uri, uri_base_id } = one.unwrap_or_default().location;
+                self.artifacts.push(self.placed(&uri, &uri_base_id).into_owned());
+                Ok(())
+            }),
+            "originalUriBaseIds" => {
+                let all: Option<BTreeMap<String, Base>> = walker.parse("originalUriBaseIds")?;
+                self.bases = all.unwrap_or_default();
+                Ok(())
+            }
             "invocations" => {
                 let all: Option<Vec<Invocation>> = walker.parse("invocations")?;
                 self.invocations(&all.unwrap_or_default());
@@ -137,8 +182,36 @@ impl Head {
         }
     }
 
+    /// The address of the n-th file.
+    pub(super) fn artifact(&self, n: i64) -> Option<&str> {
+        let uri = self.artifacts.get(usize::try_from(n).ok()?)?;
+        Some(uri.as_str()).filter(|uri| !uri.is_empty())
+    }
+
+    /// An address below what it is relative to, as far as that is relative itself: where a tree was checked out is nobody's concern.
+    pub(super) fn placed<'u>(&self, uri: &'u str, base: &str) -> Cow<'u, str> {
+        let is_absolute = |uri: &str| uri.starts_with('/') || uri.contains("://") || uri.starts_with("file:");
+        let mut whole = Cow::Borrowed(uri);
+        let mut base = self.bases.get(base);
+        for _ in 0..BASES {
+            let Some(known) = base else { break };
+            if is_absolute(&whole) || is_absolute(&known.uri) {
+                break;
+            }
+            if !known.uri.is_empty() {
+                whole = Cow::Owned(format!("{}/{whole}", known.uri.trim_end_matches('/')));
+            }
+            base = self.bases.get(&known.uri_base_id);
+        }
+        whole
+    }
+
     fn tool(&mut self, tool: &Tool) {
         self.has_tool = true;
+        let messages = tool.driver.global_message_strings.iter();
+        self.messages = messages
+            .map(|(id, message)| (id.clone(), message.text.clone()))
+            .collect();
         self.info.tool = tool_name(&tool.driver.name);
         let versions = [&tool.driver.semantic_version, &tool.driver.version];
         self.info.tool_version = versions
@@ -300,6 +373,8 @@ pub(super) fn category(tool: &str, rule: &str, tags: &[String]) -> &'static str 
         return "secret";
     }
     match tool {
+        // Its rules for passwords quote them.
+        "bandit" if matches!(rule, "B105" | "B106" | "B107") => "secret",
         "trivy" | "checkov" | "kics" | "tfsec" | "terrascan" | "dockle" | "kubescape" => "misconfiguration",
         _ => "code",
     }

@@ -49,6 +49,10 @@ struct Message<'b> {
 #[derive(Default)]
 struct Location<'b> {
     uri: Text<'b>,
+    /// What it is relative to.
+    base: Text<'b>,
+    /// Which file of the run it is.
+    index: Option<i64>,
     /// The first logical location's name.
     logical: Text<'b>,
     line: Option<i64>,
@@ -140,16 +144,19 @@ impl<'b> SarifResult<'b> {
         self.suppressions.iter().all(is_accepted).then(|| reason.to_owned())
     }
 
-    fn message<'s>(&'s self, rule: Option<&Rule>) -> Cow<'s, str> {
+    fn message<'s>(&'s self, head: &'s Head, rule: Option<&'s Rule>) -> Cow<'s, str> {
         let message = &self.message;
-        if let Some(text) = message.text.or(message.markdown) {
-            return Cow::Borrowed(text);
-        }
-        let template = message.id.and_then(|id| rule?.messages.get(id));
-        let Some(template) = template else {
-            return Cow::Borrowed("");
+        let by_id = |id| {
+            rule.and_then(|rule| rule.messages.get(id))
+                .or_else(|| head.messages.get(id))
         };
-        let mut text = template.clone();
+        let told = message.text.or(message.markdown);
+        let told = told.or_else(|| message.id.and_then(by_id).map(String::as_str));
+        let told = told.unwrap_or_default();
+        if message.arguments.is_empty() {
+            return Cow::Borrowed(told);
+        }
+        let mut text = told.to_owned();
         for (at, argument) in message.arguments.iter().enumerate().take(20) {
             // A message is shown up to eight thousand bytes: what would grow past reason stays as it is.
             let place = format!("{{{at}}}");
@@ -161,9 +168,8 @@ impl<'b> SarifResult<'b> {
         Cow::Owned(text)
     }
 
-    fn fingerprint(&self, check: &Check, message: &str) -> Fingerprint {
+    fn fingerprint(&self, check: &Check, uri: &str, message: &str) -> Fingerprint {
         let location = self.locations.first();
-        let uri = location.map_or("", Location::uri);
         let whole = given(&self.fingerprints);
         if !whole.is_empty() {
             return Fingerprint::of(&[&check.tool, &check.rule, &whole]);
@@ -223,6 +229,14 @@ impl<'b> Location<'b> {
                         found.uri = c.text()?;
                         Ok(())
                     }
+                    b"uriBaseId" => {
+                        found.base = c.text()?;
+                        Ok(())
+                    }
+                    b"index" => {
+                        found.index = c.whole()?;
+                        Ok(())
+                    }
                     _ => c.skip(),
                 }),
                 b"region" => c.object_or_null(|c, key| match key {
@@ -249,8 +263,12 @@ impl<'b> Location<'b> {
         Ok(found)
     }
 
-    fn uri(&self) -> &str {
-        self.uri.or(self.logical).unwrap_or_default()
+    fn uri<'l>(&'l self, head: &'l Head) -> Cow<'l, str> {
+        match (self.uri, self.index.and_then(|index| head.artifact(index))) {
+            (Some(uri), _) => head.placed(uri, self.base.unwrap_or_default()),
+            (None, Some(uri)) => Cow::Borrowed(uri),
+            (None, None) => Cow::Borrowed(self.logical.unwrap_or_default()),
+        }
     }
 
     fn line(&self) -> Option<u32> {
@@ -325,7 +343,15 @@ impl Head {
             Some(at) => self.extensions.get(at).map(Vec::as_slice),
             None => Some(self.rules.as_slice()),
         };
-        if let Some(rule) = index.and_then(|index| rules?.get(index)) {
+        let named = result.rule_id.map(|id| rule_id(&self.info.tool, id));
+        // A rule by number that the name contradicts is not the one.
+        let is_meant = |rule: &&Arc<Rule>| {
+            let (rule, Some(id)) = (rule.check.rule.as_str(), named.as_deref()) else {
+                return true;
+            };
+            rule.is_empty() || id == rule || id.strip_prefix(rule).is_some_and(|rest| rest.starts_with('/'))
+        };
+        if let Some(rule) = index.and_then(|index| rules?.get(index)).filter(is_meant) {
             return Some(rule);
         }
         let mut id = result.rule_id?;
@@ -351,10 +377,10 @@ impl Head {
             Some(rule) => rule.check.clone(),
             None => Arc::new(self.unlisted(result)),
         };
-        let message = result.message(rule.map(AsRef::as_ref));
+        let message = result.message(self, rule.map(AsRef::as_ref));
         let location = result.locations.first();
-        let uri = location.map_or("", Location::uri);
-        let fingerprint = result.fingerprint(&check, &message);
+        let uri = location.map_or(Cow::Borrowed(""), |location| location.uri(self));
+        let fingerprint = result.fingerprint(&check, &uri, &message);
         let title = match rule
             .map(|rule| rule.check.title.as_str())
             .filter(|title| !title.is_empty())
@@ -366,6 +392,12 @@ impl Head {
             && let Ok(whole) = serde_json::from_slice(result.whole)
         {
             secrets(&whole, "", sink);
+            if check.tool == "bandit"
+                && let Some((_, quoted)) = message.split_once('\'')
+                && let Some((quoted, _)) = quoted.rsplit_once('\'')
+            {
+                sink.secret(quoted);
+            }
         }
         sink.observation(Observation {
             severity: self.severity(result, rule.map(AsRef::as_ref)),
@@ -374,7 +406,7 @@ impl Head {
             resource: None,
             title,
             message: Cow::Borrowed(cut(&message, 8000)),
-            location: Cow::Borrowed(cut(uri, 1000)),
+            location: Cow::Borrowed(cut(&uri, 1000)),
             line: location.and_then(Location::line).unwrap_or(0),
             fingerprint,
             place,
