@@ -192,6 +192,7 @@ fn record(at: &str, spec: &RecordSpec, kind: Kind) -> Result<RecordRule, SpecErr
             spec.lone.as_deref(),
             &[("skip", Lone::Skip), ("keep", Lone::Keep), ("reject", Lone::Reject)],
         )?,
+        texts: spec.texts,
         when: maybe_condition(&format!("{at}.when"), spec.when.as_ref())?,
         required: required.collect::<Result<_, SpecError>>()?,
         body: match kind {

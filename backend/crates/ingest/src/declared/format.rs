@@ -61,6 +61,8 @@ pub(crate) struct RecordRule {
     pub(crate) at: Vec<Levels>,
     pub(crate) each: Levels,
     pub(crate) lone: Lone,
+    /// Whether a record is a text alone.
+    pub(crate) texts: bool,
     pub(crate) when: Condition,
     pub(crate) required: Vec<(String, Expr)>,
     pub(crate) body: Body,

@@ -173,8 +173,10 @@ fn enter(
 
 /// The record that comes next; the scope given is its own as far as the file was asked for it.
 fn record(walker: &mut Walker<'_>, at: &Loop, scope: &Scope<'_>, emit: &mut Emit<'_>) -> Result<(), ReadError> {
+    let texts = at.records.iter().filter_map(|n| emit.format.records.get(*n));
+    let texts = texts.into_iter().any(|rule| rule.texts);
     let read = walker.picked(&at.wanted, &mut |node, place| {
-        if !matches!(node, Node::Map(_)) {
+        if !(matches!(node, Node::Map(_)) || texts && matches!(node, Node::Text(_))) {
             return match node {
                 Node::Null => Ok(()),
                 _ => emit.reject(place, "a record that is not an object".to_owned()),

@@ -99,6 +99,8 @@ pub(super) struct RecordSpec {
     pub(super) each: Option<String>,
     /// What a record without parts is: `skip` (the default), `keep` as one, or `reject`.
     pub(super) lone: Option<String>,
+    /// Records are texts, not objects: `.` is the text.
+    pub(super) texts: bool,
     /// Which records the file itself calls findings: `failures` (the default), `all` or `none`.
     pub(super) counted: Option<String>,
     /// Records of another kind are passed over.
