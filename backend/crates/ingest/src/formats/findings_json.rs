@@ -3,7 +3,7 @@
 //! The field names are those of the widely used generic findings format. A missing required field or an unknown one refuses the
 //! file, by name: whoever writes the file wrote it for us and wants to know.
 
-use crate::json::Walker;
+use crate::json::{Direct, Walker};
 use crate::known::{Known, Told};
 use crate::record::{Text, cut, or_default, time};
 use crate::sniff::Sniff;
@@ -164,23 +164,51 @@ fn text(walker: &mut Walker<'_>, into: &mut String) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn finding(walker: &mut Walker<'_>, at: usize, told: (&str, &mut Known), sink: &mut dyn Sink) -> Result<(), ReadError> {
+fn finding(
+    walker: &mut Walker<'_>,
+    at: usize,
+    (tool, known): (&str, &mut Known),
+    sink: &mut dyn Sink,
+) -> Result<(), ReadError> {
+    // Where it stands, without looking for its end first.
+    let taken = walker.direct(&mut |bytes, _, place| {
+        let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<Given<'_>>();
+        match stream.next() {
+            Some(Ok(given)) if missing(&given).is_empty() => {
+                let used = stream.byte_offset();
+                let length = u32::try_from(used).unwrap_or(u32::MAX);
+                observe(&given, (tool, known), Place { length, ..place }, sink)?;
+                Ok(Direct::Used(used))
+            }
+            Some(Err(error)) if error.is_eof() => Ok(Direct::More),
+            None => Ok(Direct::More),
+            _ => Ok(Direct::Unlike),
+        }
+    })?;
+    if taken {
+        return Ok(());
+    }
     let (bytes, place) = walker.placed()?;
     match parse(bytes) {
-        Ok(given) => observe(&given, told, place, sink),
+        Ok(given) => observe(&given, (tool, known), place, sink),
         Err(why) => Err(walker.broken(format!("/findings/{at}: {why}"))),
     }
+}
+
+/// Required fields that it lacks.
+fn missing(given: &Given<'_>) -> Vec<&'static str> {
+    REQUIRED
+        .into_iter()
+        .zip([&given.title, &given.severity, &given.description])
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// Reads one finding.
 fn parse(bytes: &[u8]) -> Result<Given<'_>, String> {
     let given: Given<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let missing: Vec<&str> = REQUIRED
-        .into_iter()
-        .zip([&given.title, &given.severity, &given.description])
-        .filter(|(_, value)| value.is_none())
-        .map(|(name, _)| name)
-        .collect();
+    let missing = missing(&given);
     if missing.is_empty() {
         Ok(given)
     } else {
