@@ -157,7 +157,7 @@ impl<'b> Prefix<'b> {
         let at = words().find_map(|word| word.split_once('@').filter(|(user, _)| !user.is_empty()));
         // A host with its port in brackets.
         let from = words().find_map(|word| word.strip_suffix(')')?.split_once('(').map(|(host, _)| host));
-        let bare = || words().find(|word| word.parse::<std::net::IpAddr>().is_ok());
+        let bare = || words().find(|word| word.parse::<core::net::IpAddr>().is_ok());
         let client = named(&["client", "host", "remote", "h", "r"]).map(|host| host.split('(').next().unwrap_or(host));
         let client = client.or(from).map(|host| host.trim_start_matches('[')).or_else(bare);
         Self {
