@@ -232,7 +232,7 @@ pub(super) fn prepare(
 
 /// The identity of an event whose sender gave it none: a keyed digest of all that it says, since a plain one could be guessed.
 fn identity(app: &Context, event: &AuditEvent) -> String {
-    let text = format!(
+    let mut text = format!(
         "{:?}|{}|{}|{}|{}|{}|{}|{:?}|{}",
         event.at.map(micros),
         event.user,
@@ -244,6 +244,9 @@ fn identity(app: &Context, event: &AuditEvent) -> String {
         event.payloads,
         event.detail
     );
+    if !event.subjects.is_empty() {
+        text.push_str(&format!("|{:?}", event.subjects));
+    }
     hex::encode(app.key.hash("event", text.as_bytes()))
 }
 

@@ -331,7 +331,7 @@ on_both! {
             "event_id": id, "compliance_tags": [tag], "source_ip": "203.0.113.77", "subjects": subjects,
         });
         let path = "/api/v1/projects/payments/audit-events";
-        for (id, tag, subjects) in [("1", "GDPR", json!(["Patient-17", "patient-18", "ANN@corp.example"])), ("2", "GDPR", json!("patient-17 ")), ("3", "HIPAA", json!(["patient-19"]))] {
+        for (id, tag, subjects) in [("1", "GDPR", json!(["Patient-17", "patient-17 via token ci", "patient-18", "ANN@corp.example"])), ("2", "GDPR", json!("patient-17 ")), ("3", "HIPAA", json!(["patient-19"]))] {
             assert!(server.send("POST", path, Some(event(id, tag, subjects))).await.status().is_success());
         }
         assert!(server.send("POST", path, Some(event("4", "GDPR", json!([{"name": "patient-17"}])))).await.status().is_client_error());
@@ -369,6 +369,16 @@ on_both! {
         let verdict = server.post("/api/v1/trail/verify", json!({})).await;
         assert!(verdict["intact"] == true && verdict["erased"] == 0, "{verdict}");
         assert!(!raw(&server).await.contains("patient-1"));
+        // Who is named alone makes an event another one; a hold on whom it names keeps it from who did it, too.
+        let same = |who: &str| json!({"timestamp": "2026-11-20T11:00:00Z", "agent_id": "bot", "action": "look", "subjects": who});
+        for who in ["patient-20", "patient-21"] {
+            assert!(server.send("POST", path, Some(same(who))).await.status().is_success());
+            assert_eq!(known(who).await["data_export"]["known"], true, "{who}");
+        }
+        server.post("/api/v1/projects/payments/holds", json!({"person": "patient-18", "reason": "Litigation"})).await;
+        let done = desk.through(&server, "erasure", "ann@corp.example").await;
+        let kept = done["done"].as_array().unwrap().iter().find(|class| class["verdict"] == "kept");
+        assert_eq!(kept.map(|class| &class["count"]), Some(&json!(1)), "{done}");
     }
 
     async fn registers_speak_for_controls(server: Server) {

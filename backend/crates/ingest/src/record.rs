@@ -113,7 +113,7 @@ pub(crate) fn time(text: &str) -> Option<Instant> {
             return Some(time.and_utc());
         }
     }
-    let date = ["%d/%m/%Y", "%m/%d/%Y"]
+    let date = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y"]
         .iter()
         .find_map(|form| NaiveDate::parse_from_str(text, form).ok());
     if let Some(date) = date {

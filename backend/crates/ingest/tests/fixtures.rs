@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
 
 fn say(path: &Path, format: Option<&str>) -> serde_json::Value {
     let (source, limits) = (FileSource(path.to_owned()), Limits::default());
-    let mut shown = Shown::new(3);
+    let mut shown = Shown::new(9);
     let read = Formats::built_in()
         .recognise(&source, format, &limits)
         .and_then(|format| {

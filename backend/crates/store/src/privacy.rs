@@ -131,12 +131,13 @@ impl Store {
         let sql = format!(
             "SELECT m.idx AS idx, m.named AS named, e.keep_rule AS rule, e.keep_until AS keep_until, e.at AS at, e.tags AS tags, \
              CASE WHEN EXISTS (SELECT 1 FROM legal_hold h WHERE h.released_at IS NULL AND h.project_id = m.project_id \
-             AND (h.subject_id IS NULL OR h.subject_id = m.subject_id) \
+             AND (h.subject_id IS NULL OR h.subject_id = m.subject_id OR h.subject_id = m.actor_id \
+             OR EXISTS (SELECT 1 FROM trail_subject n WHERE n.idx = m.idx AND n.subject_id = h.subject_id)) \
              AND (h.from_at IS NULL OR coalesce(e.at, m.at) >= h.from_at) AND (h.until_at IS NULL OR coalesce(e.at, m.at) < h.until_at)) \
              THEN 1 ELSE 0 END AS held \
-             FROM (SELECT * FROM (SELECT idx, record_id, project_id, at, subject_id, 0 AS named FROM trail_entry \
+             FROM (SELECT * FROM (SELECT idx, record_id, project_id, at, subject_id, subject_id AS actor_id, 0 AS named FROM trail_entry \
              WHERE subject_id = ? AND state = 1 AND idx >= ? ORDER BY idx LIMIT {limit}) own \
-             UNION ALL SELECT * FROM (SELECT t.idx, t.record_id, t.project_id, t.at, s.subject_id, 1 AS named \
+             UNION ALL SELECT * FROM (SELECT t.idx, t.record_id, t.project_id, t.at, s.subject_id, t.subject_id AS actor_id, 1 AS named \
              FROM trail_subject s JOIN trail_entry t ON t.idx = s.idx WHERE s.subject_id = ? AND s.idx >= ? \
              ORDER BY s.idx LIMIT {limit}) others) m \
              LEFT JOIN audit_event e ON e.id = m.record_id ORDER BY m.idx LIMIT {limit}"

@@ -69,6 +69,9 @@ const HELD: &str = "EXISTS (SELECT 1 FROM legal_hold h WHERE h.project_id = e.pr
                     OR EXISTS (SELECT 1 FROM trail_subject s WHERE s.idx = t.idx AND s.subject_id = h.subject_id)) \
                     AND (h.from_at IS NULL OR e.at >= h.from_at) AND (h.until_at IS NULL OR e.at < h.until_at))";
 
+/// Something personal is still there of an entry `t`: its payload, or what others are found by in it.
+const PERSONAL: &str = "(t.state = 1 OR EXISTS (SELECT 1 FROM trail_subject s WHERE s.idx = t.idx))";
+
 impl Scoped<'_> {
     /// Counts what is past its date.
     ///
@@ -89,7 +92,7 @@ impl Scoped<'_> {
         .await?;
         let sql = format!(
             "SELECT count(*) AS n FROM audit_event e JOIN trail_entry t ON t.record_id = e.id \
-             WHERE e.project_id = ? AND e.payload_until <= ? AND e.keep_until > ? AND t.state = 1 AND NOT {HELD}"
+             WHERE e.project_id = ? AND e.payload_until <= ? AND e.keep_until > ? AND {PERSONAL} AND NOT {HELD}"
         );
         let values = vec![self.project.0.into(), micros(now).into(), micros(now).into()];
         let payloads = row(&self.store.read, &sql, values).await?;
@@ -167,7 +170,7 @@ impl Scoped<'_> {
         }
         let sql = format!(
             "SELECT e.id AS id, t.idx AS idx FROM audit_event e JOIN trail_entry t ON t.record_id = e.id \
-             WHERE e.project_id = ? AND e.payload_until <= ? AND t.state = 1 AND NOT {HELD} ORDER BY e.payload_until LIMIT {batch}"
+             WHERE e.project_id = ? AND e.payload_until <= ? AND {PERSONAL} AND NOT {HELD} ORDER BY e.payload_until LIMIT {batch}"
         );
         let found = rows(&tx, &sql, vec![self.project.0.into(), micros(now).into()]).await?;
         if found.is_empty() {
@@ -269,7 +272,7 @@ async fn take_payloads(tx: &DatabaseTransaction, indices: &[i64]) -> Result<(), 
     for chunk in indices.chunks(500) {
         let those = marks(chunk.len());
         let values: Vec<Value> = chunk.iter().map(|index| Value::from(*index)).collect();
-        let sql = format!("UPDATE trail_entry SET sealed = NULL, state = 2 WHERE idx IN ({those})");
+        let sql = format!("UPDATE trail_entry SET sealed = NULL, state = 2 WHERE state = 1 AND idx IN ({those})");
         run(tx, &sql, values.clone()).await?;
         let sql = format!("DELETE FROM trail_subject WHERE idx IN ({those})");
         run(tx, &sql, values).await?;

@@ -130,11 +130,17 @@ impl Store {
         let find = |lookup: String| subjects.get(&lookup).ok_or_else(lost);
         let mut peopled: Vec<Peopled<'_>> = Vec::with_capacity(drafts.len());
         for draft in drafts {
+            let subject = found_by(log.as_ref(), draft).map(find).transpose()?;
             let others = others_in(log.as_ref(), draft).map(|lookup| find(lookup).map(|subject| subject.id));
+            let mut concerns: Vec<Uuid> = others.collect::<Result<_, _>>()?;
+            // Two names may be one person's, or that of who acts.
+            concerns.sort_unstable();
+            concerns.dedup();
+            concerns.retain(|id| subject.is_none_or(|subject| subject.id != *id));
             peopled.push(Peopled {
                 draft,
-                subject: found_by(log.as_ref(), draft).map(find).transpose()?,
-                concerns: others.collect::<Result<_, _>>()?,
+                subject,
+                concerns,
             });
         }
         let extended = log.extend(&frontier, &peopled).map_err(StoreError::Damaged)?;
@@ -233,22 +239,25 @@ impl Store {
         wanted.dedup();
         let mut found = known(tx, &wanted).await?;
         let missing: Vec<&String> = wanted.iter().filter(|lookup| !found.contains_key(*lookup)).collect();
-        for lookup in missing {
-            let id = Uuid::now_v7();
-            let row = subject::ActiveModel {
-                id: Set(id),
-                lookup: Set(Some(lookup.clone())),
-                wrapped: Set(Some(log.new_key(id))),
-                created_at: Set(drafts.first().map_or(0, |draft| draft.at)),
-                erased_at: Set(None),
-                restricted_until: Set(None),
-                former_lookup: Set(None),
-            };
+        let created_at = drafts.first().map_or(0, |draft| draft.at);
+        for chunk in missing.chunks(CHUNK) {
+            let rows = chunk.iter().map(|lookup| {
+                let id = Uuid::now_v7();
+                subject::ActiveModel {
+                    id: Set(id),
+                    lookup: Set(Some((*lookup).clone())),
+                    wrapped: Set(Some(log.new_key(id))),
+                    created_at: Set(created_at),
+                    erased_at: Set(None),
+                    restricted_until: Set(None),
+                    former_lookup: Set(None),
+                }
+            });
             // Another server may be as quick.
             let once = sea_orm::sea_query::OnConflict::column(subject::Column::Lookup)
                 .do_nothing()
                 .to_owned();
-            subject::Entity::insert(row)
+            subject::Entity::insert_many(rows)
                 .on_conflict(once)
                 .exec_without_returning(tx)
                 .await?;

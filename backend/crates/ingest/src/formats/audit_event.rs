@@ -147,7 +147,7 @@ fn event(given: Given) -> Result<AuditEvent, String> {
         ("session", given.session),
         ("retention_period_days", given.retention_period_days.map(Value::from)),
         ("attributes", given.attributes.map(|map| Value::Object(redacted(map)))),
-        ("has_subjects", given.subjects.map(|_| Value::Bool(true))),
+        ("has_subjects", (!subjects.is_empty()).then_some(Value::Bool(true))),
     ];
     for (name, value) in fields {
         if let Some(value) = value {

@@ -121,7 +121,7 @@ impl<'l> Record<'l> {
             let end = after.find([' ', '\u{1d}', '\'']).unwrap_or(after.len());
             let (value, next) = (&after[..end], &after[end..]);
             // Old programs list what they say in brackets, with commas; `(null)` is a value.
-            let value = match value.starts_with('(') {
+            let value = match value.contains('(') {
                 true => value,
                 false => value.trim_end_matches([')', ',']),
             };
@@ -149,6 +149,8 @@ struct Group {
     kinds: Vec<String>,
     fields: HashMap<String, String>,
     paths: Vec<String>,
+    /// How many of them, at the beginning, are no parents.
+    own: usize,
     /// A rule of a security module let it pass, or would not have.
     granted: Option<bool>,
 }
@@ -253,28 +255,36 @@ impl Group {
         if self.kinds.len() < 64 {
             self.kinds.push(record.kind.to_owned());
         }
-        if matches!(record.kind, "AVC" | "USER_AVC") {
-            let said = record.rest.split('{').next().unwrap_or_default();
-            let is_granted = said.contains("granted") || record.rest.contains("permissive=1");
-            self.granted = self
-                .granted
-                .or(Some(is_granted).filter(|_| is_granted || said.contains("denied")));
-        }
         let is_path = record.kind == "PATH";
-        let (mut path, mut is_parent) = (None, false);
+        let (mut path, mut is_parent, mut is_permissive) = (None, false, false);
         record.fields(&mut |key, value| {
             if is_path && key == "name" {
                 path = Some(value);
             } else if is_path && key == "nametype" {
                 is_parent = value == "PARENT";
+            } else if key == "permissive" {
+                is_permissive = value == "1";
             } else if self.fields.len() < 200 && !value.is_empty() {
                 self.fields.entry(key.to_owned()).or_insert(value);
             }
         });
+        if matches!(record.kind, "AVC" | "USER_AVC") {
+            let said = record.rest.split('{').next().unwrap_or_default();
+            // Of several rules one that refuses wins.
+            match (said.contains("denied"), is_permissive) {
+                (true, false) => self.granted = Some(false),
+                (true, true) => self.granted = self.granted.or(Some(true)),
+                _ if said.contains("granted") => self.granted = self.granted.or(Some(true)),
+                _ => {}
+            }
+        }
         // The folder of a file that is made or removed stands before it.
         match path {
             Some(path) if is_parent => self.paths.push(path),
-            Some(path) => self.paths.insert(0, path),
+            Some(path) => {
+                self.paths.insert(self.own, path);
+                self.own += 1;
+            }
             None => {}
         }
     }

@@ -16,7 +16,10 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
     };
     let inner = LISTS.iter().find_map(|list| first.get(list)?.as_array());
     match inner {
-        Some(all) => all.first().map_or(first.get("Records").is_some(), is_event),
+        Some(all) => all.first().map_or(
+            first.get("Records").is_some() || first.get("Events").is_some(),
+            is_event,
+        ),
         None => is_event(first),
     }
 }
@@ -99,10 +102,11 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 
 fn record(picker: &Picker, bytes: &[u8], place: Place, sink: &mut dyn Sink) -> Read1 {
     let read = picker.node(bytes).and_then(|outer| {
-        let told = ["CloudTrailEvent", "message"]
-            .iter()
-            .find_map(|key| outer.text_at(&[key]));
-        match (told, outer.get("detail")) {
+        // An event may have such keys itself, which whoever forwarded it added.
+        let is_event = outer.get("eventName").is_some() || outer.get("insightDetails").is_some();
+        let told = ["CloudTrailEvent", "message"];
+        let told = told.iter().find_map(|key| outer.text_at(&[key]));
+        match (told.filter(|_| !is_event), outer.get("detail").filter(|_| !is_event)) {
             (Some(inner), _) => {
                 let inner = picker.node(inner.as_bytes());
                 inner

@@ -207,6 +207,9 @@ fn missing(given: &Given<'_>) -> Vec<&'static str> {
 
 /// Reads one finding.
 fn parse(bytes: &[u8]) -> Result<Given<'_>, String> {
+    if !bytes.starts_with(b"{") {
+        return Err("a finding is an object".to_owned());
+    }
     let given: Given<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let missing = missing(&given);
     if missing.is_empty() {

@@ -26,6 +26,10 @@ pub(super) fn recognise(sniff: &Sniff<'_>) -> bool {
 }
 
 fn is_event(value: &Value) -> bool {
+    let has = |key: &str| value.get(key).is_some();
+    if has("verb") && (has("objectRef") || has("auditID")) {
+        return true;
+    }
     // As something else wraps it.
     let inner = WRAPPED
         .iter()
@@ -37,7 +41,6 @@ fn is_event(value: &Value) -> bool {
             let api = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
             let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
             api.starts_with("audit.k8s.io") && kind == "Event"
-                || value.get("verb").is_some() && (value.get("objectRef").is_some() || value.get("auditID").is_some())
         }
     }
 }
@@ -101,15 +104,18 @@ pub(super) fn read(source: &dyn Source, limits: &Limits, sink: &mut dyn Sink) ->
 }
 
 fn record(picker: &Picker, (bytes, place): (&[u8], Place), begun: &mut u64, sink: &mut dyn Sink) -> Read1 {
-    let read = picker
-        .node(bytes)
-        .and_then(|outer| match WRAPPED.iter().find_map(|keys| outer.at(keys)) {
-            Some(Node::Text(inner)) => picker
-                .node(inner.trim().as_bytes())
-                .map_err(|why| format!("the event inside the record is {why}")),
-            Some(Node::Map(_)) => Ok(WRAPPED.iter().find_map(|keys| outer.at(keys)).copied().unwrap_or(outer)),
+    let read = picker.node(bytes).and_then(|outer| {
+        // An event may have such keys itself, which whoever forwarded it added.
+        let inner = WRAPPED.iter().find_map(|keys| outer.at(keys));
+        match inner.filter(|_| outer.get("verb").is_none()) {
+            Some(Node::Text(inner)) => {
+                let inner = picker.node(inner.trim().as_bytes());
+                inner.map_err(|why| format!("the event inside the record is {why}"))
+            }
+            Some(inner @ Node::Map(_)) => Ok(*inner),
             _ => Ok(outer),
-        });
+        }
+    });
     let event = match read {
         Ok(event) => event,
         Err(why) => return Ok(Err(why)),

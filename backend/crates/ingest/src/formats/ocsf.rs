@@ -199,9 +199,9 @@ struct Package<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Code<'a> {
-    #[serde(deserialize_with = "or_default")]
-    file: File<'a>,
-    start_line: Option<u32>,
+    #[serde(borrow)]
+    file: Option<&'a RawValue>,
+    start_line: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -221,12 +221,12 @@ impl Finding<'_> {
     }
 
     /// Where in code it is.
-    fn code(&self) -> Option<(&str, u32)> {
+    fn code(&self) -> Option<(Text<'_>, u32)> {
         let code = self.vulnerabilities.iter().find_map(|v| v.affected_code.first())?;
-        let path = [&code.file.path, &code.file.name]
-            .into_iter()
-            .find(|path| !path.is_empty())?;
-        Some((path, code.start_line.unwrap_or(0)))
+        let file: File<'_> = serde_json::from_str(code.file?.get()).ok()?;
+        let path = [file.path, file.name].into_iter().find(|path| !path.is_empty())?;
+        let line = code.start_line.as_u64().and_then(|line| u32::try_from(line).ok());
+        Some((path, line.unwrap_or(0)))
     }
 
     /// The package that is vulnerable.
@@ -297,7 +297,7 @@ impl Reader {
             _ => identity(&finding),
         };
         let (path, line) = finding.code().unwrap_or_default();
-        let fingerprint = match path {
+        let fingerprint = match path.as_str() {
             "" => Fingerprint::of(&[&check.tool, &check.rule, uid, told]),
             path => Fingerprint::of(&[&check.tool, &check.rule, uid, told, path]),
         };
@@ -311,7 +311,7 @@ impl Reader {
             }),
             title: Cow::Borrowed(&check.title),
             message: Cow::Borrowed(message.map_or("", |text| cut(text, 8000))),
-            location: Cow::Borrowed(cut(if path.is_empty() { uid } else { path }, 1000)),
+            location: Cow::Borrowed(cut(if path.is_empty() { uid } else { &path }, 1000)),
             line,
             fingerprint,
             place,
@@ -422,9 +422,10 @@ impl Finding<'_> {
             ("PASS", ..) => Outcome::Pass,
             ("MANUAL", ..) => Outcome::Error,
             (verdict, "pass" | "passed", _) | (verdict, _, Some(1)) if verdict != "FAIL" => Outcome::Pass,
+            // Beside a verdict the detail is of the finding, not of why it is muted.
             _ if suppressed => Outcome::Suppressed(match self.status_detail.as_str() {
-                "" => "muted in the scanner".to_owned(),
-                detail => cut(detail, 1000).to_owned(),
+                detail if !detail.is_empty() && verdict.is_empty() => cut(detail, 1000).to_owned(),
+                _ => "muted in the scanner".to_owned(),
             }),
             ("FAIL", ..) => Outcome::Open,
             (_, "not applicable", _) => Outcome::NotApplicable,

@@ -167,7 +167,9 @@ impl<'b> Prefix<'b> {
             database: named(&["db", "database", "d"])
                 .or(at.map(|(_, database)| database.split('/').next().unwrap_or(database)))
                 .unwrap_or_default(),
-            client: client.filter(|host| !host.starts_with("local")).unwrap_or_default(),
+            client: client
+                .filter(|host| !matches!(host.trim_end_matches(']'), "local"))
+                .unwrap_or_default(),
             process: named(&["pid", "p"]).or_else(|| process(before)).unwrap_or_default(),
         }
     }

@@ -1,11 +1,12 @@
 //! What a run says of itself: its tool with the rules, and its invocations.
 
-use crate::json::Walker;
+use crate::json::{Shape, Walker};
 use crate::record::{cut, or_default, time, vulnerability_id};
 use crate::{ReadError, Sink};
 use affiant_domain::Severity;
 use affiant_domain::observation::{Check, RunInfo, cwe_number, rule_id, tool_name};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,14 +26,18 @@ pub(super) struct Head {
     pub(super) messages: BTreeMap<String, String>,
     /// Where the files of the run are, which results name by number.
     artifacts: Vec<String>,
+    /// How many bytes these are.
+    held: usize,
     /// What addresses may be relative to, by name.
     bases: BTreeMap<String, Base>,
 }
 
-/// Files of a run that are held at most.
-const ARTIFACTS: usize = 200_000;
+/// Bytes of addresses of files of a run that are held at most.
+const ARTIFACTS: usize = 16 << 20;
 /// How many bases one may be relative to, one after the other.
 const BASES: usize = 8;
+/// Bytes of an address that are read.
+const ADDRESS: usize = 1000;
 
 /// What addresses may be relative to.
 #[derive(Deserialize, Default)]
@@ -46,9 +51,18 @@ struct Base {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Artifact {
-    #[serde(deserialize_with = "or_default")]
-    location: Base,
+struct Artifact<'a> {
+    #[serde(borrow)]
+    location: Option<&'a RawValue>,
+}
+
+impl Base {
+    /// A base as it is written, and nothing where something else is.
+    fn of(text: &str) -> Self {
+        let mut base: Self = serde_json::from_str(text).unwrap_or_default();
+        base.uri.truncate(cut(&base.uri, ADDRESS).len());
+        base
+    }
 }
 
 pub(super) struct Rule {
@@ -79,7 +93,7 @@ struct Component {
     #[serde(deserialize_with = "or_default")]
     rules: Vec<Descriptor>,
     #[serde(deserialize_with = "or_default")]
-    global_message_strings: BTreeMap<String, Message>,
+    global_message_strings: serde_json::Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -159,20 +173,22 @@ impl Head {
                 self.tool(&tool);
                 Ok(())
             }
-            "artifacts" => walker.array_or_null("artifacts", |w, _| {
-                if self.artifacts.len() >= ARTIFACTS {
+            "artifacts" if walker.shape()? == Some(Shape::Array) => walker.array(|w, _| {
+                if self.held >= ARTIFACTS {
                     return w.skip();
                 }
-                let one: Option<Artifact> = w.parse("artifacts")?;
-                let Base { uri, uri_base_id } = one.unwrap_or_default().location;
-                self.artifacts.push(self.placed(&uri, &uri_base_id).into_owned());
+                let one: Artifact<'_> = serde_json::from_slice(w.value()?).unwrap_or_default();
+                let Base { uri, uri_base_id } = one.location.map(|raw| Base::of(raw.get())).unwrap_or_default();
+                let uri = self.placed(&uri, &uri_base_id).into_owned();
+                self.held += uri.len() + size_of::<String>();
+                self.artifacts.push(uri);
                 Ok(())
             }),
-            "originalUriBaseIds" => {
-                let all: Option<BTreeMap<String, Base>> = walker.parse("originalUriBaseIds")?;
-                self.bases = all.unwrap_or_default();
+            "originalUriBaseIds" if walker.shape()? == Some(Shape::Object) => walker.object(|w, name| {
+                let base = Base::of(&String::from_utf8_lossy(w.value()?));
+                self.bases.insert(name.to_owned(), base);
                 Ok(())
-            }
+            }),
             "invocations" => {
                 let all: Option<Vec<Invocation>> = walker.parse("invocations")?;
                 self.invocations(&all.unwrap_or_default());
@@ -195,23 +211,25 @@ impl Head {
         let mut base = self.bases.get(base);
         for _ in 0..BASES {
             let Some(known) = base else { break };
-            if is_absolute(&whole) || is_absolute(&known.uri) {
+            if is_absolute(&whole) || is_absolute(&known.uri) || whole.len() + known.uri.len() > 2 * ADDRESS {
                 break;
             }
             if !known.uri.is_empty() {
                 whole = Cow::Owned(format!("{}/{whole}", known.uri.trim_end_matches('/')));
             }
-            base = self.bases.get(&known.uri_base_id);
+            base = self
+                .bases
+                .get(&known.uri_base_id)
+                .filter(|next| !std::ptr::eq(*next, known));
         }
         whole
     }
 
     fn tool(&mut self, tool: &Tool) {
         self.has_tool = true;
-        let messages = tool.driver.global_message_strings.iter();
-        self.messages = messages
-            .map(|(id, message)| (id.clone(), message.text.clone()))
-            .collect();
+        let messages = tool.driver.global_message_strings.as_object().into_iter().flatten();
+        let texts = messages.filter_map(|(id, message)| Some((id.clone(), message.get("text")?.as_str()?.to_owned())));
+        self.messages = texts.collect();
         self.info.tool = tool_name(&tool.driver.name);
         let versions = [&tool.driver.semantic_version, &tool.driver.version];
         self.info.tool_version = versions

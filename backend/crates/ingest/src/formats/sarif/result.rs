@@ -230,11 +230,14 @@ impl<'b> Location<'b> {
                         Ok(())
                     }
                     b"uriBaseId" => {
+                        if c.peek()? != b'"' {
+                            return c.skip();
+                        }
                         found.base = c.text()?;
                         Ok(())
                     }
                     b"index" => {
-                        found.index = c.whole()?;
+                        found.index = c.raw()?.parse().ok();
                         Ok(())
                     }
                     _ => c.skip(),
