@@ -224,10 +224,10 @@ fn away(error: &object_store::Error) -> FlowError {
     FlowError::Away(what.to_owned())
 }
 
-/// Digests and insights that CloudTrail puts beside its logs are other types.
+/// Digests that CloudTrail puts beside its logs hold no events.
 fn is_log(key: &Key) -> bool {
     let key = key.as_ref();
-    !key.contains("CloudTrail-Digest") && !key.contains("CloudTrail-Insight") && !key.ends_with('/')
+    !key.contains("CloudTrail-Digest") && !key.ends_with('/')
 }
 
 fn version(object: &ObjectMeta) -> String {
