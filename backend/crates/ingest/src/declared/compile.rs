@@ -7,6 +7,7 @@ use super::format::{
     SeverityRule, SpecError,
 };
 use super::loops::Levels;
+use super::path::Path;
 use super::spec::{ExerciseSpec, FileSpec, LookupSpec, OutcomeSpec, RecordSpec, RefuseSpec, SeveritySpec, Spec, Words};
 use crate::formats::Kind;
 use affiant_domain::Severity;
@@ -183,6 +184,12 @@ fn record(at: &str, spec: &RecordSpec, kind: Kind) -> Result<RecordRule, SpecErr
         .each
         .as_deref()
         .map_or_else(|| Ok(Levels::default()), |text| levels(at, text))?;
+    let inside = spec.inside.iter().map(|text| {
+        Path::parse(text).map_err(|why| SpecError {
+            at: format!("{at}.inside"),
+            why,
+        })
+    });
     let required = spec.required.iter().map(|text| Ok((text.clone(), parse(at, text)?)));
     Ok(RecordRule {
         at: found,
@@ -192,6 +199,7 @@ fn record(at: &str, spec: &RecordSpec, kind: Kind) -> Result<RecordRule, SpecErr
             spec.lone.as_deref(),
             &[("skip", Lone::Skip), ("keep", Lone::Keep), ("reject", Lone::Reject)],
         )?,
+        inside: inside.collect::<Result<_, SpecError>>()?,
         texts: spec.texts,
         when: maybe_condition(&format!("{at}.when"), spec.when.as_ref())?,
         required: required.collect::<Result<_, SpecError>>()?,

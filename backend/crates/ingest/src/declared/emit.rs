@@ -3,8 +3,11 @@
 use super::format::{Body, Declared, Lone, LookupRule, RecordRule};
 use super::loops::{Level, Loop, Over};
 use super::node::Node;
+use super::path::Wanted;
+use super::pick::pick;
 use super::scope::{File, Lookup, Scope};
 use super::{event, finding};
+use crate::json::Cursor;
 use crate::known::Known;
 use crate::{Limits, ReadError, Rejection, Sink};
 use affiant_domain::observation::{Check, Place, RunInfo, tool_name};
@@ -131,9 +134,36 @@ impl<'e> Emit<'e> {
         }
         let format = self.format;
         for rule in kinds.iter().filter_map(|n| format.records.get(*n)) {
-            self.parts(rule, &rule.each.0, scope, place)?;
+            if rule.inside.is_empty() {
+                self.parts(rule, &rule.each.0, scope, place)?;
+            } else {
+                self.inside(rule, scope, place)?;
+            }
         }
         Ok(())
+    }
+
+    /// A record that something else carries; what carries nothing is the record itself.
+    fn inside(&mut self, rule: &RecordRule, scope: &Scope<'_>, place: Place) -> Result<(), ReadError> {
+        let mut carried = None;
+        for path in &rule.inside {
+            scope.nodes(path, &mut |node| carried = carried.or(Some(*node)));
+        }
+        let arena = Bump::new();
+        let node = match carried {
+            Some(Node::Text(text)) => {
+                let mut cursor = Cursor::new(text.as_bytes(), self.limits.depth, &arena);
+                let mut node = Node::Null;
+                if let Err(fault) = pick(&mut cursor, Wanted::all(), &arena, &mut node) {
+                    let why = format!("the record inside is not JSON: {}", cursor.explain(fault));
+                    return self.reject(place, why);
+                }
+                node
+            }
+            Some(node @ Node::Map(_)) => node,
+            _ => *scope.node,
+        };
+        self.parts(rule, &rule.each.0, &Scope { node: &node, ..*scope }, place)
     }
 
     /// A record, or each of its parts where the parts are the records.

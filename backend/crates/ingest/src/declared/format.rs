@@ -60,6 +60,8 @@ pub(crate) struct LookupRule {
 pub(crate) struct RecordRule {
     pub(crate) at: Vec<Levels>,
     pub(crate) each: Levels,
+    /// Where the record itself stands inside what carries it: as JSON in a text, or as an object.
+    pub(crate) inside: Vec<Path>,
     pub(crate) lone: Lone,
     /// Whether a record is a text alone.
     pub(crate) texts: bool,
@@ -237,6 +239,7 @@ impl RecordRule {
     }
 
     fn paths(&self, give: &mut dyn FnMut(&Path)) {
+        self.inside.iter().for_each(&mut *give);
         self.when.paths(give);
         self.required.iter().for_each(|(_, expr)| expr.paths(give));
         match &self.body {

@@ -238,6 +238,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Asks for all there is.
+    pub(crate) const fn all() -> &'static Self {
+        &WHOLE
+    }
+
     /// Asks for these paths, which are right.
     pub(crate) fn of_paths(paths: &[&str]) -> Self {
         let mut wanted = Self::default();

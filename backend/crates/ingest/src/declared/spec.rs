@@ -99,6 +99,8 @@ pub(super) struct RecordSpec {
     pub(super) each: Option<String>,
     /// What a record without parts is: `skip` (the default), `keep` as one, or `reject`.
     pub(super) lone: Option<String>,
+    /// The record stands inside what carries it, at the first of these paths that is there: as JSON in a text, or as an object.
+    pub(super) inside: Vec<String>,
     /// Records are texts, not objects: `.` is the text.
     pub(super) texts: bool,
     /// Which records the file itself calls findings: `failures` (the default), `all` or `none`.

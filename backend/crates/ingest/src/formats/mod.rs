@@ -242,7 +242,7 @@ macro_rules! declared {
 }
 
 /// The formats that TOML files declare, in the order in which recognition asks them.
-static DECLARED: [(&str, &str); 37] = [
+static DECLARED: [(&str, &str); 38] = [
     declared!("grype-json"),
     declared!("prowler-csv"),
     declared!("prowler-v3-json"),
@@ -277,6 +277,7 @@ static DECLARED: [(&str, &str); 37] = [
     declared!("gcp-audit-jsonl"),
     declared!("azure-activity-jsonl"),
     declared!("m365-audit-jsonl"),
+    declared!("m365-audit-csv"),
     declared!("github-audit-jsonl"),
     declared!("vault-audit-jsonl"),
     declared!("ocsf-events-json"),
