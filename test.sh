@@ -15,6 +15,9 @@ need pdftotext poppler-utils
 need node nodejs npm
 need cc gcc libc6-dev
 need curl curl
+need strace strace
+need unshare util-linux
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(faketime)
 need openssl openssl
 python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -51,6 +51,12 @@ pub struct Context {
     pub backup_keys: PathBuf,
     /// Audit events on their way into the database, committed together.
     pub events: crate::flow::events::Writer,
+    /// Idempotency keys for which requests of this server are at work.
+    pub at_work: crate::flow::keyed::AtWork,
+    /// Since when the clock is watched after a suspicion.
+    pub probation: crate::flow::clock_watch::Probation,
+    /// Whether writing worked, when it was tried last.
+    pub readiness: crate::flow::readiness::Readiness,
     /// How far the imports of this server's jobs are, by job.
     pub progress: Arc<Mutex<HashMap<Uuid, Arc<Progress>>>>,
     /// What to fix first, as it was worked out for the latest assessment of each project.
@@ -95,6 +101,15 @@ impl Context {
             Ok(done)
         };
         self.store.together(within).await
+    }
+
+    /// The same over connections for background work, whose statements may take minutes.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self {
+            store: self.store.patient(),
+            ..self.clone()
+        }
     }
 
     /// Puts the parts together and keeps the catalogue for later recomputation.
@@ -146,6 +161,9 @@ impl Context {
             limits: Limits::default(),
             spool,
             events,
+            at_work: Arc::default(),
+            probation: Arc::default(),
+            readiness: Arc::default(),
             progress: Arc::default(),
             advice: Arc::default(),
         })

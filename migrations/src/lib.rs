@@ -23,6 +23,9 @@ mod m20261120_000020_registers;
 mod m20261127_000021_processors;
 mod m20261127_000022_retention_rules;
 mod m20261127_000023_trail_subject;
+mod m20261127_000024_idempotency;
+mod m20261127_000025_clock;
+mod m20261127_000026_daily_run;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -60,6 +63,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000021_processors::Migration),
             Box::new(m20261127_000022_retention_rules::Migration),
             Box::new(m20261127_000023_trail_subject::Migration),
+            Box::new(m20261127_000024_idempotency::Migration),
+            Box::new(m20261127_000025_clock::Migration),
+            Box::new(m20261127_000026_daily_run::Migration),
         ]
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Grant, Permission, Principal, Role, Way, WriteTokens, hash, session};
 use crate::app::Context;
-use crate::http::certificate;
 use crate::http::limits::{Gate, address, steady};
 use crate::http::problem::Problem;
+use crate::http::{App, certificate};
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -33,7 +33,7 @@ pub struct In<P: Permission> {
     /// The project.
     pub project: entity::project::Model,
     /// The parts of the installation.
-    pub app: web::Data<Context>,
+    pub app: App,
     marker: PhantomData<P>,
 }
 
@@ -286,10 +286,7 @@ impl<P: Permission> FromRequest for Allowed<P> {
 impl<P: Permission> In<P> {
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let principal = principal(request)?;
-        let app = request
-            .app_data::<web::Data<Context>>()
-            .ok_or_else(|| Problem::internal("no context"))?
-            .clone();
+        let app = App::of(request)?;
         let asked = request
             .extensions()
             .get::<AskedProject>()

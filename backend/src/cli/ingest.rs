@@ -129,6 +129,7 @@ impl Local {
 
     async fn events(&self, file: &Path, format: &str, args: &Args) -> Result<(), Failure> {
         let options = flow::events::Options {
+            keyed: None,
             source: String::new(),
             asset: args.asset.clone(),
             format: Some(format.to_owned()),

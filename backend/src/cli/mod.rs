@@ -3,6 +3,7 @@
 mod assess;
 mod backup;
 mod break_glass;
+mod clock;
 mod config;
 mod demo;
 mod formats;
@@ -70,6 +71,8 @@ enum Command {
     BreakGlass(break_glass::Args),
     /// Let go of what is past its date, as the server does daily
     Retention(retention::Args),
+    /// Show whether the clock is trusted, or confirm it
+    Clock(clock::Args),
     /// Write a sealed backup of the database
     Backup(backup::Args),
     /// Bring a database back from a backup, and forget again who was forgotten since
@@ -136,6 +139,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args).await,
         Command::BreakGlass(args) => break_glass::run(storage, &args).await,
         Command::Retention(args) => retention::run(storage, &args).await,
+        Command::Clock(args) => clock::run(storage, &args).await,
         Command::Backup(args) => backup::run(storage, &args).await,
         Command::Restore(args) => backup::restore(storage, &args).await,
         Command::Keys(args) => keys::run(storage, &args).await,

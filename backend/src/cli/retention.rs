@@ -4,7 +4,10 @@ use super::context;
 use super::output::{Failure, say};
 use crate::clock::Clock;
 use crate::config::Storage;
+use crate::flow::backup::expire;
+use crate::flow::clock_watch::check_start;
 use crate::flow::enforce_retention::{Wish, run_all};
+use crate::flow::fulfil_request::end_restrictions;
 
 /// Arguments of `retention`.
 #[derive(clap::Args)]
@@ -23,11 +26,12 @@ pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
         dry_run: args.dry_run,
         confirm: args.confirm,
     };
+    check_start(&app).await?;
     let mut waits = false;
     for run in run_all(&app, wish, "cli").await? {
         waits |= run.waits && !args.dry_run;
         let what = if run.waits {
-            "; that is more than five in a hundred: say --confirm if it is meant"
+            "; waiting for a person, because it is more than five in a hundred or the clock is not trusted: run again with --confirm"
         } else {
             ""
         };
@@ -35,6 +39,24 @@ pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
             "{}: {} of {} records are past their date, {} more are held, {} purged; what is personal in {} more is past its ceiling, {} purged{what}",
             run.project, run.due, run.all, run.held, run.purged, run.payloads_due, run.payloads_purged
         ));
+    }
+    if !args.dry_run {
+        let runs = [
+            ("restrictions", end_restrictions(&app, args.confirm).await?),
+            ("keys of backups", expire(&app, args.confirm).await?),
+        ];
+        for (what, run) in runs {
+            waits |= run.waits;
+            let wait = if run.waits {
+                "; waiting for a person: run again with --confirm"
+            } else {
+                ""
+            };
+            say(format_args!(
+                "{what}: {} past their date, {} deleted{wait}",
+                run.due, run.done
+            ));
+        }
     }
     if waits {
         return Err(Failure::No("records wait for a person".to_owned()));

@@ -6,6 +6,7 @@ use crate::app::Context;
 use crate::auth::session::SignIn;
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Storage};
+use crate::flow::clock_watch;
 use crate::flow::screen::Classifier;
 use chrono::Duration;
 use std::net::TcpListener;
@@ -47,6 +48,8 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
         let classifier = Classifier::new(&screening.classifier_url, token, screening.classifier_milliseconds);
         app.classifier = Some(classifier.map_err(Failure::Input)?);
     }
+    // Before anything is written, the newest entry of the trail is that of the server before.
+    clock_watch::check_start(&app).await?;
     let link = if app.sign_in.providers.is_empty() {
         Some(link(&app, &url).await?)
     } else {
@@ -58,8 +61,13 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     if forgotten > 0 {
         tracing::warn!(forgotten, "people were forgotten again, whom the database still knew");
     }
+    // SQLite has one server: what requests of the last one had claimed, nobody is at work for any more.
+    if !app.store.is_postgres() {
+        app.store.release_all_claims().await.map_err(Failure::fault)?;
+    }
     let mut last = app.clone();
-    let mut jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
+    let watching = tokio::spawn(clock_watch::watch(app.clone()));
+    let jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;
     let server = crate::http::serve(app, listener, tls).map_err(Failure::fault)?;
     say(format_args!("Affiant is at {url}"));
     match link {
@@ -67,7 +75,8 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
         None => say("People sign in with the providers of the configuration"),
     }
     let outcome = server.await.map_err(Failure::fault);
-    let _ = jobs.shutdown().await;
+    watching.abort();
+    jobs.shut_down().await;
     // What was refused last, and a checkpoint over all of it.
     last.store = last.store.afresh();
     if let Err(error) = crate::flow::refusals::write(&last).await {

@@ -462,6 +462,14 @@ pub struct Request<'a> {
     pub slot: Option<(Uuid, i64)>,
 }
 
+/// Scores that are not stored yet.
+pub struct Scored {
+    project: ProjectId,
+    /// Each score with the digest of its evidence.
+    scores: Vec<(FrameworkScore, String)>,
+    known: Instant,
+}
+
 /// Scores frameworks of a project at an instant and stores the scores. All of the catalogue's, where none is named.
 ///
 /// # Errors
@@ -474,6 +482,21 @@ pub async fn assess(
     as_of: Instant,
     request: Request<'_>,
 ) -> Result<Vec<(entity::assessment::Model, FrameworkScore)>, FlowError> {
+    let scored = score(app, project, frameworks, as_of).await?;
+    store(app, scored, request).await
+}
+
+/// Scores frameworks of a project at an instant; stores nothing.
+///
+/// # Errors
+/// [`FlowError`] where the framework is not known or the database fails.
+pub async fn score(
+    app: &Context,
+    project: ProjectId,
+    frameworks: &[String],
+    as_of: Instant,
+) -> Result<Scored, FlowError> {
+    let app = &app.patient();
     let wanted = chosen(&app.catalogue, frameworks)?;
     let now = app.clock.now();
     if as_of > now {
@@ -483,16 +506,30 @@ pub async fn assess(
         ));
     }
     let reading = Reading::load(app, &app.catalogue, project, as_of, now).await?;
-    let scored: Vec<(FrameworkScore, String)> = wanted
-        .into_iter()
-        .map(|framework| {
-            let input = reading.input(framework);
-            (compute(&input), input.digest())
-        })
-        .collect();
-    let store = |app: Context| async move {
+    let scores = wanted.into_iter().map(|framework| {
+        let input = reading.input(framework);
+        (compute(&input), input.digest())
+    });
+    Ok(Scored {
+        project,
+        scores: scores.collect(),
+        known: now,
+    })
+}
+
+/// Stores scores with their entry in the trail.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn store(
+    app: &Context,
+    scored: Scored,
+    request: Request<'_>,
+) -> Result<Vec<(entity::assessment::Model, FrameworkScore)>, FlowError> {
+    let Scored { project, scores, known } = scored;
+    let keep = |app: Context| async move {
         let mut stored = Vec::new();
-        for (score, digest) in scored {
+        for (score, digest) in scores {
             let new = NewAssessment {
                 score: &score,
                 catalogue_digest: app.catalogue.digest(),
@@ -501,7 +538,7 @@ pub async fn assess(
                 actor: request.actor,
                 slot: request.slot,
             };
-            let row = app.store.project(project).store_assessment(&new, now).await?;
+            let row = app.store.project(project).store_assessment(&new, known).await?;
             stored.push((row, score));
         }
         let told = stored
@@ -510,7 +547,7 @@ pub async fn assess(
         let detail = serde_json::json!({ "origin": request.origin, "assessments": told.collect::<Vec<_>>() });
         Ok((stored, detail))
     };
-    app.deed((request.actor, "assessment.made", Some(project.0)), store)
+    app.deed((request.actor, "assessment.made", Some(project.0)), keep)
         .await
 }
 

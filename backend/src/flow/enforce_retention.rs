@@ -1,9 +1,10 @@
 //! Lets go of what is past its date, in bounded batches, and of nothing that a hold keeps. What would be too much at once waits for a person.
 
 use super::FlowError;
+use super::clock_watch::may_delete;
 use crate::app::Context;
 use affiant_domain::id::ProjectId;
-use affiant_domain::retention::asks;
+use affiant_domain::retention::{asks, asks_for_several};
 use affiant_store::{Draft, Due, Keeping, Purged, entity, instant, micros};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,8 +42,35 @@ pub struct RetentionRun {
     pub purged: u64,
     /// Records that stayed without what was personal in them.
     pub payloads_purged: u64,
-    /// Whether it waits for a person, because it is more than five in a hundred at once.
+    /// Whether it waits for a person, because it is more than five in a hundred at once, or because the clock is not trusted.
     pub waits: bool,
+}
+
+/// What came of deleting what does not belong to one project: restrictions that ended, keys of backups.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct DeletionRun {
+    /// How many were past their date.
+    pub due: u64,
+    /// How many are done.
+    pub done: u64,
+    /// Whether it waits for a person, because it is more than five in a hundred at once, or because the clock is not trusted.
+    pub waits: bool,
+}
+
+impl DeletionRun {
+    /// A run that may go on, or waits.
+    ///
+    /// # Errors
+    /// [`FlowError`] where the database fails.
+    pub async fn begin(app: &Context, (due, all): (usize, u64), confirm: bool) -> Result<Self, FlowError> {
+        let due = due as u64;
+        let asks = asks_for_several(due, all) || (due > 0 && !may_delete(app).await?);
+        Ok(Self {
+            due,
+            done: 0,
+            waits: asks && !confirm,
+        })
+    }
 }
 
 /// Lets go of what is past its date in a project.
@@ -65,7 +93,9 @@ pub async fn run(
         held,
         all,
     } = scoped.due(now).await?;
-    let waits = asks(due + payloads, all) && !wish.confirm;
+    let is_due = due + payloads > 0;
+    let asks = asks(due + payloads, all) || (is_due && !may_delete(app).await?);
+    let waits = asks && !wish.confirm;
     let mut told = RetentionRun {
         project: project.slug.clone(),
         due,
@@ -78,7 +108,7 @@ pub async fn run(
     };
     if wish.dry_run || waits || due + payloads == 0 {
         if waits && !wish.dry_run {
-            tracing::warn!(project = %project.id, due, all, "more than five in a hundred records are past their date: confirm it");
+            tracing::warn!(project = %project.id, due, all, "records past their date wait for a person: confirm the run");
         }
         return Ok(told);
     }

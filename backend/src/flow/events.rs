@@ -1,5 +1,6 @@
 //! Takes audit events in. Single events of many clients are committed together.
 
+use super::keyed::{Content, Keyed};
 use super::{FlowError, invalid};
 use crate::app::Context;
 use crate::clock::Clock;
@@ -10,9 +11,10 @@ use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::retention::Rules;
 use affiant_ingest::{Bytes, Kind, Limits, Rejection, Sink, Source, Stop};
-use affiant_store::{NewEvent, Store, micros};
+use affiant_store::{Answer, Claim, NewEvent, Store, micros};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 
@@ -42,6 +44,22 @@ pub struct EventsResult {
     pub remarks: Vec<String>,
 }
 
+impl EventsResult {
+    const fn count(&mut self, created: u64) {
+        self.created = created;
+        self.repeated = self.read - created;
+    }
+}
+
+/// The answer to a request, once it is known how many of its events were new.
+fn answering(keyed: Arc<Keyed>, mut result: EventsResult) -> Answering {
+    Box::new(move |created| {
+        result.count(created);
+        let content = Content::json(&result).ok()?;
+        keyed.settled(201, &content).ok()
+    })
+}
+
 /// Where events come from and what they are about.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -51,6 +69,8 @@ pub struct Options {
     pub asset: Option<String>,
     /// Format, where it is not to be recognised.
     pub format: Option<String>,
+    /// The idempotency key that they came with.
+    pub keyed: Option<Arc<Keyed>>,
 }
 
 #[derive(Default)]
@@ -157,8 +177,9 @@ pub async fn ingest_source(
         prepare(app, event, (now, &rules), &mut numbered)
     });
     let new: Vec<NewEvent> = new.collect();
-    result.created = app.events.write(project, &name, asset, new).await?;
-    result.repeated = result.read - result.created;
+    let answering = options.keyed.clone().map(|keyed| answering(keyed, result.clone()));
+    let created = app.events.write(project, &name, asset, (new, answering)).await?;
+    result.count(created);
     Ok(result)
 }
 
@@ -259,11 +280,15 @@ fn content(event: &AuditEvent) -> String {
     all.to_string()
 }
 
+/// What of a request is stored with its events, once it is known how many were new.
+pub type Answering = Box<dyn FnOnce(u64) -> Option<(Claim, Answer)> + Send>;
+
 struct Order {
     project: ProjectId,
     source: String,
     asset: Option<AssetKey>,
     events: Vec<NewEvent>,
+    answering: Option<Answering>,
     done: oneshot::Sender<Result<u64, FlowError>>,
 }
 
@@ -301,7 +326,7 @@ impl Writer {
         project: ProjectId,
         source: &str,
         asset: Option<AssetKey>,
-        events: Vec<NewEvent>,
+        (events, answering): (Vec<NewEvent>, Option<Answering>),
     ) -> Result<u64, FlowError> {
         let (done, answer) = oneshot::channel();
         let order = Order {
@@ -309,6 +334,7 @@ impl Writer {
             source: source.to_owned(),
             asset,
             events,
+            answering,
             done,
         };
         self.0.send(order).await.map_err(|_| FlowError::Worker)?;
@@ -325,36 +351,34 @@ async fn commit(store: &Store, clock: &Clock, batch: Vec<Order>) {
             .or_default()
             .push(order);
     }
-    for ((project, source, asset), orders) in groups {
-        if let [_] = orders.as_slice() {
-            for order in orders {
-                let stored = store
-                    .project(project)
-                    .store_events(&source, asset.as_ref(), &order.events, clock.now())
-                    .await;
-                let _ = order.done.send(stored.map_err(FlowError::from));
-            }
-            continue;
-        }
-        let all: Vec<NewEvent> = orders.iter().flat_map(|order| order.events.iter().cloned()).collect();
-        let stored = store
-            .project(project)
-            .store_events(&source, asset.as_ref(), &all, clock.now())
+    for ((project, source, asset), mut orders) in groups {
+        let sizes: Vec<usize> = orders.iter().map(|order| order.events.len()).collect();
+        let events: Vec<NewEvent> = orders.iter_mut().flat_map(|order| order.events.drain(..)).collect();
+        let mut answering: Vec<Option<Answering>> = orders.iter_mut().map(|order| order.answering.take()).collect();
+        let answers = |created: &[bool]| {
+            let each = answering.drain(..).zip(shares(created, &sizes));
+            each.filter_map(|(answering, new)| answering?(new)).collect()
+        };
+        let scoped = store.project(project);
+        let stored = scoped
+            .store_events(&source, asset.as_ref(), &events, answers, clock.now())
             .await;
-        for order in orders {
-            let share = order.events.len() as u64;
-            let answer = match &stored {
-                Ok(created) if *created == all.len() as u64 => Ok(share),
-                Ok(_) => store
-                    .project(project)
-                    .store_events(&source, asset.as_ref(), &order.events, clock.now())
-                    .await
-                    .map_err(FlowError::from),
-                Err(error) => Err(FlowError::Store(affiant_store::StoreError::Unavailable(
-                    error.to_string(),
-                ))),
-            };
+        let created = stored.as_deref().unwrap_or_default();
+        for (order, new) in orders.into_iter().zip(shares(created, &sizes)) {
+            let answer = stored.as_ref().map(|_| new).map_err(|error| error.clone().into());
             let _ = order.done.send(answer);
         }
     }
+}
+
+/// How many events of each order were new: of two clients that send the same event together, one created it.
+fn shares(created: &[bool], sizes: &[usize]) -> Vec<u64> {
+    let mut rest = created;
+    let mut shares = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        let (own, others) = rest.split_at((*size).min(rest.len()));
+        shares.push(own.iter().filter(|is_new| **is_new).count() as u64);
+        rest = others;
+    }
+    shares
 }

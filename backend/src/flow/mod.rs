@@ -3,14 +3,17 @@
 pub mod advise;
 pub mod assess;
 pub mod backup;
+pub mod clock_watch;
 pub mod decide;
 pub mod enforce_retention;
 pub mod events;
 pub mod evidence;
 pub mod fulfil_request;
 pub mod ingest;
+pub mod keyed;
 pub mod project;
 mod publish_checkpoint;
+pub mod readiness;
 pub mod refusals;
 pub mod register_evidence;
 pub mod report;
@@ -52,6 +55,14 @@ pub enum FlowError {
     /// It does not fit with what is there.
     #[error("{0}")]
     Conflict(String),
+    /// The first request with an idempotency key is still at work.
+    #[error(
+        "The first request with this Idempotency-Key is still being processed. Retry after the time in Retry-After."
+    )]
+    KeyInUse,
+    /// Another request came with an idempotency key.
+    #[error("This Idempotency-Key was used for a different request. Use a new key for a new request.")]
+    KeyReused,
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),

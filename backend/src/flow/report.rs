@@ -2,7 +2,7 @@
 
 use super::FlowError;
 use super::advise::recommend;
-use super::assess::{Reading, Request, assess, chosen};
+use super::assess::{Reading, Request, Scored, chosen, score};
 use super::sources::share;
 use crate::app::Context;
 use affiant_domain::catalogue::{Applicability, Catalogue, Framework, Mapper, Polarity};
@@ -25,6 +25,16 @@ const EVENTS: u64 = 200;
 /// Stretches of a period in which changes are counted.
 const STRETCHES: i32 = 13;
 
+/// A report that is not stored yet, with the scores that it rests on.
+pub struct Draft {
+    report: Report,
+    scored: Vec<Scored>,
+    project: Option<Uuid>,
+    framework: String,
+    period: Period,
+    made_at: Instant,
+}
+
 /// Makes and stores a report for a framework and period, over one project or all of those given.
 ///
 /// # Errors
@@ -38,6 +48,22 @@ pub async fn make(
     period: Period,
     actor: &str,
 ) -> Result<(entity::report::Model, Report), FlowError> {
+    let draft = draft(app, framework, projects, overall, period).await?;
+    store(app, draft, actor).await
+}
+
+/// Makes a report; stores nothing.
+///
+/// # Errors
+/// [`FlowError`] where the framework is not known, the period lies in the future, or the database fails.
+pub async fn draft(
+    app: &Context,
+    framework: &str,
+    projects: &[entity::project::Model],
+    overall: bool,
+    period: Period,
+) -> Result<Draft, FlowError> {
+    let app = &app.patient();
     let now = app.clock.now();
     if period.start() >= now {
         return Err(super::invalid("/period", "the period has not begun yet"));
@@ -45,42 +71,57 @@ pub async fn make(
     let framework = *chosen(&app.catalogue, &[framework.to_owned()])?
         .first()
         .ok_or(FlowError::Worker)?;
-    let mut report = gather(app, framework, projects, overall, period, now).await?;
+    let report = gather(app, framework, projects, overall, period, now).await?;
+    let wanted = [framework.row.id.clone()];
+    let mut scored = Vec::new();
+    for project in projects {
+        scored.push(score(app, ProjectId(project.id), &wanted, report.scored_at).await?);
+    }
+    Ok(Draft {
+        report,
+        scored,
+        project: projects.first().map(|project| project.id).filter(|_| !overall),
+        framework: framework.row.id.clone(),
+        period,
+        made_at: now,
+    })
+}
+
+/// Stores a report together with the assessments that it cites.
+///
+/// # Errors
+/// [`FlowError`] where the database fails; then none of it is stored.
+pub async fn store(app: &Context, draft: Draft, actor: &str) -> Result<(entity::report::Model, Report), FlowError> {
     let request = Request {
         origin: "report",
         actor,
         slot: None,
     };
-    for (line, project) in report.projects.iter_mut().zip(projects) {
-        let wanted = [framework.row.id.clone()];
-        let stored = assess(app, ProjectId(project.id), &wanted, report.scored_at, request).await?;
-        if let Some((row, _)) = stored.first() {
-            line.assessment = row.id.to_string();
-            row.evidence_digest.clone_into(&mut line.evidence_digest);
+    let project = draft.project;
+    let keep = |app: Context| async move {
+        let mut report = draft.report;
+        for (line, scored) in report.projects.iter_mut().zip(draft.scored) {
+            let stored = super::assess::store(&app, scored, request).await?;
+            if let Some((row, _)) = stored.first() {
+                line.assessment = row.id.to_string();
+                row.evidence_digest.clone_into(&mut line.evidence_digest);
+            }
         }
-    }
-    let json = serde_json::to_vec_pretty(&report).map_err(|e| FlowError::Report(e.to_string()))?;
-    let new = NewReport {
-        project: if overall {
-            None
-        } else {
-            projects.first().map(|project| project.id)
-        },
-        framework: &framework.row.id,
-        digest: &sha256_hex(&json),
-        actor,
-        start: period.start(),
-        end: period.end(),
-        body: &json,
-    };
-    let new = &new;
-    let store = |app: Context| async move {
-        let row = app.store.store_report(new, now).await?;
+        let json = serde_json::to_vec_pretty(&report).map_err(|e| FlowError::Report(e.to_string()))?;
+        let new = NewReport {
+            project: draft.project,
+            framework: &draft.framework,
+            digest: &sha256_hex(&json),
+            actor,
+            start: draft.period.start(),
+            end: draft.period.end(),
+            body: &json,
+        };
+        let row = app.store.store_report(&new, draft.made_at).await?;
         let detail = serde_json::json!({ "report": row.id, "framework": row.framework, "sha256": row.digest });
-        Ok::<_, FlowError>((row, detail))
+        Ok::<_, FlowError>(((row, report), detail))
     };
-    let row = app.deed((actor, "report.made", new.project), store).await?;
-    Ok((row, report))
+    app.deed((actor, "report.made", project), keep).await
 }
 
 async fn gather(

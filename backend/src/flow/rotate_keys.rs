@@ -3,7 +3,7 @@
 use super::FlowError;
 use crate::app::Context;
 use crate::auth::{break_glass, session};
-use crate::flow::{fulfil_request, tell_processors, trail};
+use crate::flow::{fulfil_request, keyed, tell_processors, trail};
 use crate::keys::Change;
 use affiant_store::{Sealed, SealedId};
 use serde_json::json;
@@ -22,6 +22,7 @@ fn purpose(kind: Sealed, id: &SealedId) -> String {
         (Sealed::BreakGlass, _) => break_glass::SECRET.to_owned(),
         (Sealed::Processor, SealedId::Uuid(id)) => tell_processors::secret_purpose(*id),
         (Sealed::Notice, _) => tell_processors::BODY.to_owned(),
+        (Sealed::Answer, _) => keyed::ANSWER.to_owned(),
         _ => session::REFRESH.to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod certificate;
+pub mod idempotency;
 pub mod limits;
 pub mod observe;
 pub mod pages;
@@ -11,10 +12,11 @@ mod tiles;
 mod upload;
 
 use crate::app::Context;
-use actix_web::dev::Server;
+use actix_web::dev::{Payload, Server};
 use actix_web::middleware::{Compress, Condition, DefaultHeaders, NormalizePath, TrailingSlash, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpServer, web};
 use problem::Problem;
+use std::future::{Ready, ready};
 use std::net::TcpListener;
 use utoipa_actix_web::AppExt;
 
@@ -28,6 +30,39 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:
 const DOCS_POLICY: &str = "default-src 'self'; object-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            frame-ancestors 'none'; base-uri 'none'";
 
+/// The parts of the installation, for a handler: within the transaction of its request, where that has one.
+#[derive(Clone)]
+pub struct App(web::Data<Context>);
+
+impl std::ops::Deref for App {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl App {
+    /// Those that a request is given.
+    ///
+    /// # Errors
+    /// [`Problem`] where the server was put together without them.
+    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let within = request.extensions().get::<Self>().cloned();
+        let all = || request.app_data::<web::Data<Context>>().cloned().map(Self);
+        within.or_else(all).ok_or_else(|| Problem::internal("no context"))
+    }
+}
+
+impl FromRequest for App {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
 /// Starts the server on a listener.
 ///
 /// # Errors
@@ -38,7 +73,7 @@ pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::Server
     let counts = web::Data::new(observe::Metrics::default());
     let data = web::Data::new(app);
     let server = HttpServer::new(move || {
-        let (app, api) = App::new()
+        let (app, api) = actix_web::App::new()
             .into_utoipa_app()
             .app_data(data.clone())
             .app_data(gate.clone())
@@ -76,6 +111,7 @@ pub fn serve(app: Context, listener: TcpListener, own_tls: Option<rustls::Server
             .configure(scim::routes)
             .configure(tiles::routes)
             .configure(pages::routes)
+            .wrap(from_fn(idempotency::once))
             .wrap(from_fn(crate::auth::identify))
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
             .wrap(

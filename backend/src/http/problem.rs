@@ -230,9 +230,9 @@ impl From<OidcError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(what) => {
-                tracing::warn!("{what}");
-                Self::new("unavailable", "the database is not available at the moment")
+            StoreError::Unavailable { outage, error } => {
+                tracing::warn!(?outage, %error, "the database does not serve");
+                Self::new("unavailable", outage.detail())
             }
             StoreError::Conflict(what) => Self::new("conflict", what),
             other => Self::internal(&other.to_string()),
@@ -253,6 +253,11 @@ impl From<FlowError> for Problem {
                 ..Self::new("mass-close", text)
             },
             FlowError::Conflict(what) => Self::new("conflict", what),
+            FlowError::KeyInUse => Self {
+                wait: Some(2),
+                ..Self::new("conflict", text)
+            },
+            FlowError::KeyReused => Self::new("key-reused", text),
             FlowError::Forbidden(what) => Self::new("forbidden", what),
             FlowError::Framework(unknown) => Self::invalid("framework", unknown.to_string()),
             FlowError::Away(what) => Self::new("unavailable", what),

@@ -64,6 +64,7 @@ where
         masked: false,
         keeps: true,
         progress: Arc::default(),
+        keyed: None,
     };
     Ok(Received { upload, _file: file })
 }

@@ -1,11 +1,16 @@
-//! Forgets those whose records were set aside until now.
+//! Erases those whose records were restricted until now.
 
 use crate::app::Context;
+use crate::flow::FlowError;
+use crate::flow::fulfil_request::end_restrictions;
 
-pub(super) async fn run(app: Context) {
-    match crate::flow::fulfil_request::end_restrictions(&app).await {
-        Ok(0) => {}
-        Ok(ended) => tracing::info!(ended, "restrictions ended"),
-        Err(error) => tracing::error!(%error, "restrictions could not be ended"),
-    }
+pub(super) async fn run(app: Context) -> Result<(), FlowError> {
+    let told = end_restrictions(&app, false).await?;
+    tracing::info!(
+        due = told.due,
+        ended = told.done,
+        waits = told.waits,
+        "restrictions were ended"
+    );
+    Ok(())
 }

@@ -1,12 +1,15 @@
 //! Destroys the keys of backups whose time is over.
 
 use crate::app::Context;
+use crate::flow::FlowError;
 
-pub(super) async fn run(app: Context) {
-    crate::flow::backup::sweep(&app);
-    match crate::flow::backup::expire(&app).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "the keys of backups whose time is over are destroyed"),
-        Err(error) => tracing::error!(%error, "keys of backups could not be destroyed"),
-    }
+pub(super) async fn run(app: Context) -> Result<(), FlowError> {
+    let told = crate::flow::backup::expire(&app, false).await?;
+    tracing::info!(
+        due = told.due,
+        destroyed = told.done,
+        waits = told.waits,
+        "keys of backups were looked at"
+    );
+    Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) async fn run(app: Context) {
 
 async fn fire(app: &Context) -> Result<(), StoreError> {
     let now = app.clock.now();
-    for (schedule, last) in app.store.schedules_on().await? {
+    for (schedule, last) in app.store.schedules_on(now).await? {
         let Some(due) = due(&schedule, last, now) else {
             continue;
         };

@@ -1,10 +1,12 @@
-//! Scheduled work. The table names every job; the scheduler library is named only here.
+//! Scheduled work. The tables name every job; the scheduler library is named only here, and only ticks: what is due is computed from rows.
 
+mod daily;
 mod end_restrictions;
 mod enforce_retention;
 mod expire_backups;
 mod fire_schedules;
 mod pull_sources;
+mod purge_answers;
 mod refresh_keys;
 mod register_evidence;
 mod sign_trail;
@@ -15,53 +17,112 @@ mod write_refusals;
 use crate::app::Context;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Every job: its name, when it looks (UTC, with seconds), and what it does. When assessments are due is computed from their rows, not here.
-const JOBS: [(&str, &str, Run); 11] = [
+/// Every job that ticks: its name, when it looks (UTC, with seconds), and what it does.
+const JOBS: [(&str, &str, Run); 9] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
-    ("enforce_retention", "0 17 3 * * *", |app| {
-        Box::pin(enforce_retention::run(app))
-    }),
-    ("end_restrictions", "0 37 3 * * *", |app| {
-        Box::pin(end_restrictions::run(app))
-    }),
-    ("expire_backups", "0 7 * * * *", |app| {
-        Box::pin(expire_backups::run(app))
-    }),
+    ("daily", "5 * * * * *", |app| Box::pin(daily::run(app))),
     ("pull_sources", "*/10 * * * * *", |app| Box::pin(pull_sources::run(app))),
     ("refresh_keys", "*/10 * * * * *", |app| Box::pin(refresh_keys::run(app))),
     ("tell_processors", "*/5 * * * * *", |app| {
         Box::pin(tell_processors::run(app))
     }),
-    ("register_evidence", "0 47 2 * * *", |app| {
-        Box::pin(register_evidence::run(app))
-    }),
     ("sign_trail", "*/10 * * * * *", |app| Box::pin(sign_trail::run(app))),
     ("write_refusals", "*/5 * * * * *", |app| {
         Box::pin(write_refusals::run(app))
     }),
-    ("work", "*/2 * * * * *", |app| Box::pin(work::run(app))),
+    ("purge_answers", "30 * * * * *", |app| Box::pin(purge_answers::run(app))),
+    ("work", PULSE, |app| Box::pin(work::run(app))),
 ];
+/// When the job looks that looks most often.
+const PULSE: &str = "*/2 * * * * *";
+/// Two of its ticks, and time for the third to be late.
+const SILENCE: Duration = Duration::from_secs(5);
 
-/// Starts the ticker; it stops when the handle is dropped or shut down.
+/// Ticks until it is shut down.
+///
+/// The library keeps the next tick of each job as a time of the clock, so that a clock that was ahead and comes back stops it for as long as
+/// it was ahead. A watchdog that goes by monotonic time starts it anew where two ticks are missing.
+pub struct Ticker {
+    watchdog: tokio::task::JoinHandle<()>,
+    scheduler: Arc<tokio::sync::Mutex<JobScheduler>>,
+}
+
+impl Ticker {
+    /// Stops ticking.
+    pub async fn shut_down(self) {
+        self.watchdog.abort();
+        let _ = self.scheduler.lock().await.shutdown().await;
+    }
+}
+
+/// What jobs share between one scheduler and the next.
+#[derive(Clone)]
+struct Pulse {
+    /// When anything ticked last.
+    last: Arc<Mutex<Instant>>,
+    /// One for each job: held while it is at work.
+    busy: Arc<[tokio::sync::Mutex<()>]>,
+}
+
+impl Pulse {
+    fn beat(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn is_silent(&self) -> bool {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > SILENCE
+    }
+}
+
+/// Starts ticking.
 ///
 /// # Errors
-/// [`JobSchedulerError`] where the ticker cannot start.
-pub async fn start(app: &Context) -> Result<JobScheduler, JobSchedulerError> {
+/// [`JobSchedulerError`] where the scheduler cannot start.
+pub async fn start(app: &Context) -> Result<Ticker, JobSchedulerError> {
+    let app = app.patient();
+    let pulse = Pulse {
+        last: Arc::new(Mutex::new(Instant::now())),
+        busy: JOBS.iter().map(|_| tokio::sync::Mutex::new(())).collect(),
+    };
+    let scheduler = Arc::new(tokio::sync::Mutex::new(schedule(&app, &pulse).await?));
+    let watched = scheduler.clone();
+    let watchdog = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if !pulse.is_silent() {
+                continue;
+            }
+            tracing::warn!("no job ticked for two ticks: the scheduler is started anew");
+            pulse.beat();
+            let mut scheduler = watched.lock().await;
+            let _ = scheduler.shutdown().await;
+            match schedule(&app, &pulse).await {
+                Ok(anew) => *scheduler = anew,
+                Err(error) => tracing::error!(%error, "the scheduler could not be started anew"),
+            }
+        }
+    });
+    Ok(Ticker { watchdog, scheduler })
+}
+
+async fn schedule(app: &Context, pulse: &Pulse) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
-    for (name, when, run) in JOBS {
-        let app = app.clone();
-        let busy = std::sync::Arc::new(tokio::sync::Mutex::new(()));
+    for (at, (name, when, run)) in JOBS.into_iter().enumerate() {
+        let (app, pulse) = (app.clone(), pulse.clone());
         let job = Job::new_async(when, move |_, _| {
-            let (app, busy) = (app.clone(), busy.clone());
+            let (app, pulse) = (app.clone(), pulse.clone());
             Box::pin(async move {
+                pulse.beat();
                 // A tick that finds the one before still at work leaves it alone.
-                if let Ok(_turn) = busy.try_lock() {
+                if let Some(Ok(_turn)) = pulse.busy.get(at).map(tokio::sync::Mutex::try_lock) {
                     tracing::trace!(job = name, "tick");
                     run(app).await;
                 }

@@ -114,6 +114,7 @@ async fn import(
         masked: wanted.masked,
         keeps: true,
         progress,
+        keyed: None,
     };
     flow::ingest::import_kept(app, project, &upload, &wanted.options, Some(wanted.original)).await
 }

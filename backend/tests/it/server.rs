@@ -44,6 +44,21 @@ pub fn affiant(
     (output.status.code(), String::from_utf8_lossy(&told).into_owned())
 }
 
+/// Exports the trail of this data and verifies the export.
+pub fn assert_trail_verifies(data: &Path, database: Option<&str>, after: &str) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("trail.jsonl");
+    let (code, told) = affiant(
+        data,
+        database,
+        &["trail", "export", "--out", file.to_str().unwrap()],
+        &[],
+    );
+    assert_eq!(code, Some(0), "{after}: {told}");
+    let (code, told) = affiant(data, database, &["trail", "verify", file.to_str().unwrap()], &[]);
+    assert_eq!(code, Some(0), "{after}: {told}");
+}
+
 /// An empty database on the PostgreSQL that the test script started.
 pub async fn postgres() -> Option<String> {
     use sea_orm::{ConnectionTrait, Database};
@@ -72,7 +87,16 @@ impl Server {
     }
 
     fn spawn_in(data: TempDir, database: Option<&str>, variables: &[(&str, &str)]) -> (Child, TempDir, String, String) {
-        let mut command = Command::new(binary());
+        Self::spawn_by(Command::new(binary()), data, database, variables)
+    }
+
+    /// By a command that ends in the program's name.
+    fn spawn_by(
+        mut command: Command,
+        data: TempDir,
+        database: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> (Child, TempDir, String, String) {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
@@ -136,6 +160,25 @@ impl Server {
             database,
             child,
         }
+    }
+
+    /// A server that a command starts, over data to which this token gives access.
+    pub fn by(command: Command, data: TempDir, database: Option<String>, token: &str) -> Self {
+        let (child, data, url, _) = Self::spawn_by(command, data, database.as_deref(), &[]);
+        Self {
+            url,
+            client: Client::new(),
+            jar: Arc::default(),
+            token: token.to_owned(),
+            data,
+            database,
+            child,
+        }
+    }
+
+    /// The number of the server's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Runs `affiant …` on the data of this server; gives exit code and words.
@@ -289,11 +332,27 @@ impl Server {
     }
 
     /// Ends the server at once, as a loss of power does, and starts another over its data.
-    pub fn kill_and_go_on(mut self) -> Self {
+    pub fn kill_and_go_on(self) -> Self {
+        self.kill_and_go_on_by(Command::new(binary()))
+    }
+
+    /// The same, with a command that starts the other.
+    pub fn kill_and_go_on_by(mut self, command: Command) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let data = std::mem::replace(&mut self.data, TempDir::new().unwrap());
-        Self::over(data, self.database.clone(), &self.token, &[])
+        Self::by(command, data, self.database.clone(), &self.token)
+    }
+
+    /// Runs a command that ends in the program's name on the data of this server; gives exit code and words.
+    pub fn affiant_by(&self, mut command: Command, args: &[&str]) -> (Option<i32>, String) {
+        command.args(args).arg("--data").arg(self.data.path());
+        if let Some(url) = &self.database {
+            command.args(["--database-url", url]);
+        }
+        let output = command.output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
     }
 
     /// Asks the server to stop, as an orchestrator does, and waits until it has.

@@ -8,6 +8,7 @@ pub mod actor;
 pub mod asset;
 pub mod audit;
 pub mod catalogue;
+pub mod clock;
 pub mod content;
 pub mod fingerprint;
 pub mod id;

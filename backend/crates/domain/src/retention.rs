@@ -94,10 +94,16 @@ pub struct Conflict {
     pub ends: String,
 }
 
-/// Whether letting go of so many records at once asks for a person: more than five in a hundred, and twenty at least.
+/// Whether deleting so many records at once asks for a person: more than five in a hundred. A handful of a handful asks too.
 #[must_use]
 pub const fn asks(due: u64, all: u64) -> bool {
-    due >= 20 && due > all / 20
+    due > all / 20
+}
+
+/// The same for what goes one at a time in the ordinary course, such as the oldest backup: one alone never asks.
+#[must_use]
+pub const fn asks_for_several(due: u64, all: u64) -> bool {
+    due > 1 && asks(due, all)
 }
 
 impl Default for Rules {

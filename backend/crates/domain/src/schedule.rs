@@ -5,6 +5,7 @@
 //! time that comes twice is due once.
 
 use crate::Instant;
+use chrono::SubsecRound;
 use chrono_tz::Tz;
 use croner::Cron;
 use std::str::FromStr;
@@ -57,7 +58,8 @@ impl Timetable {
     pub fn next_after(&self, after: Instant) -> Option<Instant> {
         let local = after.with_timezone(&self.zone);
         let next = self.cron.find_next_occurrence(&local, false).ok()?;
-        let next = next.with_timezone(&chrono::Utc);
+        // The library keeps the fraction of a second that it was given; a slot bears none.
+        let next = next.with_timezone(&chrono::Utc).trunc_subsecs(0);
         (next > after).then_some(next)
     }
 
@@ -94,6 +96,17 @@ mod tests {
 
     fn at(text: &str) -> Instant {
         parse_instant(text).unwrap()
+    }
+
+    #[test]
+    fn slots_bear_whole_seconds() {
+        let table = Timetable::parse("*/5 * * * *", "UTC").unwrap();
+        let next = table.next_after(at("2026-10-24T05:02:03.456789Z"));
+        assert_eq!(next, Some(at("2026-10-24T05:05:00Z")));
+        let due = table
+            .due(at("2026-10-24T04:58:00.9Z"), at("2026-10-24T05:12:00.1Z"))
+            .unwrap();
+        assert_eq!((due.slot, due.missed), (at("2026-10-24T05:10:00Z"), 2));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! One-time links, sessions, tokens, and answers kept for retries. Secrets are here only as hashes.
+//! One-time links, sessions and tokens. Secrets are here only as hashes.
 
-use crate::entity::{idempotency, session, sign_in_link, token};
+use crate::entity::{session, sign_in_link, token};
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
 use uuid::Uuid;
 
@@ -32,19 +32,6 @@ pub struct NewToken<'a> {
     pub subject: &'a str,
     /// The client certificate to which it is bound; none, where it is empty.
     pub holder: &'a str,
-}
-
-/// What is kept under an idempotency key.
-#[derive(Debug)]
-pub enum Held {
-    /// Nothing yet: the key is now taken.
-    Fresh,
-    /// The first request is still at work.
-    Running,
-    /// Another request came with this key.
-    Other,
-    /// The answer to the first request.
-    Answer(idempotency::Model),
 }
 
 impl Store {
@@ -217,75 +204,5 @@ impl Store {
             update = update.filter(token::Column::ProjectId.is_in(only.iter().copied()));
         }
         Ok(update.exec(&self.write).await?.rows_affected == 1)
-    }
-
-    /// Takes an idempotency key for a request, or says what is kept under it.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database fails.
-    pub async fn hold(&self, owner: &str, key: &str, request: &str, now: Instant) -> Result<Held, StoreError> {
-        let row = idempotency::ActiveModel {
-            owner: Set(owner.to_owned()),
-            key: Set(key.to_owned()),
-            request: Set(request.to_owned()),
-            content_type: Set(String::new()),
-            status: Set(0),
-            body: Set(Vec::new()),
-            created_at: Set(micros(now)),
-        };
-        let once = OnConflict::columns([idempotency::Column::Owner, idempotency::Column::Key])
-            .do_nothing()
-            .to_owned();
-        if idempotency::Entity::insert(row)
-            .on_conflict(once)
-            .exec_without_returning(&self.write)
-            .await?
-            == 1
-        {
-            return Ok(Held::Fresh);
-        }
-        let found = idempotency::Entity::find_by_id((owner.to_owned(), key.to_owned()))
-            .one(&self.write)
-            .await?;
-        Ok(match found {
-            None => Held::Running,
-            Some(kept) if kept.request != request => Held::Other,
-            Some(kept) if kept.status == 0 => Held::Running,
-            Some(kept) => Held::Answer(kept),
-        })
-    }
-
-    /// Keeps an answer under a key.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database fails.
-    pub async fn keep_answer(
-        &self,
-        owner: &str,
-        key: &str,
-        status: u16,
-        content_type: &str,
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        idempotency::Entity::update_many()
-            .col_expr(idempotency::Column::Status, Expr::value(i32::from(status)))
-            .col_expr(idempotency::Column::ContentType, Expr::value(content_type))
-            .col_expr(idempotency::Column::Body, Expr::value(body.to_vec()))
-            .filter(idempotency::Column::Owner.eq(owner))
-            .filter(idempotency::Column::Key.eq(key))
-            .exec(&self.write)
-            .await?;
-        Ok(())
-    }
-
-    /// Gives a key back: the request did not happen.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the database fails.
-    pub async fn release(&self, owner: &str, key: &str) -> Result<(), StoreError> {
-        idempotency::Entity::delete_by_id((owner.to_owned(), key.to_owned()))
-            .exec(&self.write)
-            .await?;
-        Ok(())
     }
 }

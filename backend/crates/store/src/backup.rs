@@ -1,7 +1,8 @@
 //! The whole database as a stream, and back. A SQLite database is its file, compacted; a PostgreSQL database is its tables in the binary form
 //! of `COPY`, as they were at one instant.
 
-use crate::connect::Conn;
+use crate::connection::Connections;
+use crate::migrate::STEPS;
 use crate::sql::{column, rows};
 use crate::{Store, StoreError};
 use futures::TryStreamExt;
@@ -11,8 +12,6 @@ use sea_orm::{ConnectionTrait, DbErr};
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// What the steps of the schema are kept in: it comes with the schema and not with a backup.
-const STEPS: &str = "seaql_migrations";
 /// Bytes of one frame at most.
 const FRAME: u32 = 64 << 20;
 
@@ -148,10 +147,12 @@ impl Store {
 
     /// A connection of its own.
     async fn apart(&self) -> Result<PgConnection, BackupError> {
-        let Conn::Pool(pool) = &self.write else {
-            return Err(BackupError::Unfit("not within a transaction".to_owned()));
+        let Connections::Postgres(pool) = self.patient().connections()?.clone() else {
+            return Err(BackupError::Unfit("the database is not PostgreSQL".to_owned()));
         };
-        let options = pool.get_postgres_connection_pool().connect_options();
+        // It idles while its client writes.
+        let options = (*pool.connect_options()).clone();
+        let options = options.options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
         Ok(PgConnection::connect_with(&options).await?)
     }
 }
@@ -163,6 +164,7 @@ async fn tables(tx: &mut PgConnection) -> Result<Vec<(String, String)>, BackupEr
          FROM information_schema.tables t JOIN information_schema.columns c USING (table_schema, table_name) \
          WHERE t.table_schema = current_schema() AND t.table_type = 'BASE TABLE' AND t.table_name <> $1 GROUP BY 1 ORDER BY 1",
     )
+    // It comes with the schema and not with a backup.
     .bind(STEPS)
     .fetch_all(&mut *tx)
     .await?;

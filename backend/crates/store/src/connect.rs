@@ -1,27 +1,47 @@
 //! Connections. SQLite has one writer and several readers; PostgreSQL one pool.
 
-use affiant_migrations::{Migrator, MigratorTrait};
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use crate::connection::{Connections, Pool, Transaction};
+use crate::outage::Outage;
+use sea_orm::sqlx::pool::PoolOptions;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::{ConnectOptions, Connection, Database, Error};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, SqliteTransactionMode, SqlxPostgresConnector, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqlxPostgresConnector,
+    SqlxSqliteConnector, Statement,
 };
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a statement may take that somebody waits for.
+const DEADLINE: Duration = Duration::from_secs(6);
+/// How long a statement of background work may take: aggregates over a whole project, imports, purges.
+const PATIENT_DEADLINE: Duration = Duration::from_mins(10);
+/// How long a transaction may idle on PostgreSQL: a server that sleeps inside one holds locks, the trail's head among them.
+const IDLE: Duration = Duration::from_secs(2);
+/// The same for background work, which reads a file between its statements; while it holds the trail's head, [`IDLE`] is its bound too.
+const PATIENT_IDLE: Duration = Duration::from_secs(60);
+/// How long a connection that rested may take to show that it still lives.
+const PROBE: Duration = Duration::from_millis(500);
+/// Rest after which a connection is asked for a sign of life before it is used.
+const REST: Duration = Duration::from_secs(1);
 
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) write: Conn,
     pub(crate) read: Conn,
+    /// Connections for background work, with a longer deadline.
+    slow: (Pool, Pool),
     pub(crate) log: Option<Arc<dyn crate::Log>>,
 }
 
 /// Where statements go: a pool, or a transaction that is open.
 #[derive(Clone, Debug)]
 pub(crate) enum Conn {
-    Pool(DatabaseConnection),
-    Within(Arc<DatabaseTransaction>),
+    Pool(Pool),
+    Within(Arc<Transaction>),
 }
 
 #[async_trait::async_trait]
@@ -63,40 +83,49 @@ impl ConnectionTrait for Conn {
 }
 
 /// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached or is full.
-    #[error("the database is not available: {0}")]
-    Unavailable(String),
+    /// The database does not serve at the moment.
+    #[error("{}: {error}", outage.detail())]
+    Unavailable {
+        /// Why.
+        outage: Outage,
+        /// What the database or its driver said.
+        error: DbErr,
+    },
     /// A fault of the database or of a query.
     #[error("the database failed: {0}")]
     Database(DbErr),
     /// Something that must come once is there already.
     #[error("{0}")]
     Conflict(String),
+    /// The schema has a step that this program does not know.
+    #[error(
+        "the database was used by a newer version of Affiant (its schema has the step {0}): install that version or a later one, \
+         or restore a backup that was made before the upgrade"
+    )]
+    NewerSchema(String),
     /// What is stored cannot be read.
     #[error("what is stored is damaged: {0}")]
     Damaged(String),
 }
 
+impl StoreError {
+    /// An outage that no statement told of.
+    #[must_use]
+    pub fn unavailable(outage: Outage, what: &str) -> Self {
+        Self::Unavailable {
+            outage,
+            error: DbErr::Custom(what.to_owned()),
+        }
+    }
+}
+
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        let text = error.to_string();
-        let lower = text.to_lowercase();
-        const AWAY: [&str; 8] = [
-            "connection refused",
-            "timed out",
-            "timeout",
-            "pool",
-            "broken pipe",
-            "database or disk is full",
-            "terminating connection",
-            "starting up",
-        ];
-        match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(text),
-            _ if AWAY.iter().any(|word| lower.contains(word)) => Self::Unavailable(text),
-            _ => Self::Database(error),
+        match Outage::of(&error) {
+            Some(outage) => Self::Unavailable { outage, error },
+            None => Self::Database(error),
         }
     }
 }
@@ -108,9 +137,9 @@ impl Store {
     /// [`StoreError`] where the database cannot be reached or migrated.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let store = if url.starts_with("sqlite:") {
-            Self::sqlite(url).await?
+            Self::sqlite(url)?
         } else {
-            Self::postgres(url).await?
+            Self::postgres(url)?
         };
         store.migrate().await?;
         Ok(store)
@@ -123,51 +152,67 @@ impl Store {
         self
     }
 
-    async fn sqlite(url: &str) -> Result<Self, StoreError> {
+    fn sqlite(url: &str) -> Result<Self, StoreError> {
         let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-        let open = |connections: u32| {
-            let mut options = ConnectOptions::new(format!("sqlite://{path}?mode=rwc"));
-            options
+        let options = SqliteConnectOptions::from_str(&format!("sqlite://{path}?mode=rwc"))
+            .map_err(unreadable)?
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            // What is deleted or overwritten is not to be found in free pages.
+            .pragma("secure_delete", "ON")
+            .pragma("cache_size", "-8192")
+            .pragma("temp_store", "MEMORY")
+            .disable_statement_logging();
+        let open = |connections: u32, wait: u64| {
+            let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(30))
-                .idle_timeout(Duration::from_secs(3600))
-                .sqlx_logging(false)
-                .map_sqlx_sqlite_opts(|sqlite| {
-                    sqlite
-                        .journal_mode(SqliteJournalMode::Wal)
-                        .synchronous(SqliteSynchronous::Full)
-                        .foreign_keys(true)
-                        .busy_timeout(Duration::from_secs(10))
-                        // What is deleted or overwritten is not to be found in free pages.
-                        .pragma("secure_delete", "ON")
-                        .pragma("cache_size", "-8192")
-                        .pragma("temp_store", "MEMORY")
-                });
-            Database::connect(options)
+                .acquire_timeout(Duration::from_secs(wait))
+                .idle_timeout(Duration::from_hours(1))
+                .connect_lazy_with(options.clone());
+            Connections::Sqlite(pool)
+        };
+        // One writer: what others wait for, a deadline would only make them ask again.
+        let (write, read) = (open(1, 30), open(4, 10));
+        let pool = |connections: &Connections, deadline| Pool {
+            connections: connections.clone(),
+            deadline,
+            may_idle: false,
         };
         Ok(Self {
-            write: Conn::Pool(open(1).await?),
-            read: Conn::Pool(open(4).await?),
+            write: Conn::Pool(pool(&write, PATIENT_DEADLINE)),
+            read: Conn::Pool(pool(&read, DEADLINE)),
+            slow: (pool(&write, PATIENT_DEADLINE), pool(&read, PATIENT_DEADLINE)),
             log: None,
         })
     }
 
-    async fn postgres(url: &str) -> Result<Self, StoreError> {
-        let mut options = ConnectOptions::new(url.to_owned());
-        options
-            .max_connections(16)
-            .acquire_timeout(Duration::from_secs(2))
-            .sqlx_logging(false)
-            .map_sqlx_postgres_opts(|postgres| {
-                // A server that sleeps inside a transaction holds the trail's head: it is fenced off, and nothing of it is kept.
-                postgres.options([("idle_in_transaction_session_timeout", "30000")])
-            });
-        let pool = Database::connect(options).await?;
+    fn postgres(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url).map_err(unreadable)?;
+        let options = options.disable_statement_logging();
+        let quick = postgres_pool(&options, 16, DEADLINE, IDLE);
+        let slow = postgres_pool(&options, 4, PATIENT_DEADLINE, PATIENT_IDLE);
         Ok(Self {
-            write: Conn::Pool(pool.clone()),
-            read: Conn::Pool(pool),
+            write: Conn::Pool(quick.clone()),
+            read: Conn::Pool(quick),
+            slow: (slow.clone(), slow),
             log: None,
         })
+    }
+
+    /// The same database for background work: its statements may take minutes, and it has connections of its own on PostgreSQL. Within a
+    /// transaction it stays the transaction.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        let Conn::Pool(_) = &self.write else {
+            return self.clone();
+        };
+        Self {
+            write: Conn::Pool(self.slow.0.clone()),
+            read: Conn::Pool(self.slow.1.clone()),
+            ..self.clone()
+        }
     }
 
     /// The same database over connections that nobody had before. Those of PostgreSQL live and die with the thread that opened them, so
@@ -175,35 +220,55 @@ impl Store {
     #[must_use]
     pub fn afresh(&self) -> Self {
         let mut store = self.clone();
-        if let (true, Conn::Pool(pool)) = (self.is_postgres(), &self.write) {
-            let old = pool.get_postgres_connection_pool();
-            let new = old
+        if let Conn::Pool(Pool {
+            connections: Connections::Postgres(pool),
+            ..
+        }) = &self.write
+        {
+            let new = pool
                 .options()
                 .clone()
-                .connect_lazy_with((*old.connect_options()).clone());
-            let pool = Conn::Pool(SqlxPostgresConnector::from_sqlx_postgres_pool(new));
+                .connect_lazy_with((*pool.connect_options()).clone());
+            let pool = Conn::Pool(Pool {
+                connections: Connections::Postgres(new),
+                deadline: DEADLINE,
+                may_idle: false,
+            });
             store.write = pool.clone();
             store.read = pool;
         }
         store
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
-        let Conn::Pool(pool) = &self.write else {
-            return Err(StoreError::Damaged(
-                "a schema is not changed within a transaction".to_owned(),
-            ));
-        };
-        if self.is_postgres() {
-            // Several servers may start at once: the first one migrates.
-            let lock = pool.begin().await?;
-            lock.execute_unprepared("SELECT pg_advisory_xact_lock(7215190)").await?;
-            Migrator::up(pool, None).await?;
-            lock.commit().await?;
-        } else {
-            Migrator::up(pool, None).await?;
+    /// The connections of the pool that writes, for what the driver or the schema's steps do by themselves.
+    pub(crate) fn connections(&self) -> Result<&Connections, StoreError> {
+        match &self.write {
+            Conn::Pool(pool) => Ok(&pool.connections),
+            Conn::Within(_) => Err(StoreError::Damaged("not within a transaction".to_owned())),
         }
-        Ok(())
+    }
+
+    /// Over a connection of its own, for which nothing is bounded: a step may rewrite a large table, and servers wait for each other.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let connection: DatabaseConnection = match self.connections()? {
+            Connections::Postgres(pool) => {
+                let unbounded = [
+                    "statement_timeout",
+                    "lock_timeout",
+                    "idle_in_transaction_session_timeout",
+                ];
+                let options = (*pool.connect_options()).clone();
+                let options = options.options(unbounded.map(|setting| (setting, "0")));
+                SqlxPostgresConnector::from_sqlx_postgres_pool(one_connection().connect_lazy_with(options))
+            }
+            Connections::Sqlite(pool) => {
+                let options = (*pool.connect_options()).clone().busy_timeout(PATIENT_DEADLINE);
+                SqlxSqliteConnector::from_sqlx_sqlite_pool(one_connection().connect_lazy_with(options))
+            }
+        };
+        let migrated = crate::migrate::migrate(&connection).await;
+        connection.close().await?;
+        migrated
     }
 
     /// Whether the database is PostgreSQL.
@@ -222,13 +287,9 @@ impl Store {
     }
 
     /// Begins a transaction that writes.
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
+    pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match &self.write {
-            Conn::Pool(pool) => pool.begin_with_options(options).await?,
+            Conn::Pool(pool) => pool.begin().await?,
             Conn::Within(tx) => tx.begin().await?,
         })
     }
@@ -244,15 +305,93 @@ impl Store {
         Fut: Future<Output = Result<T, E>>,
         E: From<StoreError>,
     {
+        let open = self.open().await?;
+        let done = work(open.store()).await?;
+        open.commit().await?;
+        Ok(done)
+    }
+
+    /// Opens a transaction by hand: what is done through its store is undone where it is dropped without a commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn open(&self) -> Result<OpenTransaction, StoreError> {
         let tx = Arc::new(self.begin().await?);
         let within = Self {
             write: Conn::Within(tx.clone()),
             read: Conn::Within(tx.clone()),
-            log: self.log.clone(),
+            ..self.clone()
         };
-        let done = work(within).await?;
-        let tx = Arc::try_unwrap(tx).map_err(|_| StoreError::Damaged("a transaction is still in use".to_owned()))?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(done)
+        Ok(OpenTransaction { within, tx })
     }
+}
+
+/// A transaction that is open.
+#[derive(Debug)]
+pub struct OpenTransaction {
+    within: Store,
+    tx: Arc<Transaction>,
+}
+
+impl OpenTransaction {
+    /// The store within the transaction.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.within.clone()
+    }
+
+    /// Makes its changes durable, or part of the transaction around it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails, or somebody still holds the store within the transaction.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        drop(self.within);
+        let tx = Arc::try_unwrap(self.tx);
+        let tx = tx.map_err(|_| StoreError::Damaged("a transaction is still in use".to_owned()))?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// A pool whose connections are asked for a sign of life after they rested, and whose server ends what takes too long.
+fn postgres_pool(options: &PgConnectOptions, connections: u32, deadline: Duration, idle: Duration) -> Pool {
+    let milliseconds = |time: Duration| time.as_millis().to_string();
+    let options = options.clone().options([
+        ("statement_timeout", milliseconds(deadline)),
+        ("lock_timeout", milliseconds(deadline.min(DEADLINE))),
+        ("idle_in_transaction_session_timeout", milliseconds(idle)),
+        // Where the client's host is gone without a word, its locks go too.
+        ("tcp_keepalives_idle", "5".to_owned()),
+        ("tcp_keepalives_interval", "2".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .test_before_acquire(false)
+        .before_acquire(|connection, rested| {
+            Box::pin(async move {
+                if rested.idle_for < REST {
+                    return Ok(true);
+                }
+                let answer = tokio::time::timeout(PROBE, connection.ping()).await;
+                answer.unwrap_or_else(|_| Err(Error::Io(std::io::ErrorKind::TimedOut.into())))?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    Pool {
+        connections: Connections::Postgres(pool),
+        deadline,
+        may_idle: idle > IDLE,
+    }
+}
+
+fn one_connection<DB: Database>() -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(10))
+}
+
+fn unreadable(error: Error) -> StoreError {
+    StoreError::Database(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }

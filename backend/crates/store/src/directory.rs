@@ -1,5 +1,6 @@
 //! What a directory tells: people with their standing, and groups. Of one issuer at a time: no directory sees or changes what another told.
 
+use crate::connection::Transaction;
 use crate::entity::{directory_group, directory_member, person};
 use crate::people::{free_name, let_go, same, unbound};
 use crate::sql::clean;
@@ -7,8 +8,8 @@ use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::{Expr, ExprTrait, Func};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait, Select, Set,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select, Set,
 };
 use uuid::Uuid;
 
@@ -363,7 +364,7 @@ fn standing_of(active: bool) -> String {
 
 /// Whether another of the directory has this name or identity.
 async fn is_taken(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     issuer: &str,
     told: &Told<'_>,
     own: Option<&person::Model>,
@@ -379,7 +380,7 @@ async fn is_taken(
 }
 
 async fn write(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     known: person::Model,
     told: &Told<'_>,
     now: Instant,

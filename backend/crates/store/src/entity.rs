@@ -322,8 +322,17 @@ entities! {
     }
     /// Answers kept for retries.
     idempotency = "idempotency" {
-        #[sea_orm(primary_key, auto_increment = false)] owner: String,
-        #[sea_orm(primary_key, auto_increment = false)] key: String,
-        request: String, content_type: String, status: i32, body: Vec<u8>, created_at: i64,
+        #[sea_orm(primary_key, auto_increment = false)] id: String,
+        request: String, attempt: i64, lease_until: i64, expires_at: i64, status: i32, answer: Option<Vec<u8>>,
+    }
+    /// What the servers know of the clock: one row.
+    clock = "clock" {
+        #[sea_orm(primary_key, auto_increment = false)] id: i16,
+        heartbeat_at: i64, suspicion: String, suspected_at: Option<i64>,
+    }
+    /// Daily work, by job.
+    daily_run = "daily_run" {
+        #[sea_orm(primary_key, auto_increment = false)] job: String,
+        slot: i64, attempt: i64, lease_until: i64, finished_at: Option<i64>,
     }
 }

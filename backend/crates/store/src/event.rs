@@ -1,6 +1,8 @@
 //! Audit events. The same event of one source twice is one.
 
+use crate::connection::Transaction;
 use crate::entity::{audit_event, trail_entry};
+use crate::idempotency::{Answer, Claim, settle_all};
 use crate::import::intern_assets;
 use crate::page::{Cursor, Page};
 use crate::sql::{clean, column, marks, rows, tuples};
@@ -91,8 +93,8 @@ struct Person {
 }
 
 impl Scoped<'_> {
-    /// Stores events of a source in one transaction; gives how many were new. `asset` is what they are about, where that is
-    /// not their agent.
+    /// Stores events of a source in one transaction; says of each whether it was new. `asset` is what they are about, where that is
+    /// not their agent; `answers` tells, of what was new, the answers that are stored with them.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
@@ -101,23 +103,25 @@ impl Scoped<'_> {
         source: &str,
         asset: Option<&AssetKey>,
         events: &[NewEvent],
+        answers: impl FnOnce(&[bool]) -> Vec<(Claim, Answer)>,
         now: Instant,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<bool>, StoreError> {
         let tx = self.store.begin().await?;
         let created = self.write_events(&tx, source, asset, events, now).await?;
+        settle_all(&tx, &answers(&created)).await?;
         tx.commit().await?;
         Ok(created)
     }
 
-    /// Writes events in a transaction; gives how many were new.
+    /// Writes events in a transaction; says of each whether it was new.
     pub(crate) async fn write_events(
         &self,
-        tx: &sea_orm::DatabaseTransaction,
+        tx: &Transaction,
         source: &str,
         asset: Option<&AssetKey>,
         events: &[NewEvent],
         now: Instant,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<bool>, StoreError> {
         let mut wanted: BTreeMap<String, AssetKey> = BTreeMap::new();
         for event in events.iter().filter(|e| asset.is_none() && !e.event.agent.is_empty()) {
             let key = AssetKey::resource("agent", &event.event.agent);
@@ -137,26 +141,28 @@ impl Scoped<'_> {
                 .and_then(|key| ids.get(&clean(key.as_str())).copied())
         };
         let mut drafts = Vec::with_capacity(events.len());
+        let mut created = Vec::with_capacity(events.len());
         for chunk in events.chunks(100) {
-            self.store_chunk(tx, source, (chunk, &mut drafts), &asset_of, now)
-                .await?;
+            let stored = self.store_chunk(tx, source, chunk, &asset_of, now).await?;
+            let new = chunk.iter().zip(&stored);
+            drafts.extend(new.filter_map(|(event, id)| id.map(|id| self.draft(id, source, event, now))));
+            created.extend(stored.iter().map(Option::is_some));
         }
         // At the end, since the trail is locked from here on.
         self.store.append(tx, &drafts).await?;
-        Ok(drafts.len() as u64)
+        Ok(created)
     }
 
+    /// Gives the ids of those that were new.
     async fn store_chunk(
         &self,
-        tx: &sea_orm::DatabaseTransaction,
+        tx: &Transaction,
         source: &str,
-        (chunk, drafts): (&[NewEvent], &mut Vec<Draft>),
+        chunk: &[NewEvent],
         asset_of: &impl Fn(&NewEvent) -> Option<Uuid>,
         now: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Option<Uuid>>, StoreError> {
         const COLUMNS: usize = 23;
-        let mut seen = HashSet::new();
-        let chunk: Vec<&NewEvent> = chunk.iter().filter(|event| seen.insert(event.key.as_str())).collect();
         let ids: Vec<Uuid> = chunk.iter().map(|_| Uuid::now_v7()).collect();
         let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * COLUMNS);
         let json = |value: &dyn erased::Json| clean(&value.json());
@@ -200,9 +206,8 @@ impl Scoped<'_> {
             .iter()
             .map(|row| column::<Uuid>(row, "id"))
             .collect::<Result<_, _>>()?;
-        let told = ids.iter().zip(&chunk).filter(|(id, _)| stored.contains(*id));
-        drafts.extend(told.map(|(id, new)| self.draft(*id, source, new, now)));
-        Ok(())
+        let new = |id: Uuid| stored.contains(&id).then_some(id);
+        Ok(ids.into_iter().map(new).collect())
     }
 
     fn draft(&self, id: Uuid, source: &str, new: &NewEvent, now: Instant) -> Draft {

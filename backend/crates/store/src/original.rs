@@ -1,13 +1,12 @@
 //! Originals, compressed in pieces so that any line can be shown without reading it all.
 
+use crate::connection::Transaction;
 use crate::entity::{original, original_chunk};
 use crate::{Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 use std::io::{Read, Write};
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ const PIECE: usize = 1 << 20;
 
 /// Writes an original piece by piece.
 pub struct OriginalWriter {
-    tx: DatabaseTransaction,
+    tx: Transaction,
     id: Uuid,
     project: ProjectId,
     gzip: bool,
@@ -31,7 +30,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn keep_original(&self, project: ProjectId, gzip: bool) -> Result<OriginalWriter, StoreError> {
-        let tx = self.begin().await?;
+        let tx = self.patient().begin().await?;
         Ok(OriginalWriter {
             tx,
             id: Uuid::now_v7(),

@@ -1,13 +1,13 @@
 //! People by issuer and subject, what they and their groups may do, and the log of what was done and refused.
 
+use crate::connection::Transaction;
 use crate::entity::{membership, person, session, token};
 use crate::sql::clean;
 use crate::{Draft, Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use uuid::Uuid;
 
@@ -328,7 +328,7 @@ pub(crate) fn action((actor, kind, project): (&str, &str, Option<Uuid>), detail:
 
 /// The person of an issuer for whom a column holds this.
 pub(crate) async fn same(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     issuer: &str,
     (column, value): (person::Column, &str),
 ) -> Result<Option<person::Model>, StoreError> {
@@ -338,7 +338,7 @@ pub(crate) async fn same(
 }
 
 /// Who arrives for the first time and was told by their directory before.
-async fn told(tx: &DatabaseTransaction, who: &Arrival<'_>) -> Result<Option<person::Model>, StoreError> {
+async fn told(tx: &Transaction, who: &Arrival<'_>) -> Result<Option<person::Model>, StoreError> {
     if who.external_id.is_empty() {
         return Ok(None);
     }
@@ -353,7 +353,7 @@ pub(crate) fn unbound(id: Uuid) -> String {
 }
 
 /// A name that nobody has yet: one name is one person, in every record.
-pub(crate) async fn free_name(tx: &DatabaseTransaction, wanted: &str) -> Result<String, StoreError> {
+pub(crate) async fn free_name(tx: &Transaction, wanted: &str) -> Result<String, StoreError> {
     let wanted = clean(wanted);
     let mut name = wanted.clone();
     for n in 2.. {
@@ -367,7 +367,7 @@ pub(crate) async fn free_name(tx: &DatabaseTransaction, wanted: &str) -> Result<
 }
 
 /// Ends somebody's sessions, tokens and own roles; false where they are not there.
-pub(crate) async fn let_go(tx: &DatabaseTransaction, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+pub(crate) async fn let_go(tx: &Transaction, id: Uuid, now: Instant) -> Result<bool, StoreError> {
     let left = person::Entity::update_many()
         .col_expr(person::Column::LeftAt, Expr::value(micros(now)))
         .filter(person::Column::Id.eq(id))

@@ -1,13 +1,14 @@
 //! Requests of data subjects, what is held of a person, and forgetting them.
 
 use crate::entity::{audit_event, privacy_request, subject, trail_entry};
+use crate::outage::Outage;
 use crate::sql::{column, marks, row, rows, run};
 use crate::{Store, StoreError, Subject, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Value,
 };
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -304,9 +305,22 @@ impl Store {
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        Err(StoreError::Unavailable(
-            "the write-ahead log could not be cut: somebody reads all the time".to_owned(),
+        // Somebody reads all the time.
+        Err(StoreError::unavailable(
+            Outage::Busy,
+            "the write-ahead log could not be truncated",
         ))
+    }
+
+    /// How many people's records are restricted.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn restricted_subjects(&self) -> Result<u64, StoreError> {
+        let query = subject::Entity::find()
+            .filter(subject::Column::RestrictedUntil.is_not_null())
+            .filter(subject::Column::ErasedAt.is_null());
+        Ok(query.count(&self.read).await?)
     }
 
     /// People whose restriction has ended and who are under no hold.

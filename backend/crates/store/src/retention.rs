@@ -1,5 +1,6 @@
 //! What is past its date, and what keeps it: legal holds.
 
+use crate::connection::Transaction;
 use crate::entity::{legal_hold, retention_rule};
 use crate::sql::{column, marks, row, rows, run};
 use crate::{Draft, Keeping, Scoped, Store, StoreError, micros};
@@ -8,8 +9,7 @@ use affiant_domain::retention::{Rule, Rules};
 use sea_orm::sea_query::Expr;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, Iterable, QueryFilter,
-    QueryOrder, Set, Value,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, QueryFilter, QueryOrder, Set, Value,
 };
 use uuid::Uuid;
 
@@ -268,7 +268,7 @@ impl Scoped<'_> {
 }
 
 /// Takes away what is personal in entries: their payloads, and what other people are found by in them.
-async fn take_payloads(tx: &DatabaseTransaction, indices: &[i64]) -> Result<(), StoreError> {
+async fn take_payloads(tx: &Transaction, indices: &[i64]) -> Result<(), StoreError> {
     for chunk in indices.chunks(500) {
         let those = marks(chunk.len());
         let values: Vec<Value> = chunk.iter().map(|index| Value::from(*index)).collect();

@@ -19,18 +19,18 @@ pub struct DueSlot {
 }
 
 impl Store {
-    /// Every schedule that is on, with its last slot.
+    /// Every schedule that is on, with its last slot that is not of the future: a clock that was ahead may have fired one.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn schedules_on(&self) -> Result<Vec<(schedule::Model, Option<i64>)>, StoreError> {
+    pub async fn schedules_on(&self, now: Instant) -> Result<Vec<(schedule::Model, Option<i64>)>, StoreError> {
         let all = schedule::Entity::find()
             .filter(schedule::Column::Enabled.eq(true))
             .all(&self.read)
             .await?;
         let mut out = Vec::with_capacity(all.len());
         for row in all {
-            let last = last_slot(self, row.id).await?;
+            let last = last_slot(self, row.id, now).await?;
             out.push((row, last));
         }
         Ok(out)
@@ -68,9 +68,10 @@ impl Store {
     }
 }
 
-async fn last_slot(store: &Store, id: Uuid) -> Result<Option<i64>, StoreError> {
+async fn last_slot(store: &Store, id: Uuid, now: Instant) -> Result<Option<i64>, StoreError> {
     Ok(schedule_fire::Entity::find()
         .filter(schedule_fire::Column::ScheduleId.eq(id))
+        .filter(schedule_fire::Column::Slot.lte(micros(now)))
         .order_by_desc(schedule_fire::Column::Slot)
         .limit(1)
         .one(&store.read)

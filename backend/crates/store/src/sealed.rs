@@ -24,6 +24,8 @@ pub enum Sealed {
     Processor,
     /// What processors are still to be told.
     Notice,
+    /// Answers kept for retries.
+    Answer,
 }
 
 /// What tells rows apart.
@@ -39,7 +41,7 @@ pub enum SealedId {
 
 impl Sealed {
     /// Every such column.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Subject,
         Self::TrailKey,
         Self::Request,
@@ -48,6 +50,7 @@ impl Sealed {
         Self::Session,
         Self::Processor,
         Self::Notice,
+        Self::Answer,
     ];
 
     /// Table, key and column.
@@ -61,6 +64,7 @@ impl Sealed {
             Self::Session => ("session", "hash", "refresh"),
             Self::Processor => ("processor", "id", "secret"),
             Self::Notice => ("processor_notice", "id", "body"),
+            Self::Answer => ("idempotency", "id", "answer"),
         }
     }
 
@@ -70,7 +74,7 @@ impl Sealed {
                 SealedId::Uuid(column(row, "id")?)
             }
             Self::TrailKey => SealedId::Number(column(row, "id")?),
-            Self::BreakGlass | Self::Session => SealedId::Text(column(row, "id")?),
+            Self::BreakGlass | Self::Session | Self::Answer => SealedId::Text(column(row, "id")?),
         })
     }
 }

@@ -264,7 +264,7 @@ impl Scoped<'_> {
         run(&tx, sql, values).await?;
         self.write_gaps(&tx, gaps, now).await?;
         tx.commit().await?;
-        Ok(created)
+        Ok(created.into_iter().filter(|is_new| *is_new).count() as u64)
     }
 
     async fn write_gaps<C: ConnectionTrait>(&self, db: &C, gaps: &[Gap], now: Instant) -> Result<(), StoreError> {

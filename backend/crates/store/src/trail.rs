@@ -1,13 +1,12 @@
 //! The trail as rows. Entries are appended in the transaction of what they tell, under a lock on the tree's head: no change without its
 //! entry, no entry without its change, and one order over all servers. How an entry looks is the business of a [`Log`].
 
+use crate::connection::Transaction;
 use crate::entity::{subject, trail_checkpoint, trail_entry, trail_head, trail_key, trail_node};
 use crate::sql::{column, marks, rows, run, tuples};
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Value,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Value};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -112,10 +111,12 @@ pub struct EntryFilter<'a> {
 
 /// Rows that one statement writes.
 const CHUNK: usize = 100;
+/// Entries that are sealed between two statements: the database ends a transaction that idles while it holds the head.
+const SEALED_AT_ONCE: usize = 500;
 
 impl Store {
     /// Appends entries in a transaction; they are there when it is committed, and not before.
-    pub(crate) async fn append(&self, tx: &DatabaseTransaction, drafts: &[Draft]) -> Result<(), StoreError> {
+    pub(crate) async fn append(&self, tx: &Transaction, drafts: &[Draft]) -> Result<(), StoreError> {
         if drafts.is_empty() {
             return Ok(());
         }
@@ -123,15 +124,31 @@ impl Store {
             return Err(StoreError::Damaged("there is no trail to write to".to_owned()));
         };
         // From here to the end of the transaction nobody else appends, purges, holds or forgets: keys are read after it.
-        let frontier = self.lock_head(tx).await?;
-        let subjects = self.subjects(tx, log.as_ref(), drafts).await?;
+        let mut frontier = self.lock_head(tx).await?;
+        for drafts in drafts.chunks(SEALED_AT_ONCE) {
+            frontier = self.append_some(tx, log.as_ref(), &frontier, drafts).await?;
+        }
+        let sql = "UPDATE trail_head SET frontier = ? WHERE id = 1";
+        run(tx, sql, vec![frontier.into()]).await?;
+        Ok(())
+    }
+
+    /// Appends entries to a tree whose head is locked; gives its new frontier.
+    async fn append_some(
+        &self,
+        tx: &Transaction,
+        log: &dyn Log,
+        frontier: &[u8],
+        drafts: &[Draft],
+    ) -> Result<Vec<u8>, StoreError> {
+        let subjects = self.subjects(tx, log, drafts).await?;
         // Never in clear because something went wrong.
         let lost = || StoreError::Damaged("a person of an entry cannot be found".to_owned());
         let find = |lookup: String| subjects.get(&lookup).ok_or_else(lost);
         let mut peopled: Vec<Peopled<'_>> = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            let subject = found_by(log.as_ref(), draft).map(find).transpose()?;
-            let others = others_in(log.as_ref(), draft).map(|lookup| find(lookup).map(|subject| subject.id));
+            let subject = found_by(log, draft).map(find).transpose()?;
+            let others = others_in(log, draft).map(|lookup| find(lookup).map(|subject| subject.id));
             let mut concerns: Vec<Uuid> = others.collect::<Result<_, _>>()?;
             // Two names may be one person's, or that of who acts.
             concerns.sort_unstable();
@@ -143,7 +160,7 @@ impl Store {
                 concerns,
             });
         }
-        let extended = log.extend(&frontier, &peopled).map_err(StoreError::Damaged)?;
+        let extended = log.extend(frontier, &peopled).map_err(StoreError::Damaged)?;
         for (entries, people) in extended.entries.chunks(CHUNK).zip(peopled.chunks(CHUNK)) {
             write_entries(tx, entries, people).await?;
         }
@@ -155,13 +172,12 @@ impl Store {
             };
             trail_node::Entity::insert(node).exec_without_returning(tx).await?;
         }
-        let sql = "UPDATE trail_head SET frontier = ? WHERE id = 1";
-        run(tx, sql, vec![extended.frontier.into()]).await?;
-        Ok(())
+        Ok(extended.frontier)
     }
 
     /// Takes the lock on the tree's head, which is held to the end of the transaction.
-    pub(crate) async fn lock_head(&self, tx: &DatabaseTransaction) -> Result<Vec<u8>, StoreError> {
+    pub(crate) async fn lock_head(&self, tx: &Transaction) -> Result<Vec<u8>, StoreError> {
+        tx.bound_idle().await?;
         let head = trail_head::Entity::find_by_id(1_i16).lock_exclusive().one(tx).await?;
         head.map(|head| head.frontier)
             .ok_or_else(|| StoreError::Damaged("the trail has no head".to_owned()))
@@ -180,7 +196,7 @@ impl Store {
     /// The token of a person; made where they were never seen.
     pub(crate) async fn subject_of(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         name: &str,
         now: Instant,
     ) -> Result<Option<Uuid>, StoreError> {
@@ -204,7 +220,7 @@ impl Store {
     /// The tokens of a person: the one that they are found by, made where they were never seen, and those set aside.
     pub(crate) async fn subjects_named(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         name: &str,
         now: Instant,
     ) -> Result<Vec<Uuid>, StoreError> {
@@ -229,7 +245,7 @@ impl Store {
     /// The people who act in drafts, by what they are found by; made where they were never seen.
     async fn subjects(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         log: &dyn Log,
         drafts: &[Draft],
     ) -> Result<HashMap<String, Subject>, StoreError> {
@@ -519,7 +535,7 @@ fn others_in(log: &dyn Log, draft: &Draft) -> impl Iterator<Item = String> {
     draft.concerns.iter().filter_map(|name| log.person(name))
 }
 
-async fn known(tx: &DatabaseTransaction, wanted: &[String]) -> Result<HashMap<String, Subject>, StoreError> {
+async fn known(tx: &Transaction, wanted: &[String]) -> Result<HashMap<String, Subject>, StoreError> {
     let mut found = HashMap::with_capacity(wanted.len());
     for chunk in wanted.chunks(500) {
         let sql = format!(
@@ -539,11 +555,7 @@ async fn known(tx: &DatabaseTransaction, wanted: &[String]) -> Result<HashMap<St
     Ok(found)
 }
 
-async fn write_entries(
-    tx: &DatabaseTransaction,
-    entries: &[Written],
-    people: &[Peopled<'_>],
-) -> Result<(), StoreError> {
+async fn write_entries(tx: &Transaction, entries: &[Written], people: &[Peopled<'_>]) -> Result<(), StoreError> {
     const COLUMNS: usize = 11;
     let mut values: Vec<Value> = Vec::with_capacity(entries.len() * COLUMNS);
     let mut named: Vec<Value> = Vec::new();

@@ -123,10 +123,12 @@ fn all(app: &Context) -> Result<Vec<(PathBuf, Kept)>, FlowError> {
 }
 
 /// Keys whose time is over: their files and ids.
-pub(super) fn expired(app: &Context) -> Result<Vec<(PathBuf, Uuid)>, FlowError> {
+pub(super) fn expired(app: &Context) -> Result<(Vec<(PathBuf, Uuid)>, usize), FlowError> {
     let now = micros(app.clock.now());
-    let over = all(app)?.into_iter().filter(|(_, kept)| kept.expires_at <= now);
-    Ok(over.map(|(path, kept)| (path, kept.id)).collect())
+    let all = all(app)?;
+    let count = all.len();
+    let over = all.into_iter().filter(|(_, kept)| kept.expires_at <= now);
+    Ok((over.map(|(path, kept)| (path, kept.id)).collect(), count))
 }
 
 /// Destroys a key: what its backup holds can be read by nobody any more. One that another server destroyed is destroyed.

@@ -7,6 +7,7 @@ pub use container::Head;
 pub use keys::{Forgotten, note, reseal};
 
 use crate::app::Context;
+use crate::flow::enforce_retention::DeletionRun;
 use crate::flow::{FlowError, fulfil_request};
 use affiant_store::BackupError;
 use chrono::SecondsFormat;
@@ -131,20 +132,30 @@ pub async fn make(app: &Context, path: &Path, days: i64, actor: &str) -> Result<
 ///
 /// # Errors
 /// [`FlowError`] where the folder or the database fails.
-pub async fn expire(app: &Context) -> Result<usize, FlowError> {
-    let mut count = 0;
-    for (path, id) in keys::expired(app)? {
+pub async fn expire(app: &Context, confirm: bool) -> Result<DeletionRun, FlowError> {
+    sweep(app);
+    let (expired, all) = keys::expired(app)?;
+    let mut told = DeletionRun::begin(app, (expired.len(), all as u64), confirm).await?;
+    if told.waits {
+        tracing::warn!(
+            due = told.due,
+            all,
+            "keys of backups past their date wait for a person: confirm the run"
+        );
+        return Ok(told);
+    }
+    for (path, id) in expired {
         // The entry first: where it cannot be written, the key stays.
         let detail = json!({ "backup": id }).to_string();
         app.store
             .record_action(("schedule", "backup.expired", None), &detail, app.clock.now())
             .await?;
         match keys::destroy(&path) {
-            Ok(()) => count += 1,
+            Ok(()) => told.done += 1,
             Err(error) => tracing::error!(%error, "the key of a backup could not be destroyed"),
         }
     }
-    Ok(count)
+    Ok(told)
 }
 
 /// What a backup says of itself.

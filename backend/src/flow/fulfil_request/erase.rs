@@ -4,6 +4,7 @@ use super::plan::{Class, add, class};
 use super::{PAGE, conflict, identifier_of, save};
 use crate::app::Context;
 use crate::flow::backup::{self, Forgotten};
+use crate::flow::enforce_retention::DeletionRun;
 use crate::flow::{FlowError, tell_processors, trail};
 use affiant_domain::Instant;
 use affiant_domain::request::{Right, State, Step, Verdict, verdict};
@@ -233,9 +234,19 @@ pub async fn forget_again(app: &Context, one: &Forgotten) -> Result<bool, FlowEr
 ///
 /// # Errors
 /// [`FlowError`] where the database fails.
-pub async fn end_restrictions(app: &Context) -> Result<u64, FlowError> {
-    let mut ended = 0;
-    for subject in app.store.restrictions_ended(app.clock.now()).await? {
+pub async fn end_restrictions(app: &Context, confirm: bool) -> Result<DeletionRun, FlowError> {
+    let ended = app.store.restrictions_ended(app.clock.now()).await?;
+    let all = app.store.restricted_subjects().await?;
+    let mut told = DeletionRun::begin(app, (ended.len(), all), confirm).await?;
+    if told.waits {
+        tracing::warn!(
+            due = told.due,
+            all,
+            "restrictions that ended wait for a person: confirm the run"
+        );
+        return Ok(told);
+    }
+    for subject in ended {
         let first = app.store.held_of(subject, 0, PAGE).await?;
         let now = app.clock.now();
         if first.iter().any(|record| fate(record, now) != Verdict::Erased) {
@@ -243,9 +254,9 @@ pub async fn end_restrictions(app: &Context) -> Result<u64, FlowError> {
         }
         erase(app, subject, (None, ""), "schedule").await?;
         app.store.scrub().await?;
-        ended += 1;
+        told.done += 1;
     }
-    Ok(ended)
+    Ok(told)
 }
 
 /// What was done, what is kept, why and until when: signed by the trail's key.

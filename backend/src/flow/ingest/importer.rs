@@ -416,6 +416,7 @@ impl<'a> Importer<'a> {
         for (tool, state) in std::mem::take(&mut self.tools) {
             self.store_scan(&tool, state).await?;
         }
+        upload.settle(&self.tx, &self.result).await?;
         self.tx.commit().await?;
         Ok((self.result, original.is_some()))
     }

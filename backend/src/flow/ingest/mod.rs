@@ -5,6 +5,7 @@ mod mask;
 mod reader;
 mod reread;
 
+use super::keyed::{Content, Keyed};
 use super::{FlowError, invalid};
 use crate::app::Context;
 use affiant_domain::Instant;
@@ -46,9 +47,20 @@ pub struct Upload {
     pub keeps: bool,
     /// How far the reading is, where somebody asks.
     pub progress: Arc<Progress>,
+    /// The idempotency key that it came with.
+    pub keyed: Option<Arc<Keyed>>,
 }
 
 impl Upload {
+    /// Stores the answer of the request that brought it with what is imported.
+    async fn settle(&self, tx: &ImportTx, result: &ImportResult) -> Result<(), FlowError> {
+        if let Some(keyed) = &self.keyed {
+            let (claim, answer) = keyed.settled(201, &Content::json(result)?)?;
+            tx.settle(&claim, &answer).await?;
+        }
+        Ok(())
+    }
+
     /// A file on disk, with its digest.
     ///
     /// # Errors
@@ -77,6 +89,7 @@ impl Upload {
             masked: false,
             keeps: true,
             progress: Arc::default(),
+            keyed: None,
         })
     }
 }
@@ -238,6 +251,7 @@ pub async fn screen(app: &Context, upload: &Upload, options: &Options) -> Result
         masked,
         keeps,
         progress: upload.progress.clone(),
+        keyed: upload.keyed.clone(),
     };
     Ok(match masked {
         Masked::Clean => Screened {
@@ -468,6 +482,7 @@ async fn repeat(
     };
     tx.insert_import(&new, now).await?;
     tx.repeat_scans(import, id, at, now).await?;
+    upload.settle(&tx, &result).await?;
     tx.commit().await?;
     Ok(result)
 }

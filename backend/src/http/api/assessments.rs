@@ -1,11 +1,13 @@
 //! Assessments: stored scores, and the evidence behind them.
 
 use super::{List, limit, time, uuid};
+use crate::app::Context;
 use crate::auth::{Assess, In, ReadFramework};
-use crate::flow::assess::{Request, assess};
+use crate::flow::assess::{Request, score, store};
 use crate::flow::evidence::of_assessment;
+use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_store::{entity, instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -130,19 +132,31 @@ pub async fn list(at: In<ReadFramework>, query: web::Query<AssessmentQuery>) -> 
 /// Needs the permission `assessments:write`.
 #[utoipa::path(tag = "assessments", params(("project" = String, Path, description = "Slug")), request_body = AssessmentRequest, responses((status = 201, body = [Assessment]), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/assessments")]
-pub async fn run(at: In<Assess>, wanted: web::Json<AssessmentRequest>) -> Result<HttpResponse, Problem> {
+pub async fn run(
+    at: In<Assess>,
+    wanted: web::Json<AssessmentRequest>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let as_of = wanted
         .as_of
         .as_deref()
         .map_or_else(|| Ok(at.app.clock.now()), |text| time("/as_of", text))?;
-    let request = Request {
-        origin: "api",
-        actor: &at.principal.name,
-        slot: None,
+    let digest = format!("{:?} {:?}", wanted.frameworks, wanted.as_of);
+    let keyed = match idempotency::begin(&at.app, &at.principal, &request, &digest).await? {
+        Start::Answered(before) => return Ok(before),
+        Start::Fresh(keyed) => keyed,
     };
-    let made = assess(&at.app, at.id(), &wanted.frameworks, as_of, request).await?;
-    let made: Vec<Assessment> = made.into_iter().map(|(row, _)| row.into()).collect();
-    Ok(HttpResponse::Created().json(made))
+    let scored = score(&at.app, at.id(), &wanted.frameworks, as_of);
+    let keep = |app: Context, scored| async move {
+        let request = Request {
+            origin: "api",
+            actor: &at.principal.name,
+            slot: None,
+        };
+        let made = store(&app, scored, request).await?;
+        Ok(made.into_iter().map(|(row, _)| row.into()).collect::<Vec<Assessment>>())
+    };
+    idempotency::prepared(&at.app, keyed, scored, keep).await
 }
 
 /// Show the whole score of an assessment

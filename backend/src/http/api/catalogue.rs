@@ -1,7 +1,7 @@
 //! What there is to be assessed against, and what can be read.
 
-use crate::app::Context;
 use crate::auth::{Allowed, Read};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub struct InputFormat {
 /// Needs the permission `read`.
 #[utoipa::path(tag = "catalogue", responses((status = 200, body = [FrameworkSummary]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/frameworks")]
-pub async fn frameworks(_: Allowed<Read>, app: web::Data<Context>) -> HttpResponse {
+pub async fn frameworks(_: Allowed<Read>, app: App) -> HttpResponse {
     let all: Vec<FrameworkSummary> = app
         .catalogue
         .frameworks
@@ -78,11 +78,7 @@ pub async fn frameworks(_: Allowed<Read>, app: web::Data<Context>) -> HttpRespon
 /// Needs the permission `read`.
 #[utoipa::path(tag = "catalogue", params(("framework" = String, Path, description = "Framework")), responses((status = 200, body = [Requirement]), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/frameworks/{framework}/requirements")]
-pub async fn framework(
-    _: Allowed<Read>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn framework(_: Allowed<Read>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let framework = app
         .catalogue
         .framework(&path)
@@ -111,7 +107,7 @@ pub async fn framework(
 /// Needs the permission `read`.
 #[utoipa::path(tag = "catalogue", responses((status = 200, body = [InputFormat]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/formats")]
-pub async fn formats(_: Allowed<Read>, app: web::Data<Context>) -> HttpResponse {
+pub async fn formats(_: Allowed<Read>, app: App) -> HttpResponse {
     let kind = |kind| {
         if kind == affiant_ingest::Kind::Events {
             "events"

@@ -1,8 +1,10 @@
 //! Audit events.
 
-use super::{List, bytes, limit, listed, retry, time};
+use super::{List, bytes, limit, listed, time};
 use crate::auth::{In, PushEvents, Read};
 use crate::flow::events::{EventsResult, Options, ingest};
+use crate::flow::keyed::Content;
+use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
@@ -106,7 +108,7 @@ impl From<EventRow> for Event {
 ///
 /// Our own event (one, an array or NDJSON), or the log of any audit store that is read, recognised by content. The same event of one source
 /// again adds nothing. Answers when they are durable. Needs the permission `events:write`.
-#[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventPush, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer")), request_body(content = Object, content_type = "application/json", example = json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "invoice-bot", "action": "data_export", "resource": "ledger", "outcome": "success"})), responses((status = 201, body = EventsResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(tag = "audit events", params(("project" = String, Path, description = "Slug"), EventPush), request_body(content = Object, content_type = "application/json", example = json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "invoice-bot", "action": "data_export", "resource": "ledger", "outcome": "success"})), responses((status = 201, body = EventsResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/projects/{project}/audit-events")]
 pub async fn push(
     at: In<PushEvents>,
@@ -119,21 +121,26 @@ pub async fn push(
     if query.source.as_ref().is_some_and(|source| source.contains('\0')) {
         return Err(Problem::invalid("source", "it holds a NUL"));
     }
-    let options = Options {
-        source: query.source.unwrap_or_default(),
-        asset: query.asset,
-        format: query.format,
-    };
     let digest = if request.headers().contains_key("idempotency-key") {
         sha256_hex(&body)
     } else {
         String::new()
     };
+    let keyed = match idempotency::begin(&at.app, &at.principal, &request, &digest).await? {
+        Start::Answered(before) => return Ok(before),
+        Start::Fresh(keyed) => keyed,
+    };
+    let options = Options {
+        source: query.source.unwrap_or_default(),
+        asset: query.asset,
+        format: query.format,
+        keyed: keyed.clone(),
+    };
     let work = async {
         let result = ingest(&at.app, at.id(), &body, &options).await?;
-        Ok((StatusCode::CREATED, serde_json::to_vec(&result).unwrap_or_default()))
+        Ok((StatusCode::CREATED, Content::json(&result)?))
     };
-    retry::once(&at.app, &at.principal, &request, &digest, work).await
+    idempotency::finish(&at.app, keyed, work).await
 }
 
 /// Which events.

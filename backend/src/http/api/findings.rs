@@ -1,8 +1,10 @@
 //! Findings.
 
-use super::{List, limit, listed, retry, uuid};
+use super::{List, limit, listed, uuid};
 use crate::auth::{In, PushScans, Read};
 use crate::flow::ingest::{ImportResult, Options, import};
+use crate::flow::keyed::Content;
+use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
 use crate::http::upload::receive;
 use actix_web::http::StatusCode;
@@ -305,7 +307,7 @@ pub struct PushQuery {
 /// Push findings of a tool without a format
 ///
 /// Our own findings JSON: `{"tool": "…", "findings": [{"title", "severity", "description", …}]}`. Needs the permission `scans:write`.
-#[utoipa::path(tag = "findings", params(("project" = String, Path, description = "Slug"), PushQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer")), request_body(content = Object, content_type = "application/json", example = json!({"tool": "acme-check", "findings": [{"title": "Debug port open", "severity": "high", "description": "Port 9000 answers", "cwe": 489}]})), responses((status = 201, body = ImportResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(tag = "findings", params(("project" = String, Path, description = "Slug"), PushQuery), request_body(content = Object, content_type = "application/json", example = json!({"tool": "acme-check", "findings": [{"title": "Debug port open", "severity": "high", "description": "Port 9000 answers", "cwe": 489}]})), responses((status = 201, body = ImportResult), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem)))]
 #[post("/api/v1/projects/{project}/findings")]
 pub async fn push(
     at: In<PushScans>,
@@ -313,7 +315,7 @@ pub async fn push(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let received = receive(&at.app, body).await?;
+    let mut received = receive(&at.app, body).await?;
     let query = query.into_inner();
     let options = Options {
         asset: query.asset,
@@ -325,9 +327,15 @@ pub async fn push(
         confirm: false,
         actor: at.principal.name.clone(),
     };
+    let begun = idempotency::begin(&at.app, &at.principal, &request, &received.upload.digest).await?;
+    let keyed = match begun {
+        Start::Answered(before) => return Ok(before),
+        Start::Fresh(keyed) => keyed,
+    };
+    received.upload.keyed.clone_from(&keyed);
     let work = async {
         let result = import(&at.app, at.id(), &received.upload, &options).await?;
-        Ok((StatusCode::CREATED, serde_json::to_vec(&result).unwrap_or_default()))
+        Ok((StatusCode::CREATED, Content::json(&result)?))
     };
-    retry::once(&at.app, &at.principal, &request, &received.upload.digest, work).await
+    idempotency::finish(&at.app, keyed, work).await
 }

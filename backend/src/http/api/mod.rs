@@ -4,6 +4,7 @@ pub mod assessments;
 pub mod assets;
 pub mod attestations;
 pub mod catalogue;
+pub mod clock;
 pub mod events;
 pub mod findings;
 pub mod health;
@@ -15,7 +16,6 @@ pub mod projects;
 pub mod registers;
 pub mod reports;
 pub mod retention;
-mod retry;
 pub mod scans;
 pub mod schedules;
 pub mod screening;
@@ -27,9 +27,12 @@ pub mod waivers;
 use super::problem::Problem;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, RefOr, SecurityRequirement, ServerBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, RefOr, Required, SecurityRequirement,
+    ServerBuilder, Type,
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -124,6 +127,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(retention::hold)
         .service(retention::release)
         .service(screening::run)
+        .service(clock::show)
+        .service(clock::confirm_it)
         .service(trail::entries)
         .service(trail::proof)
         .service(trail::keys)
@@ -171,8 +176,38 @@ pub fn describe(mut api: OpenApi) -> OpenApi {
             &mut item.patch,
         ];
         each.into_iter().flatten().for_each(describe_problems);
+        item.post.iter_mut().for_each(describe_retries);
     }
     api
+}
+
+/// Every POST of somebody who is known takes an idempotency key.
+fn describe_retries(operation: &mut Operation) {
+    let is_open = operation
+        .security
+        .as_ref()
+        .is_some_and(|all| all.iter().all(|one| *one == SecurityRequirement::default()));
+    if is_open {
+        return;
+    }
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "1 to 200 characters. The same key and request give the same answer for a day (ten minutes where it shows a secret); another \
+             request with the key gives 422, one whose first request is still being processed 409 with Retry-After.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(key));
+    let all = &mut operation.responses.responses;
+    let problem = all.get("401").cloned();
+    for status in ["409", "422"] {
+        if let Some(problem) = &problem {
+            all.entry(status.to_owned()).or_insert_with(|| problem.clone());
+        }
+    }
 }
 
 /// Errors are `application/problem+json`, and some can come of any request.

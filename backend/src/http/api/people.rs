@@ -3,6 +3,7 @@
 use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadActions, ReadFramework, Role, WritePeople};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_domain::Instant;
@@ -36,7 +37,7 @@ pub struct Held {
 /// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "people", responses((status = 200, body = Me), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/me")]
-pub async fn me(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn me(who: Allowed<ReadFramework>, app: App) -> Result<HttpResponse, Problem> {
     let slugs = slugs(&app, &who.principal).await?;
     let held = |grant: &crate::auth::Grant| Held {
         role: grant.role.as_str().to_owned(),
@@ -95,7 +96,7 @@ impl From<entity::person::Model> for Person {
 /// Needs the permission `people:write` for all projects.
 #[utoipa::path(tag = "people", responses((status = 200, body = List<Person>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/people")]
-pub async fn people(who: Allowed<WritePeople>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn people(who: Allowed<WritePeople>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let items = app.store.people().await?.into_iter().map(Person::from).collect();
     Ok(HttpResponse::Ok().json(List::<Person> { items, next: None }))
@@ -116,7 +117,7 @@ fn everywhere(who: &Principal) -> Result<(), Problem> {
 #[delete("/api/v1/people/{person}/sessions")]
 pub async fn end_sessions(
     who: Allowed<WritePeople>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -144,11 +145,7 @@ pub(crate) async fn put_out(app: &Context, who: &Principal, person: Uuid) -> Res
 /// groups have. Needs the permission `people:write` for all projects.
 #[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/people/{person}")]
-pub async fn leave(
-    who: Allowed<WritePeople>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn leave(who: Allowed<WritePeople>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let_go(&app, &who.principal, uuid(&path, "person")?).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -222,7 +219,7 @@ fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Membe
 /// Those of the projects whose people you manage. Needs the permission `people:write`.
 #[utoipa::path(tag = "people", responses((status = 200, body = List<Membership>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/memberships")]
-pub async fn memberships(who: Allowed<WritePeople>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn memberships(who: Allowed<WritePeople>, app: App) -> Result<HttpResponse, Problem> {
     let items = visible(&app, &who.principal).await?;
     Ok(HttpResponse::Ok().json(List::<Membership> { items, next: None }))
 }
@@ -268,7 +265,7 @@ pub struct MembershipRequest {
 #[post("/api/v1/memberships")]
 pub async fn add(
     who: Allowed<WritePeople>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<MembershipRequest>,
 ) -> Result<HttpResponse, Problem> {
     let row = give(&app, &who.principal, &wanted).await?;
@@ -366,11 +363,7 @@ pub(crate) async fn give(
 /// It holds no longer from the next request on. Needs the permission `people:write`.
 #[utoipa::path(tag = "people", params(("membership" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/memberships/{membership}")]
-pub async fn remove(
-    who: Allowed<WritePeople>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn remove(who: Allowed<WritePeople>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     take(&app, &who.principal, uuid(&path, "membership")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -412,7 +405,7 @@ pub struct Action {
 /// Two hundred at most, latest first: of the projects in which you may read them. Needs the permission `actions:read`.
 #[utoipa::path(tag = "people", responses((status = 200, body = List<Action>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/actions")]
-pub async fn actions(who: Allowed<ReadActions>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn actions(who: Allowed<ReadActions>, app: App) -> Result<HttpResponse, Problem> {
     let items = latest(&app, &who.principal).await?;
     Ok(HttpResponse::Ok().json(List::<Action> { items, next: None }))
 }

@@ -4,6 +4,7 @@ use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, WritePrivacy};
 use crate::flow::fulfil_request::{Class, SetAside, due_at, identifier_of, package, read_set_aside, receive, step};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::request::{Right, State, Step};
@@ -122,7 +123,7 @@ fn everywhere(who: &Principal) -> Result<(), Problem> {
 /// Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", responses((status = 200, body = List<SubjectRequest>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/privacy/requests")]
-pub async fn list(who: Allowed<WritePrivacy>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn list(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let rows = app.store.requests(500).await?;
     let items = rows.iter().map(|row| shown(&app, row)).collect();
@@ -150,7 +151,7 @@ pub struct NewSubjectRequest {
 #[post("/api/v1/privacy/requests")]
 pub async fn create(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     new: web::Json<NewSubjectRequest>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -174,11 +175,7 @@ pub async fn create(
 /// Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", params(("request" = String, Path, description = "Id")), responses((status = 200, body = SubjectRequest), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/privacy/requests/{request}")]
-pub async fn show(
-    who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn show(who: Allowed<WritePrivacy>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let row = app.store.request(uuid(&path, "request")?).await?;
     let row = row.ok_or_else(|| Problem::not_found("there is no such request"))?;
@@ -209,7 +206,7 @@ pub struct StepRequest {
 #[post("/api/v1/privacy/requests/{request}/steps")]
 pub async fn go(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
     wanted: web::Json<StepRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -228,11 +225,7 @@ pub async fn go(
 /// `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", params(("request" = String, Path, description = "Id")), responses((status = 200, description = "The package", content_type = "application/zip"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 #[get("/api/v1/privacy/requests/{request}/package")]
-pub async fn download(
-    who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn download(who: Allowed<WritePrivacy>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let bytes = package(&app, uuid(&path, "request")?, &who.principal.name).await?;
     Ok(HttpResponse::Ok()
@@ -261,7 +254,7 @@ pub struct Reading {
 #[post("/api/v1/privacy/requests/{request}/readings")]
 pub async fn read(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
     wanted: web::Json<Reading>,
 ) -> Result<HttpResponse, Problem> {
@@ -288,7 +281,7 @@ pub struct RequestsDue {
 /// Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", responses((status = 200, body = RequestsDue), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/privacy/due")]
-pub async fn due(who: Allowed<WritePrivacy>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn due(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let rows = app.store.requests(5000).await?;
     let is_open =

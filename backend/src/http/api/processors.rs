@@ -5,6 +5,7 @@ use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, WritePrivacy};
 use crate::flow::tell_processors::{answered, is_allowed, secret_purpose};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_domain::Instant;
@@ -62,7 +63,7 @@ pub(crate) fn shown(row: entity::processor::Model, now: Instant) -> Processor {
 /// With those that are processors no longer. Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", responses((status = 200, body = List<Processor>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/privacy/processors")]
-pub async fn list(who: Allowed<WritePrivacy>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn list(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let now = app.clock.now();
     let items = app
@@ -104,7 +105,7 @@ pub struct NewProcessor {
 #[put("/api/v1/privacy/processors")]
 pub async fn set(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<NewProcessor>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -158,11 +159,7 @@ pub async fn set(
 /// It stays in the register, and is told nothing more. Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", params(("processor" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/privacy/processors/{processor}")]
-pub async fn end(
-    who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn end(who: Allowed<WritePrivacy>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let id = uuid(&path, "processor")?;
     let end = |app: Context| async move {
@@ -194,7 +191,7 @@ pub struct NoticeAnswer {
 #[post("/api/v1/privacy/notices/{notice}/answer")]
 pub async fn answer(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
     told: web::Json<NoticeAnswer>,
 ) -> Result<HttpResponse, Problem> {
@@ -258,7 +255,7 @@ pub(crate) fn told(row: entity::breach::Model, now: Instant) -> Breach {
 /// Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", responses((status = 200, body = List<Breach>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/privacy/breaches")]
-pub async fn breaches(who: Allowed<WritePrivacy>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn breaches(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let now = app.clock.now();
     let items = app
@@ -296,7 +293,7 @@ pub struct NewBreach {
 #[post("/api/v1/privacy/breaches")]
 pub async fn add_breach(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<NewBreach>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -360,7 +357,7 @@ pub struct BreachStep {
 #[post("/api/v1/privacy/breaches/{breach}/steps")]
 pub async fn step_breach(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
     wanted: web::Json<BreachStep>,
 ) -> Result<HttpResponse, Problem> {

@@ -1,8 +1,8 @@
 //! Projects.
 
-use crate::app::Context;
 use crate::auth::{Allowed, In, Read, ReadFramework, WriteProjects};
 use crate::flow::project::{create as make, profiles, update as change};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use affiant_store::{entity, instant};
@@ -73,7 +73,7 @@ fn etag(project: &Project) -> String {
 /// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "projects", responses((status = 200, description = "Projects, by slug", body = [Project]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/projects")]
-pub async fn list(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn list(who: Allowed<ReadFramework>, app: App) -> Result<HttpResponse, Problem> {
     let all = app
         .store
         .projects(who.principal.reach::<ReadFramework>().only())
@@ -89,7 +89,7 @@ pub async fn list(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Resul
 #[post("/api/v1/projects")]
 pub async fn create(
     who: Allowed<WriteProjects>,
-    app: web::Data<Context>,
+    app: App,
     new: web::Json<NewProject>,
 ) -> Result<HttpResponse, Problem> {
     if !who.principal.reach::<WriteProjects>().is_all() {

@@ -4,6 +4,7 @@ use super::{List, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, WritePrivacy};
 use crate::flow::fulfil_request::{Class, preview};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_store::{Log, entity, instant, micros};
@@ -60,7 +61,7 @@ pub struct ConsentRequest {
 #[put("/api/v1/privacy/consents")]
 pub async fn consent(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<ConsentRequest>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -107,7 +108,7 @@ pub async fn consent(
 #[post("/api/v1/privacy/consents/withdrawal")]
 pub async fn withdraw(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<ConsentRequest>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -196,7 +197,7 @@ impl From<entity::processing_activity::Model> for Activity {
 /// The record of Article 30, with those that ended. Needs the permission `privacy:write` for all projects.
 #[utoipa::path(tag = "privacy", responses((status = 200, body = List<Activity>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/privacy/activities")]
-pub async fn activities(who: Allowed<WritePrivacy>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn activities(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let items = app.store.activities().await?.into_iter().map(Activity::from).collect();
     Ok(HttpResponse::Ok().json(List::<Activity> { items, next: None }))
@@ -209,7 +210,7 @@ pub async fn activities(who: Allowed<WritePrivacy>, app: web::Data<Context>) -> 
 #[put("/api/v1/privacy/activities")]
 pub async fn set_activity(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<Activity>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -267,7 +268,7 @@ pub async fn set_activity(
 #[delete("/api/v1/privacy/activities/{activity}")]
 pub async fn end_activity(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
@@ -335,7 +336,7 @@ pub struct ConsentState {
 #[post("/api/v1/privacy/answers")]
 pub async fn answers(
     who: Allowed<WritePrivacy>,
-    app: web::Data<Context>,
+    app: App,
     asked: web::Json<PersonQuestion>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;

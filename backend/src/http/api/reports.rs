@@ -3,9 +3,11 @@
 use super::{List, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, In, MakeReports, Principal, ReadFramework};
-use crate::flow::report::make as gather;
+use crate::flow::report;
+use crate::http::App;
+use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::period::Period;
 use affiant_report::{FORMATS, Report, by_name};
 use affiant_store::{entity, instant, micros};
@@ -76,7 +78,7 @@ pub struct TableQuery {
 /// Needs the permission `frameworks:read`.
 #[utoipa::path(tag = "reports", responses((status = 200, body = List<StoredReport>), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/reports")]
-pub async fn list(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn list(who: Allowed<ReadFramework>, app: App) -> Result<HttpResponse, Problem> {
     let items = visible(&app, &who.principal)
         .await?
         .into_iter()
@@ -111,19 +113,35 @@ pub(crate) fn in_room(at: &In<MakeReports>, framework: &str, period: &Period) ->
 /// Needs the permission `reports:write`.
 #[utoipa::path(tag = "reports", params(("project" = String, Path, description = "Slug")), request_body = ReportRequest, responses((status = 201, body = StoredReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[post("/api/v1/projects/{project}/reports")]
-pub async fn make(at: In<MakeReports>, wanted: web::Json<ReportRequest>) -> Result<HttpResponse, Problem> {
+pub async fn make(
+    at: In<MakeReports>,
+    wanted: web::Json<ReportRequest>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
     in_room(&at, &wanted.framework, &period)?;
-    let (row, _) = gather(
-        &at.app,
-        &wanted.framework,
-        std::slice::from_ref(&at.project),
-        false,
-        period,
-        &at.principal.name,
-    )
-    .await?;
-    Ok(HttpResponse::Created().json(StoredReport::from(row)))
+    let projects = std::slice::from_ref(&at.project);
+    made(&at.app, &at.principal, &request, (&wanted, projects, false, period)).await
+}
+
+/// Makes and stores a report, once for an idempotency key.
+async fn made(
+    app: &Context,
+    who: &Principal,
+    request: &HttpRequest,
+    (wanted, projects, overall, period): (&ReportRequest, &[entity::project::Model], bool, Period),
+) -> Result<HttpResponse, Problem> {
+    let digest = format!("{} {}", wanted.framework, wanted.period);
+    let keyed = match idempotency::begin(app, who, request, &digest).await? {
+        Start::Answered(before) => return Ok(before),
+        Start::Fresh(keyed) => keyed,
+    };
+    let draft = report::draft(app, &wanted.framework, projects, overall, period);
+    let store = |app: Context, draft| async move {
+        let (row, _) = report::store(&app, draft, &who.name).await?;
+        Ok(StoredReport::from(row))
+    };
+    idempotency::prepared(app, keyed, draft, store).await
 }
 
 /// Make a period report of all projects
@@ -133,16 +151,16 @@ pub async fn make(at: In<MakeReports>, wanted: web::Json<ReportRequest>) -> Resu
 #[post("/api/v1/reports")]
 pub async fn make_overall(
     who: Allowed<MakeReports>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<ReportRequest>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     if !who.principal.reach::<MakeReports>().is_all() {
         return Err(Problem::forbidden("reports:write for all projects"));
     }
     let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
     let projects = app.store.projects(None).await?;
-    let (row, _) = gather(&app, &wanted.framework, &projects, true, period, &who.principal.name).await?;
-    Ok(HttpResponse::Created().json(StoredReport::from(row)))
+    made(&app, &who.principal, &request, (&wanted, &projects, true, period)).await
 }
 
 /// Download a report as JSON, CSV or PDF
@@ -152,7 +170,7 @@ pub async fn make_overall(
 #[get("/api/v1/reports/{report}/{format}")]
 pub async fn download(
     who: Allowed<ReadFramework>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<(String, String)>,
     query: web::Query<TableQuery>,
 ) -> Result<HttpResponse, Problem> {

@@ -4,6 +4,7 @@ use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, In, Read, WriteRetention};
 use crate::flow::enforce_retention::{RetentionRun, Wish, run};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_store::{NewHold, entity, instant};
@@ -39,7 +40,7 @@ pub struct RetentionRule {
 /// (`ends_before`), the event stays for the duty and what is personal in it goes at the ceiling. Needs the permission `retention:write`.
 #[utoipa::path(tag = "retention", responses((status = 200, body = [RetentionRule]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/retention/rules")]
-pub async fn rules(_who: Allowed<WriteRetention>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn rules(_who: Allowed<WriteRetention>, app: App) -> Result<HttpResponse, Problem> {
     let rules = app.store.retention_rules().await?;
     let changed = app.store.changed_rules().await?;
     let conflicts = rules.conflicts();
@@ -92,7 +93,7 @@ pub struct RuleChanged {
 #[put("/api/v1/retention/rules/{rule}")]
 pub async fn set_rule(
     who: Allowed<WriteRetention>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
     wanted: web::Json<RuleChange>,
 ) -> Result<HttpResponse, Problem> {

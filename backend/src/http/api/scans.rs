@@ -1,13 +1,16 @@
 //! Pushing scanners' files, and what came of them.
 
-use super::{List, Paging, jobs::Job, limit, retry, time, uuid};
+use super::{List, Paging, jobs::Job, limit, time, uuid};
 use crate::auth::{In, PushScans, Read, ReadOriginals};
-use crate::flow::ingest::{ImportResult, Options, import, keep, screen};
+use crate::flow::FlowError;
+use crate::flow::ingest::{ImportResult, JobPayload, Options, Upload, import, keep, screen};
+use crate::flow::keyed::Content;
+use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
 use crate::http::upload::receive;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
-use affiant_store::{entity, instant};
+use affiant_store::{Store, entity, instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -113,7 +116,7 @@ impl Import {
 /// Any supported format, recognised by its content, gzip or not. A snapshot closes what it no longer holds within its scope (asset, tool
 /// and part). The bytes of the latest import again change no finding and count as a fresh scan. `Prefer: respond-async`, or a file over
 /// 128 MiB, answers 202 with a job. Needs the permission `scans:write`.
-#[utoipa::path(tag = "scans", params(("project" = String, Path, description = "Slug"), ScanQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key and request give the same answer"), ("Prefer" = Option<String>, Header, description = "respond-async")), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The scanner's file"), responses((status = 201, description = "Stored", body = ImportResult), (status = 200, description = "Dry run: what would happen", body = ImportResult), (status = 202, description = "Taken as a job", body = Job), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, description = "A mass close, or a request still at work", body = Problem), (status = 413, body = Problem), (status = 422, description = "The file is refused", body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(tag = "scans", params(("project" = String, Path, description = "Slug"), ScanQuery, ("Prefer" = Option<String>, Header, description = "respond-async")), request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The scanner's file"), responses((status = 201, description = "Stored", body = ImportResult), (status = 200, description = "Dry run: what would happen", body = ImportResult), (status = 202, description = "Taken as a job", body = Job), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, description = "A mass close, or a request still at work", body = Problem), (status = 413, body = Problem), (status = 422, description = "The file is refused", body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/projects/{project}/scans")]
 pub async fn push(
     at: In<PushScans>,
@@ -122,43 +125,21 @@ pub async fn push(
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let options = query.into_inner().options(&at.principal.name)?;
-    let received = receive(&at.app, body).await?;
+    let mut received = receive(&at.app, body).await?;
     let wants_job = request
         .headers()
         .get("prefer")
         .is_some_and(|value| value.to_str().is_ok_and(|v| v.contains("respond-async")));
     let as_job = !options.dry_run && (wants_job || received.upload.size > AT_ONCE);
+    let begun = idempotency::begin(&at.app, &at.principal, &request, &received.upload.digest).await?;
+    let keyed = match begun {
+        Start::Answered(before) => return Ok(before),
+        Start::Fresh(keyed) => keyed,
+    };
+    received.upload.keyed.clone_from(&keyed);
     let work = async {
-        let screened = if as_job {
-            Some(screen(&at.app, &received.upload, &options).await?)
-        } else {
-            None
-        };
-        // What may not be kept cannot wait either.
-        if let Some(upload) = screened
-            .as_ref()
-            .map(|screened| &screened.upload)
-            .filter(|upload| upload.keeps)
-        {
-            let kept = keep(&at.app, at.id(), upload).await?;
-            let payload = crate::flow::ingest::JobPayload {
-                original: kept,
-                digest: upload.digest.clone(),
-                size: upload.size,
-                gzip: upload.gzip,
-                masked: upload.masked,
-                options: options.clone(),
-            };
-            let id = at
-                .scoped()
-                .add_job(
-                    "import",
-                    &serde_json::to_string(&payload).unwrap_or_default(),
-                    at.app.clock.now(),
-                )
-                .await?;
-            let job = Job::queued(id, "import");
-            return Ok((StatusCode::ACCEPTED, serde_json::to_vec(&job).unwrap_or_default()));
+        if as_job && let Some(job) = queue(&at, &received.upload, &options).await? {
+            return Ok((StatusCode::ACCEPTED, Content::json(&job)?));
         }
         let result = import(&at.app, at.id(), &received.upload, &options).await?;
         let status = if result.dry_run {
@@ -166,9 +147,38 @@ pub async fn push(
         } else {
             StatusCode::CREATED
         };
-        Ok((status, serde_json::to_vec(&result).unwrap_or_default()))
+        Ok((status, Content::json(&result)?))
     };
-    retry::once(&at.app, &at.principal, &request, &received.upload.digest, work).await
+    idempotency::finish(&at.app, keyed, work).await
+}
+
+/// Keeps an upload and makes a job of it; none where it may not be kept, and so cannot wait.
+async fn queue(at: &In<PushScans>, upload: &Upload, options: &Options) -> Result<Option<Job>, Problem> {
+    let screened = screen(&at.app, upload, options).await?;
+    let upload = &screened.upload;
+    if !upload.keeps {
+        return Ok(None);
+    }
+    let payload = JobPayload {
+        original: keep(&at.app, at.id(), upload).await?,
+        digest: upload.digest.clone(),
+        size: upload.size,
+        gzip: upload.gzip,
+        masked: upload.masked,
+        options: options.clone(),
+    };
+    let payload = serde_json::to_string(&payload).map_err(|error| Problem::internal(&error.to_string()))?;
+    let (project, now) = (at.id(), at.app.clock.now());
+    let add = |store: Store| async move {
+        let id = store.project(project).add_job("import", &payload, now).await?;
+        let job = Job::queued(id, "import");
+        if let Some(keyed) = &upload.keyed {
+            let (claim, answer) = keyed.settled(202, &Content::json(&job)?)?;
+            store.settle_claim(&claim, &answer).await?;
+        }
+        Ok::<_, FlowError>(job)
+    };
+    Ok(Some(at.app.store.together(add).await?))
 }
 
 /// List imports, latest first

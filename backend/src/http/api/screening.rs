@@ -1,8 +1,8 @@
 //! Screening of content before it goes to a model, or after it came from one.
 
-use crate::app::Context;
 use crate::auth::{Allowed, ScreenContent};
 use crate::flow::screen::{LONGEST, screen};
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub struct Located {
 #[post("/api/v1/screen")]
 pub async fn run(
     who: Allowed<ScreenContent>,
-    app: web::Data<Context>,
+    app: App,
     wanted: web::Json<ScreenRequest>,
 ) -> Result<HttpResponse, Problem> {
     if wanted.input.len() > LONGEST {

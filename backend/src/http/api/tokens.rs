@@ -4,6 +4,7 @@ use super::{bytes, time, uuid};
 use crate::app::Context;
 use crate::auth::oidc::OidcError;
 use crate::auth::{Allowed, PERMISSIONS, Principal, Role, WriteTokens, hash, token};
+use crate::http::App;
 use crate::http::certificate;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
@@ -95,7 +96,7 @@ pub struct TokenRequest {
 /// Needs the permission `tokens:write`.
 #[utoipa::path(tag = "tokens", responses((status = 200, body = [Token]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/tokens")]
-pub async fn list(who: Allowed<WriteTokens>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn list(who: Allowed<WriteTokens>, app: App) -> Result<HttpResponse, Problem> {
     let all: Vec<Token> = app
         .store
         .tokens(who.principal.reach::<WriteTokens>().only())
@@ -113,7 +114,7 @@ pub async fn list(who: Allowed<WriteTokens>, app: web::Data<Context>) -> Result<
 #[post("/api/v1/tokens")]
 pub async fn create(
     who: Allowed<WriteTokens>,
-    app: web::Data<Context>,
+    app: App,
     new: web::Json<TokenRequest>,
 ) -> Result<HttpResponse, Problem> {
     let (row, secret) = make(&app, &new, &who.principal).await?;
@@ -263,7 +264,7 @@ const fn hour() -> u32 {
 #[post("/api/v1/tokens/{token}/rotate")]
 pub async fn rotate(
     who: Allowed<WriteTokens>,
-    app: web::Data<Context>,
+    app: App,
     path: web::Path<String>,
     wanted: web::Json<Rotation>,
 ) -> Result<HttpResponse, Problem> {
@@ -321,11 +322,7 @@ pub async fn rotate(
 /// Needs the permission `tokens:write`.
 #[utoipa::path(tag = "tokens", params(("token" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[delete("/api/v1/tokens/{token}")]
-pub async fn revoke(
-    who: Allowed<WriteTokens>,
-    app: web::Data<Context>,
-    path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+pub async fn revoke(who: Allowed<WriteTokens>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (id, reach) = (uuid(&path, "token")?, who.principal.reach::<WriteTokens>());
     let end = |app: Context| async move {
         if !app.store.revoke_token(id, reach.only(), app.clock.now()).await? {
@@ -373,7 +370,7 @@ pub struct Exchanged {
 /// no permission.
 #[utoipa::path(tag = "tokens", security(()), request_body(content = Exchange, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Exchanged), (status = 401, body = Problem), (status = 503, body = Problem)))]
 #[post("/api/v1/token-exchange")]
-pub async fn exchange(app: web::Data<Context>, body: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn exchange(app: App, body: web::Payload) -> Result<HttpResponse, Problem> {
     let body = bytes(body, 64 << 10).await?;
     let refused = |why: String| Problem::new("unauthenticated", format!("the workload's token is refused: {why}"));
     let asked: Option<Exchange> = serde_urlencoded::from_bytes(&body).ok();

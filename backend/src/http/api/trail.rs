@@ -5,6 +5,7 @@ use super::{List, limit};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadTrail};
 use crate::flow::trail;
+use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_store::{EntryFilter, entity, instant};
@@ -58,11 +59,7 @@ pub struct Which {
 /// Of the projects whose trail you may read; what belongs to none only where that is all. Needs the permission `trail:read`.
 #[utoipa::path(tag = "trail", params(Which), responses((status = 200, body = List<TrailEntry>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/trail/entries")]
-pub async fn entries(
-    who: Allowed<ReadTrail>,
-    app: web::Data<Context>,
-    which: web::Query<Which>,
-) -> Result<HttpResponse, Problem> {
+pub async fn entries(who: Allowed<ReadTrail>, app: App, which: web::Query<Which>) -> Result<HttpResponse, Problem> {
     let most = limit(which.limit)?;
     let rows = page(&app, &who.principal, &which, most).await?;
     let next = (rows.len() as u64 == most).then(|| rows.last().map(|last| last.index.to_string()));
@@ -140,11 +137,7 @@ pub struct Proof {
 /// An entry of a project whose trail you may read. Needs the permission `trail:read`.
 #[utoipa::path(tag = "trail", params(Wanted), responses((status = 200, body = Proof), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/trail/proof")]
-pub async fn proof(
-    who: Allowed<ReadTrail>,
-    app: web::Data<Context>,
-    wanted: web::Query<Wanted>,
-) -> Result<HttpResponse, Problem> {
+pub async fn proof(who: Allowed<ReadTrail>, app: App, wanted: web::Query<Wanted>) -> Result<HttpResponse, Problem> {
     let none = || Problem::not_found("there is no such entry, or the trail is not that long");
     let checkpoint = trail::sign(&app).await?;
     let latest = Head::parse(&checkpoint).map_or(0, |head| head.size);
@@ -193,7 +186,7 @@ pub struct TrailKey {
 /// Needs the permission `trail:read`.
 #[utoipa::path(tag = "trail", responses((status = 200, body = [TrailKey]), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/trail/keys")]
-pub async fn keys(_who: Allowed<ReadTrail>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn keys(_who: Allowed<ReadTrail>, app: App) -> Result<HttpResponse, Problem> {
     let keys = trail::keys(&app).await?;
     let key = |(from_size, key): &(u64, affiant_trail::SigningKey)| TrailKey {
         key: key.public().as_str().to_owned(),
@@ -220,11 +213,7 @@ pub struct Export {
 /// for the project or for all.
 #[utoipa::path(tag = "trail", params(Export), responses((status = 200, description = "JSON Lines", content_type = "application/x-ndjson"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/trail/export")]
-pub async fn export(
-    who: Allowed<ReadTrail>,
-    app: web::Data<Context>,
-    wanted: web::Query<Export>,
-) -> Result<HttpResponse, Problem> {
+pub async fn export(who: Allowed<ReadTrail>, app: App, wanted: web::Query<Export>) -> Result<HttpResponse, Problem> {
     let file = spooled(&app, &who.principal, &wanted).await?;
     let detail = serde_json::json!({ "project": wanted.project, "payloads": wanted.payloads }).to_string();
     let of = (who.principal.name.as_str(), "trail.exported", None);
@@ -281,7 +270,7 @@ pub struct TrailVerdict {
 /// The same as exporting it and running `affiant trail verify`. Needs the permission `trail:read` for all projects.
 #[utoipa::path(tag = "trail", responses((status = 200, body = TrailVerdict), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[post("/api/v1/trail/verify")]
-pub async fn verify(who: Allowed<ReadTrail>, app: web::Data<Context>) -> Result<HttpResponse, Problem> {
+pub async fn verify(who: Allowed<ReadTrail>, app: App) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(verdict(&app, &who.principal).await?))
 }
 

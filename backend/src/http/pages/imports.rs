@@ -106,6 +106,7 @@ async fn take(
         .map_err(crate::flow::FlowError::from)?;
     if format.kind == Kind::Events {
         let options = events::Options {
+            keyed: None,
             source: String::new(),
             asset: Some(field("asset")),
             format: Some(format.name.clone()),

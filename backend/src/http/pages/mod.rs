@@ -80,6 +80,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .service(trail::show)
             .service(trail::verify)
             .service(overview::show)
+            .service(overview::confirm_clock)
             .service(framework::show)
             .service(control::show)
             .service(control::attest)

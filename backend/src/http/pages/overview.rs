@@ -1,18 +1,20 @@
 //! Where a project stands.
 
-use super::{Chrome, day, filters, minute, page};
-use crate::auth::{Assess, In, Read};
+use super::{Chrome, check_csrf, day, filters, minute, page, redirect};
+use crate::app::Context;
+use crate::auth::{Allowed, Assess, In, Read, WriteRetention};
 use crate::flow::advise::recommend_over_all;
 use crate::flow::assess::Reading;
 use crate::flow::decide::without_owner;
 use crate::http::problem::Problem;
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::score::{Bounds, FrameworkScore, Status};
 use affiant_domain::{Instant, Severity};
 use affiant_report::Recommendation;
 use affiant_store::{FindingFilter, instant, micros};
 use askama::Template;
 use chrono::Duration;
+use serde::Deserialize;
 use uuid::Uuid;
 
 #[derive(Template)]
@@ -28,6 +30,8 @@ struct Overview {
     open_total: u64,
     open: Vec<(&'static str, u64)>,
     due: Vec<String>,
+    /// Why the clock is not trusted, and whether who looks may confirm it.
+    clock: Option<(String, bool)>,
 }
 
 struct Card {
@@ -131,6 +135,7 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
             .map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0)))
             .collect(),
         due: due(&at, now).await?,
+        clock: clock(&at).await?,
     })
 }
 
@@ -169,6 +174,33 @@ async fn fixes(at: &In<Read>, latest: Option<Uuid>, now: Instant) -> Result<Vec<
         at.app.advice.keep(at.id(), id, &advice);
     }
     Ok(advice)
+}
+
+async fn clock(at: &In<Read>) -> Result<Option<(String, bool)>, Problem> {
+    let found = at.app.store.clock_suspicion().await?;
+    let may_confirm = at.principal.reach::<WriteRetention>().is_all();
+    Ok(found.map(|(why, _)| (why, may_confirm)))
+}
+
+/// Confirms the clock.
+#[post("/clock/confirmation")]
+pub async fn confirm_clock(
+    who: Allowed<WriteRetention>,
+    app: web::Data<Context>,
+    form: web::Form<ClockForm>,
+) -> Result<HttpResponse, Problem> {
+    check_csrf(&who.principal, &form.csrf)?;
+    if !who.principal.reach::<WriteRetention>().is_all() {
+        return Err(Problem::forbidden("retention:write for all projects"));
+    }
+    crate::flow::clock_watch::confirm(&app, &who.principal.name).await?;
+    Ok(redirect("/"))
+}
+
+/// A form that confirms.
+#[derive(Deserialize)]
+pub struct ClockForm {
+    csrf: String,
 }
 
 async fn due(at: &In<Read>, now: Instant) -> Result<Vec<String>, Problem> {

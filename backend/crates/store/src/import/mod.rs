@@ -9,6 +9,8 @@ mod write;
 
 pub use rows::{Change, NewFinding, NewImport, NewResult, NewScan, ScopeRow, StoredFinding};
 
+use crate::connection::Transaction;
+use crate::idempotency::{Answer, Claim, settle};
 use crate::sql::{clean, column, marks, row, rows, run, tuples};
 use crate::{Draft, Store, StoreError, micros};
 use affiant_domain::Instant;
@@ -16,7 +18,7 @@ use affiant_domain::asset::AssetKey;
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::Check;
 use affiant_domain::{Severity, matching::State, sha256_hex};
-use sea_orm::{DatabaseTransaction, Value};
+use sea_orm::Value;
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use uuid::Uuid;
@@ -26,7 +28,7 @@ const ROWS_AT_ONCE: usize = 200;
 
 /// A transaction that imports.
 pub struct ImportTx {
-    tx: DatabaseTransaction,
+    tx: Transaction,
     store: Store,
     project: ProjectId,
     /// What is to be told in the trail.
@@ -51,7 +53,7 @@ pub(crate) const fn state_of(code: i16) -> State {
 
 /// Finds or makes assets; gives their ids by key.
 pub(crate) async fn intern_assets(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     project: ProjectId,
     keys: &[(AssetKey, bool)],
     at: Instant,
@@ -92,7 +94,7 @@ pub(crate) async fn intern_assets(
 }
 
 async fn known_assets(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     project: ProjectId,
     keys: &[(AssetKey, bool)],
     found: &mut HashMap<String, Uuid>,
@@ -116,7 +118,7 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn begin_import(&self, project: ProjectId) -> Result<ImportTx, StoreError> {
         Ok(ImportTx {
-            tx: self.begin().await?,
+            tx: self.patient().begin().await?,
             store: self.clone(),
             project,
             told: std::sync::Mutex::default(),
@@ -320,6 +322,14 @@ impl ImportTx {
             run(&self.tx, latest, vec![micros(at).into(), to.into(), scope.into()]).await?;
         }
         Ok(())
+    }
+
+    /// Stores the answer of the request that imports with what it imports.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where another request has taken the claim over: then the import must not be committed.
+    pub async fn settle(&self, claim: &Claim, answer: &Answer) -> Result<(), StoreError> {
+        settle(&self.tx, claim, answer).await
     }
 
     /// Makes everything durable and visible.
