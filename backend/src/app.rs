@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::flow::ingest::Progress;
 use crate::flow::sources::Allowed;
 use crate::keys::Key;
+use crate::spool::Spool;
 use crate::trail::Trail;
 use affiant_domain::catalogue::Catalogue;
 use affiant_ingest::{Formats, Limits};
@@ -46,7 +47,9 @@ pub struct Context {
     /// Bounds on files.
     pub limits: Limits,
     /// Folder for uploads under way.
-    pub spool: PathBuf,
+    pub spool: Spool,
+    /// Processes that were found to have ended without taking away what they had in hand.
+    pub ended: Arc<Vec<Uuid>>,
     /// Folder for the keys of backups and the list of those who were forgotten.
     pub backup_keys: PathBuf,
     /// Audit events on their way into the database, committed together.
@@ -124,8 +127,9 @@ impl Context {
         spool: PathBuf,
         places: Places,
     ) -> Result<Self, crate::flow::FlowError> {
-        std::fs::create_dir_all(&spool)
-            .map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
+        let opened = Spool::open(&spool);
+        let (own_spool, ended) =
+            opened.map_err(|error| crate::flow::FlowError::Io(spool.display().to_string(), error))?;
         let sources = serde_json::to_vec(catalogue.sources()).unwrap_or_default();
         store.keep_catalogue(catalogue.digest(), &sources, clock.now()).await?;
         let key_file = places
@@ -159,7 +163,8 @@ impl Context {
             sources: places.sources,
             sign_in: Arc::default(),
             limits: Limits::default(),
-            spool,
+            spool: own_spool,
+            ended: Arc::new(ended),
             events,
             at_work: Arc::default(),
             probation: Arc::default(),

@@ -19,5 +19,6 @@ pub mod frameworks;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod spool;
 pub mod telemetry;
 pub mod trail;

@@ -26,6 +26,8 @@ mod m20261127_000023_trail_subject;
 mod m20261127_000024_idempotency;
 mod m20261127_000025_clock;
 mod m20261127_000026_daily_run;
+mod m20261127_000027_indices;
+mod m20261127_000028_original_process;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -66,6 +68,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000024_idempotency::Migration),
             Box::new(m20261127_000025_clock::Migration),
             Box::new(m20261127_000026_daily_run::Migration),
+            Box::new(m20261127_000027_indices::Migration),
+            Box::new(m20261127_000028_original_process::Migration),
         ]
     }
 }

@@ -4,7 +4,7 @@ use super::oidc::{Identity, Providers, Renewal};
 use super::{Grant, Principal, Role, Room, Way, hash, random};
 use crate::app::Context;
 use crate::config::{self, Config};
-use affiant_store::{Arrival, StoreError, entity, micros};
+use affiant_store::{Arrival, StoreError, damaged, entity, micros, stored_json};
 use chrono::Duration;
 use ipnet::IpNet;
 
@@ -195,7 +195,8 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
 
 /// Whether somebody has not left, here or in their directory.
 pub(super) fn is_here(person: &entity::person::Model) -> bool {
-    person.left_at.is_none() && !matches!(person.standing.as_str(), "inactive" | "gone")
+    // Told by a directory, or by none; any other word lets nobody in.
+    person.left_at.is_none() && matches!(person.standing.as_str(), "" | "active")
 }
 
 fn way(row: &entity::session::Model) -> Way {
@@ -207,7 +208,7 @@ fn way(row: &entity::session::Model) -> Way {
 
 /// What a person may do: by themselves, and by the groups that their own provider last told, or its directory tells.
 pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Result<Vec<Grant>, StoreError> {
-    let mut groups: Vec<String> = serde_json::from_str(&person.member_of).unwrap_or_default();
+    let mut groups: Vec<String> = stored_json(("person", person.id, "member_of"), &person.member_of)?;
     if !person.standing.is_empty() {
         let told = app.store.told_groups_of(person.id).await?;
         groups.extend(told.into_iter().map(|group| group.name));
@@ -222,13 +223,15 @@ pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Res
         .store
         .memberships_of(person.id, (&provider, &groups), app.clock.now())
         .await?;
-    let held = rows.iter().filter_map(|row| {
-        Some(Grant {
-            role: Role::parse(&row.role)?,
+    let held = rows.iter().map(|row| {
+        let unknown = || damaged("membership", row.id, format_args!("unknown role {}", row.role));
+        Ok(Grant {
+            role: Role::parse(&row.role).ok_or_else(unknown)?,
             project: row.project_id,
-            room: room(row),
+            room: room(row)?,
         })
     });
+    let held: Vec<Grant> = held.collect::<Result<_, StoreError>>()?;
     let admin = administers.then_some(Grant {
         role: Role::Admin,
         project: None,
@@ -238,14 +241,14 @@ pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Res
 }
 
 /// The room of a membership that names frameworks or a window.
-fn room(row: &entity::membership::Model) -> Option<Room> {
-    let frameworks: Vec<String> = serde_json::from_str(&row.frameworks).unwrap_or_default();
+fn room(row: &entity::membership::Model) -> Result<Option<Room>, StoreError> {
+    let frameworks: Vec<String> = stored_json(("membership", row.id, "frameworks"), &row.frameworks)?;
     let bounded = !frameworks.is_empty() || row.from_at.is_some() || row.until_at.is_some();
-    bounded.then(|| Room {
+    Ok(bounded.then(|| Room {
         frameworks,
         from: row.from_at.unwrap_or(i64::MIN),
         until: row.until_at.unwrap_or(i64::MAX),
-    })
+    }))
 }
 
 /// Asks the provider again; false where it ended the session. A provider that is away ends nothing before the session's own end.
@@ -300,4 +303,32 @@ async fn end(app: &Context, row: &entity::session::Model, why: &str) -> Result<(
         Ok(((), serde_json::json!({ "provider": row.provider, "why": why })))
     };
     app.deed((&row.name, "session.ended", None), end).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+    use affiant_store::entity;
+    use uuid::Uuid;
+
+    #[test]
+    fn frameworks_that_cannot_be_read_open_nothing() {
+        let mut row = entity::membership::Model {
+            id: Uuid::nil(),
+            project_id: None,
+            person_id: None,
+            provider: String::new(),
+            member_of: String::new(),
+            role: "auditor".to_owned(),
+            ends_at: None,
+            frameworks: "[\"sox\"]".to_owned(),
+            from_at: None,
+            until_at: None,
+            actor: String::new(),
+            created_at: 0,
+        };
+        assert!(room(&row).unwrap().is_some_and(|room| room.frameworks == ["sox"]));
+        row.frameworks = "[\"sox\"".to_owned();
+        assert!(room(&row).is_err());
+    }
 }

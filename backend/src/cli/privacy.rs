@@ -9,7 +9,7 @@ use crate::flow::FlowError;
 use crate::flow::fulfil_request::{due_at, identifier_of, package, preview, receive, step};
 use crate::flow::register_evidence;
 use affiant_domain::request::{Right, Step};
-use affiant_store::{entity, instant};
+use affiant_store::{entity, instant, stored_json};
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -73,14 +73,18 @@ enum Command {
     Evidence,
 }
 
-fn told(app: &Context, row: &entity::privacy_request::Model) -> Value {
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+fn told(app: &Context, row: &entity::privacy_request::Model) -> Result<Value, Failure> {
+    let parsed = |column, text: &str| {
+        let read = stored_json::<Value>(("privacy_request", row.id, column), text);
+        read.map_err(|error| Failure::from(FlowError::from(error)))
+    };
+    let identifier = identifier_of(app, row).map_err(FlowError::from)?;
     let at = |at: affiant_domain::Instant| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    json!({
-        "id": row.id, "right": row.kind, "state": row.state, "identifier": identifier_of(app, row), "received_at": at(instant(row.received_at)),
-        "due_at": at(due_at(row)), "handlers": parsed(&row.handlers), "approver": row.approver, "plan": parsed(&row.plan),
-        "done": parsed(&row.done), "outcome": row.outcome, "certificate": row.certificate,
-    })
+    Ok(json!({
+        "id": row.id, "right": row.kind, "state": row.state, "identifier": identifier, "received_at": at(instant(row.received_at)),
+        "due_at": at(due_at(row)), "handlers": parsed("handlers", &row.handlers)?, "approver": row.approver, "plan": parsed("plan", &row.plan)?,
+        "done": parsed("done", &row.done)?, "outcome": row.outcome, "certificate": row.certificate,
+    }))
 }
 
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
@@ -94,7 +98,9 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     match args.command {
         Command::List => {
             for row in app.store.requests(1000).await.map_err(FlowError::from)? {
-                let who = identifier_of(&app, &row).unwrap_or_else(|| "forgotten".to_owned());
+                let who = identifier_of(&app, &row)
+                    .map_err(FlowError::from)?
+                    .unwrap_or_else(|| "forgotten".to_owned());
                 let due = due_at(&row).format("%Y-%m-%d");
                 say(format_args!(
                     "{}  {:<13} {:<17} before {due}  {who}",
@@ -105,7 +111,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         Command::Show { request } => {
             let row = app.store.request(request).await.map_err(FlowError::from)?;
             let row = row.ok_or_else(|| Failure::Input("there is no such request".to_owned()))?;
-            say_json(&told(&app, &row));
+            say_json(&told(&app, &row)?);
         }
         Command::Receive {
             right,
@@ -119,7 +125,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
                 None => app.clock.now(),
             };
             let (row, _) = receive(&app, right, &identifier, received, actor).await?;
-            say_json(&told(&app, &row));
+            say_json(&told(&app, &row)?);
         }
         Command::Step {
             request,
@@ -130,7 +136,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
             let known = Step::ALL.map(|(word, _)| word).join(", ");
             let chosen = Step::parse(&word).ok_or_else(|| Failure::Input(format!("a step is one of {known}")))?;
             let row = step(&app, request, (chosen, &text, &ground), actor).await?;
-            say_json(&told(&app, &row));
+            say_json(&told(&app, &row)?);
         }
         Command::Package { request, out } => {
             let mut options = std::fs::OpenOptions::new();

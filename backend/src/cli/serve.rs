@@ -6,8 +6,8 @@ use crate::app::Context;
 use crate::auth::session::SignIn;
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Storage};
-use crate::flow::clock_watch;
 use crate::flow::screen::Classifier;
+use crate::flow::{clock_watch, sweep};
 use chrono::Duration;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -56,7 +56,6 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
         None
     };
     // The database may have been brought back to a time before somebody was forgotten.
-    crate::flow::backup::sweep(&app);
     let forgotten = crate::flow::backup::forget_again(&app).await?;
     if forgotten > 0 {
         tracing::warn!(forgotten, "people were forgotten again, whom the database still knew");
@@ -64,7 +63,9 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     // SQLite has one server: what requests of the last one had claimed, nobody is at work for any more.
     if !app.store.is_postgres() {
         app.store.release_all_claims().await.map_err(Failure::fault)?;
+        app.store.release_jobs().await.map_err(Failure::fault)?;
     }
+    sweep::at_start(&app).await?;
     let mut last = app.clone();
     let watching = tokio::spawn(clock_watch::watch(app.clone()));
     let jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;

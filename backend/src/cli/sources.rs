@@ -90,13 +90,9 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     let missing = |name: &str| Failure::Input(format!("there is no source \"{name}\""));
     match args.command {
         Command::List => {
-            let all: Vec<Source> = scoped
-                .sources()
-                .await
-                .map_err(Failure::fault)?
-                .into_iter()
-                .map(Source::from)
-                .collect();
+            let rows = scoped.sources().await.map_err(Failure::fault)?.into_iter();
+            let all: Result<Vec<Source>, _> = rows.map(Source::try_from).collect();
+            let all = all.map_err(Failure::fault)?;
             say_json(&all);
         }
         Command::Set {

@@ -11,7 +11,7 @@ use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::retention::Rules;
 use affiant_ingest::{Bytes, Kind, Limits, Rejection, Sink, Source, Stop};
-use affiant_store::{Answer, Claim, NewEvent, Store, micros};
+use affiant_store::{Answer, Claim, NewEvent, Store, micros, stored_json};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -186,7 +186,10 @@ pub async fn ingest_source(
 /// The frameworks of events that name none, as the source of this name was set up.
 async fn default_tags(app: &Context, project: ProjectId, source: &str) -> Result<Vec<String>, FlowError> {
     let found = app.store.project(project).source(source).await?;
-    Ok(found.map_or_else(Vec::new, |row| serde_json::from_str(&row.tags).unwrap_or_default()))
+    match found {
+        Some(row) => Ok(stored_json(("source", row.id, "tags"), &row.tags)?),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// How often an event without an identity of its own came in one reading: two equal ones stay two, and the same reading again adds

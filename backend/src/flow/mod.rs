@@ -20,6 +20,7 @@ pub mod report;
 pub mod rotate_keys;
 pub mod screen;
 pub mod sources;
+pub mod sweep;
 pub mod tell_processors;
 pub mod trail;
 

@@ -26,7 +26,13 @@ async fn fire(app: &Context) -> Result<(), StoreError> {
 }
 
 fn due(schedule: &entity::schedule::Model, last: Option<i64>, now: affiant_domain::Instant) -> Option<DueSlot> {
-    let table = Timetable::parse(&schedule.cron, &schedule.zone).ok()?;
+    let table = match Timetable::parse(&schedule.cron, &schedule.zone) {
+        Ok(table) => table,
+        Err(error) => {
+            tracing::error!(schedule = %schedule.id, %error, "a stored schedule cannot be read, and is not fired");
+            return None;
+        }
+    };
     // A schedule that was changed looks forward from the change, not from its last slot under the old times.
     let since = instant(schedule.since_at.max(last.unwrap_or(i64::MIN)));
     let due = table.due(since, now)?;

@@ -10,6 +10,7 @@ mod purge_answers;
 mod refresh_keys;
 mod register_evidence;
 mod sign_trail;
+mod sweep;
 mod tell_processors;
 mod work;
 mod write_refusals;

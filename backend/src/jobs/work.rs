@@ -4,14 +4,11 @@ use crate::app::Context;
 use crate::flow::ingest::Progress;
 use crate::flow::{self, FlowError};
 use affiant_domain::id::ProjectId;
-use affiant_store::{JobState, entity};
+use affiant_store::{ATTEMPTS, JobState, entity};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use uuid::Uuid;
-
-/// Attempts before a job is given up.
-const ATTEMPTS: i32 = 3;
 
 pub(super) async fn run(app: Context) {
     loop {

@@ -176,6 +176,14 @@ impl Server {
         }
     }
 
+    /// Another server over the same database and with the same keys.
+    pub fn replica(&self) -> Self {
+        let data = TempDir::new().unwrap();
+        let key = "installation.key";
+        std::fs::copy(self.data.path().join(key), data.path().join(key)).unwrap();
+        Self::over(data, self.database.clone(), &self.token, &[])
+    }
+
     /// The number of the server's process.
     pub fn process(&self) -> u32 {
         self.child.id()

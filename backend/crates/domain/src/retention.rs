@@ -307,8 +307,9 @@ mod tests {
 
     #[test]
     fn much_at_once_asks() {
-        assert!(!asks(5, 100) && !asks(19, 19) && !asks(50, 1000));
-        assert!(asks(51, 1000) && asks(20, 20) && asks(u64::MAX, u64::MAX));
+        assert!(!asks(5, 100) && !asks(0, 0) && !asks(50, 1000));
+        assert!(asks(51, 1000) && asks(18, 18) && asks(1, 3) && asks(u64::MAX, u64::MAX));
+        assert!(!asks_for_several(1, 1) && asks_for_several(2, 2) && !asks_for_several(2, 40));
     }
 
     #[test]

@@ -72,13 +72,10 @@ impl Severity {
         }
     }
 
-    /// The severity at a rank; an unknown rank is [`Severity::Unknown`].
+    /// The severity at a rank; none where there is no such rank.
     #[must_use]
-    pub fn from_rank(rank: i16) -> Self {
-        usize::try_from(rank)
-            .ok()
-            .and_then(|at| Self::ALL.get(at).copied())
-            .unwrap_or(Self::Unknown)
+    pub fn from_rank(rank: i16) -> Option<Self> {
+        usize::try_from(rank).ok().and_then(|at| Self::ALL.get(at).copied())
     }
 
     /// Reads the words that scanners use, in any case. Never fails: what is not known is [`Severity::Unknown`].
@@ -165,7 +162,7 @@ mod tests {
     #[test]
     fn ranks_and_words_round_trip() {
         for severity in Severity::ALL {
-            assert_eq!(Severity::from_rank(severity.rank()), severity);
+            assert_eq!(Severity::from_rank(severity.rank()), Some(severity));
             assert_eq!(severity.as_str().parse::<Severity>().ok(), Some(severity));
         }
     }

@@ -4,8 +4,8 @@
 //! assessment can be made again.
 
 use crate::entity::{attestation, checks, waiver};
-use crate::import::state_of;
 use crate::sql::{column, marks, rows};
+use crate::stored::{damaged, stored_severity, stored_state};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::matching::State;
 use affiant_domain::observation::Check;
@@ -113,8 +113,10 @@ impl Scoped<'_> {
         for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
             let (asset, check): (Uuid, i64) = (column(&row, "asset_id")?, column(&row, "check_id")?);
             out.seen.insert((asset, check));
-            if state_of(column(&row, "first_state")?) == State::Open {
-                let severity = Severity::from_rank(column(&row, "first_severity")?);
+            // Counted: the asset and the check lead to the row.
+            let place = format_args!("of asset {asset} and check {check}").to_string();
+            let severity = stored_severity(&place, column(&row, "first_severity")?)?;
+            if stored_state(&place, column(&row, "first_state")?)? == State::Open {
                 let n: i64 = column(&row, "n")?;
                 *out.open
                     .entry(FindingGroup {
@@ -136,19 +138,18 @@ impl Scoped<'_> {
                    WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? ORDER BY x.at, x.id";
         let mut last: HashMap<Uuid, (FindingGroup, bool, State, Severity)> = HashMap::new();
         for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
-            let first = Severity::from_rank(column(&row, "first_severity")?);
+            let id: Uuid = column(&row, "id")?;
+            let first = stored_severity(id, column(&row, "first_severity")?)?;
             let group = FindingGroup {
                 asset: column(&row, "asset_id")?,
                 check: column(&row, "check_id")?,
                 severity: first,
                 waived: false,
             };
-            let began_open = state_of(column(&row, "first_state")?) == State::Open;
-            let state = state_of(column(&row, "state")?);
-            last.insert(
-                column(&row, "id")?,
-                (group, began_open, state, Severity::from_rank(column(&row, "severity")?)),
-            );
+            let began_open = stored_state(id, column(&row, "first_state")?)? == State::Open;
+            let state = stored_state(id, column(&row, "state")?)?;
+            let severity = stored_severity(id, column(&row, "severity")?)?;
+            last.insert(id, (group, began_open, state, severity));
         }
         for (began, began_open, state, severity) in last.into_values() {
             if began_open {
@@ -268,7 +269,10 @@ impl Scoped<'_> {
                 out.checklists.insert(digest, checks);
             }
         }
-        Ok(())
+        match lists.iter().find(|digest| !out.checklists.contains_key(*digest)) {
+            Some(missing) => Err(damaged("checklist", missing, "the row is missing")),
+            None => Ok(()),
+        }
     }
 
     async fn latest_results(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
@@ -276,10 +280,16 @@ impl Scoped<'_> {
                    WHERE project_id = ? AND observed_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, outcome \
                    ORDER BY asset_id, check_id, outcome";
         for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+            let (asset, check): (Uuid, i64) = (column(&row, "asset_id")?, column(&row, "check_id")?);
+            let outcome: i16 = column(&row, "outcome")?;
+            if !(0..=3).contains(&outcome) {
+                let place = format_args!("of asset {asset} and check {check}").to_string();
+                return Err(damaged("result", place, format_args!("unknown outcome {outcome}")));
+            }
             out.results.push(LatestResult {
-                asset: column(&row, "asset_id")?,
-                check: column(&row, "check_id")?,
-                outcome: column(&row, "outcome")?,
+                asset,
+                check,
+                outcome,
                 at: column(&row, "at")?,
             });
         }
@@ -308,7 +318,11 @@ impl Scoped<'_> {
                 found.insert(row.id, check);
             }
         }
-        Ok(found)
+        // A list of checks names the tool's profile by a number that is no check.
+        match ids.iter().find(|id| **id != 0 && !found.contains_key(*id)) {
+            Some(missing) => Err(damaged("checks", missing, "the row is missing")),
+            None => Ok(found),
+        }
     }
 
     /// Histories of these findings up to an instant, as they were known.
@@ -378,12 +392,13 @@ type Changes = HashMap<Uuid, Vec<(i64, State, Severity)>>;
 fn group_changes(rows: Vec<sea_orm::QueryResult>) -> Result<Changes, StoreError> {
     let mut changes = Changes::new();
     for row in rows {
+        let id: Uuid = column(&row, "finding_id")?;
         let change = (
             column(&row, "at")?,
-            state_of(column(&row, "state")?),
-            Severity::from_rank(column(&row, "severity")?),
+            stored_state(id, column(&row, "state")?)?,
+            stored_severity(id, column(&row, "severity")?)?,
         );
-        changes.entry(column(&row, "finding_id")?).or_default().push(change);
+        changes.entry(id).or_default().push(change);
     }
     Ok(changes)
 }
@@ -394,10 +409,11 @@ fn history(row: &sea_orm::QueryResult, changes: &Changes) -> Result<EvidenceFind
         id,
         asset: column(row, "asset_id")?,
         check: column(row, "check_id")?,
-        severity: Severity::from_rank(column(row, "first_severity")?),
+        severity: stored_severity(id, column(row, "first_severity")?)?,
         open: Vec::new(),
     };
-    let mut since = (state_of(column(row, "first_state")?) == State::Open).then_some(column::<i64>(row, "opened_at")?);
+    let began_open = stored_state(id, column(row, "first_state")?)? == State::Open;
+    let mut since = began_open.then_some(column::<i64>(row, "opened_at")?);
     for (at, state, severity) in changes.get(&id).into_iter().flatten() {
         finding.severity = *severity;
         match (since, state) {

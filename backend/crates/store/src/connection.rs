@@ -183,11 +183,17 @@ impl Link {
     }
 }
 
+/// Statements, without their values, for whoever looks for slow ones: `AFFIANT_LOG=affiant_store::statements=trace`.
+fn note(sql: &str) {
+    tracing::trace!(target: "affiant_store::statements", sql);
+}
+
 fn query<DB>(statement: &Statement) -> sea_orm::sqlx::query::Query<'_, DB, SqlxValues>
 where
     DB: sea_orm::sqlx::Database,
     SqlxValues: sea_orm::sqlx::IntoArguments<DB>,
 {
+    note(&statement.sql);
     let values = statement.values.clone();
     let values = values.unwrap_or_else(|| sea_orm::Values(Vec::new()));
     sea_orm::sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))

@@ -62,7 +62,7 @@ entities! {
     /// Originals of scanners.
     original = "original" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
-        project_id: Uuid, digest: String, gzip: bool, size: i64, created_at: i64,
+        project_id: Uuid, digest: String, gzip: bool, size: i64, created_at: i64, process: Option<Uuid>,
     }
     /// Pieces of originals.
     original_chunk = "original_chunk" {

@@ -3,8 +3,10 @@
 use crate::entity::{asset, checks, finding, import, transition};
 use crate::page::{Cursor, Page};
 use crate::sql::{column, rows};
+use crate::stored::{damaged, stored_severity, stored_state};
 use crate::{Scoped, StoreError};
 use affiant_domain::Severity;
+use affiant_domain::matching::State;
 use affiant_domain::observation::Check;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 use std::collections::HashMap;
@@ -38,6 +40,10 @@ pub struct FindingRow {
     pub asset: String,
     /// Its check.
     pub check: Check,
+    /// Its state.
+    pub state: State,
+    /// Its severity.
+    pub severity: Severity,
 }
 
 /// A finding with all that is known of it.
@@ -114,10 +120,8 @@ impl Scoped<'_> {
             .into_tuple()
             .all(&self.store.read)
             .await?;
-        Ok(found
-            .into_iter()
-            .map(|(rank, n)| (Severity::from_rank(rank), n.unsigned_abs()))
-            .collect())
+        let counted = |(rank, n): (i16, i64)| Ok((stored_severity("(counted)", rank)?, n.unsigned_abs()));
+        found.into_iter().map(counted).collect()
     }
 
     /// None where the filter can match nothing.
@@ -180,14 +184,17 @@ impl Scoped<'_> {
                 .await?;
             keys.extend(assets.into_iter().map(|asset| (asset.id, asset.key)));
         }
-        Ok(found
-            .into_iter()
-            .map(|finding| FindingRow {
-                asset: keys.get(&finding.asset_id).cloned().unwrap_or_default(),
-                check: checks.get(&finding.check_id).cloned().unwrap_or_default(),
+        let dressed = |finding: finding::Model| {
+            let missing = |what: &str| damaged("finding", finding.id, format_args!("its {what} is missing"));
+            Ok(FindingRow {
+                asset: keys.get(&finding.asset_id).cloned().ok_or_else(|| missing("asset"))?,
+                check: checks.get(&finding.check_id).cloned().ok_or_else(|| missing("check"))?,
+                state: stored_state(finding.id, finding.state)?,
+                severity: stored_severity(finding.id, finding.severity)?,
                 finding,
             })
-            .collect())
+        };
+        found.into_iter().map(dressed).collect()
     }
 
     /// These findings, in order of id.
@@ -274,7 +281,7 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn changed_between(&self, start: i64, end: i64) -> Result<(u64, u64), StoreError> {
-        let began = "SELECT count(*) AS opened, 0 AS closed FROM finding \
+        let began = "SELECT count(*) AS opened, CAST(0 AS bigint) AS closed FROM finding \
                      WHERE project_id = ? AND opened_at >= ? AND opened_at < ? AND first_state = 0";
         let changed = "SELECT count(CASE WHEN state = 0 THEN 1 END) AS opened, count(CASE WHEN state = 1 THEN 1 END) AS closed \
                        FROM transition WHERE project_id = ? AND at >= ? AND at < ?";
@@ -288,8 +295,7 @@ impl Scoped<'_> {
             .await?
             {
                 opened += column::<i64>(&row, "opened")?.unsigned_abs();
-                // The literal 0 is a small integer on PostgreSQL.
-                closed += column::<i64>(&row, "closed").unwrap_or(0).unsigned_abs();
+                closed += column::<i64>(&row, "closed")?.unsigned_abs();
             }
         }
         Ok((opened, closed))
@@ -297,7 +303,7 @@ impl Scoped<'_> {
 }
 
 /// A text as a literal inside a LIKE pattern.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('%', "\\%")
         .replace('_', "\\_")

@@ -1,7 +1,7 @@
 //! Background work, as rows: claimed with a lease, so that a server that dies leaves its work to another.
 
 use crate::entity::job;
-use crate::sql::{column, row};
+use crate::sql::{column, row, run};
 use crate::{Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -34,6 +34,8 @@ impl JobState {
     }
 }
 
+/// How often a job is tried before it is given up.
+pub const ATTEMPTS: i32 = 3;
 /// How long a claim holds without a sign of life, microseconds.
 const LEASE: i64 = 60_000_000;
 
@@ -59,6 +61,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn claim_job(&self, now: Instant) -> Result<Option<job::Model>, StoreError> {
+        self.set_aside_jobs(now).await?;
         let skip = if self.is_postgres() {
             " FOR UPDATE SKIP LOCKED"
         } else {
@@ -76,6 +79,38 @@ impl Store {
         Ok(job::Entity::find_by_id(column::<Uuid>(&found, "id")?)
             .one(&self.write)
             .await?)
+    }
+
+    /// Sets aside the jobs whose worker has died as often as a job is tried: they may be what it died of.
+    async fn set_aside_jobs(&self, now: Instant) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE job SET state = 'failed', result = ? WHERE state = 'running' AND lease_until < ? AND attempt >= ?";
+        let why = format!(
+            "The job was set aside: its server ended {ATTEMPTS} times while it was at work. The server's log may say why. \
+             Send a smaller file, or give the server more memory."
+        );
+        let result = serde_json::json!({ "error": why }).to_string();
+        run(
+            &self.write,
+            sql,
+            vec![result.into(), micros(now).into(), ATTEMPTS.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lets go of the jobs that are being worked on: on SQLite no other server can be at work when one starts.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn release_jobs(&self) -> Result<(), StoreError> {
+        run(
+            &self.write,
+            "UPDATE job SET lease_until = 0 WHERE state = 'running'",
+            Vec::new(),
+        )
+        .await?;
+        Ok(())
     }
 
     /// A sign of life with progress. False where another worker has taken the job over.

@@ -23,6 +23,7 @@ mod foreign;
 mod idempotency;
 mod import;
 mod job;
+mod mention;
 mod migrate;
 mod original;
 mod outage;
@@ -39,6 +40,7 @@ mod schedule;
 mod sealed;
 mod source;
 mod sql;
+mod stored;
 mod trail;
 
 pub use access::NewToken;
@@ -55,7 +57,8 @@ pub use finding::{FindingDetail, FindingFilter, FindingRow};
 pub use foreign::{Behind, ForeignQuery, ForeignRow, foreign_rows};
 pub use idempotency::{Answer, Claim, Claimed};
 pub use import::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, ScopeRow, StoredFinding};
-pub use job::JobState;
+pub use job::{ATTEMPTS, JobState};
+pub use mention::Mention;
 pub use original::OriginalWriter;
 pub use outage::Outage;
 pub use page::{Cursor, Page};
@@ -69,6 +72,7 @@ pub use retention::{Due, NewHold, Purged, Undated};
 pub use schedule::DueSlot;
 pub use sealed::{Sealed, SealedId};
 pub use source::{Checkpoint, Gap, NewSource};
+pub use stored::{damaged, stored_json, stored_severity, stored_state};
 pub use trail::{Draft, EntryFilter, Extended, Log, Peopled, Subject, Written};
 
 use affiant_domain::Instant;
@@ -81,10 +85,11 @@ pub const fn micros(at: Instant) -> i64 {
     at.timestamp_micros()
 }
 
-/// The instant of so many microseconds since 1970; what no calendar knows is 1970.
+/// The instant of so many microseconds since 1970; what lies beyond the calendar is its end, so that it stays before and after what it was.
 #[must_use]
 pub fn instant(micros: i64) -> Instant {
-    chrono::Utc.timestamp_micros(micros).single().unwrap_or_default()
+    let end = if micros < 0 { Instant::MIN_UTC } else { Instant::MAX_UTC };
+    chrono::Utc.timestamp_micros(micros).single().unwrap_or(end)
 }
 
 /// One project's view of the store.

@@ -2,13 +2,22 @@
 
 use crate::connection::Transaction;
 use crate::entity::{original, original_chunk};
+use crate::sql::{column, rows};
+use crate::stored::stored_json;
 use crate::{Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use serde::Deserialize;
 use std::io::{Read, Write};
 use uuid::Uuid;
+
+/// What a job will import.
+#[derive(Deserialize)]
+struct Waiting {
+    original: Uuid,
+}
 
 /// Bytes in one piece, before compression.
 const PIECE: usize = 1 << 20;
@@ -18,6 +27,7 @@ pub struct OriginalWriter {
     tx: Transaction,
     id: Uuid,
     project: ProjectId,
+    process: Uuid,
     gzip: bool,
     pending: Vec<u8>,
     n: i32,
@@ -25,21 +35,60 @@ pub struct OriginalWriter {
 }
 
 impl Store {
-    /// Begins to keep an original. `gzip` says that the bytes are a gzip stream already.
+    /// Begins to keep an original for a process. `gzip` says that the bytes are a gzip stream already.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn keep_original(&self, project: ProjectId, gzip: bool) -> Result<OriginalWriter, StoreError> {
+    pub async fn keep_original(
+        &self,
+        project: ProjectId,
+        process: Uuid,
+        gzip: bool,
+    ) -> Result<OriginalWriter, StoreError> {
         let tx = self.patient().begin().await?;
         Ok(OriginalWriter {
             tx,
             id: Uuid::now_v7(),
             project,
+            process,
             gzip,
             pending: Vec::with_capacity(PIECE),
             n: 0,
             start: 0,
         })
+    }
+
+    /// Originals that no import names and no job will import, kept by processes that ended, or before an instant.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails, or what a job will import cannot be read.
+    pub async fn unused_originals(&self, ended: &[Uuid], before: Option<Instant>) -> Result<Vec<Uuid>, StoreError> {
+        let marks = crate::sql::marks(ended.len().max(1));
+        let sql = format!(
+            "SELECT o.id AS id FROM original o WHERE (o.process IN ({marks}) OR o.created_at < ?) \
+             AND NOT EXISTS (SELECT 1 FROM import i WHERE i.original_id = o.id)"
+        );
+        let mut values: Vec<sea_orm::Value> = ended.iter().map(|id| (*id).into()).collect();
+        if values.is_empty() {
+            values.push(Uuid::nil().into());
+        }
+        values.push(before.map_or(i64::MIN, micros).into());
+        let found = rows(&self.read, &sql, values).await?;
+        let unused = found.iter().map(|row| column::<Uuid>(row, "id"));
+        let mut unused = unused.collect::<Result<Vec<_>, _>>()?;
+        if !unused.is_empty() {
+            let waiting = rows(
+                &self.read,
+                "SELECT id, payload FROM job WHERE kind = 'import' AND state IN ('queued', 'running')",
+                Vec::new(),
+            );
+            for job in waiting.await? {
+                let (id, payload): (Uuid, String) = (column(&job, "id")?, column(&job, "payload")?);
+                let wanted: Waiting = stored_json(("job", id, "payload"), &payload)?;
+                unused.retain(|original| *original != wanted.original);
+            }
+        }
+        Ok(unused)
     }
 
     /// Throws an original away that no import came to name.
@@ -107,6 +156,7 @@ impl OriginalWriter {
             gzip: Set(self.gzip),
             size: Set(self.start),
             created_at: Set(micros(now)),
+            process: Set(Some(self.process)),
         };
         row.insert(&self.tx).await?;
         self.tx.commit().await?;

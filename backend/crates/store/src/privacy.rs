@@ -3,6 +3,7 @@
 use crate::entity::{audit_event, privacy_request, subject, trail_entry};
 use crate::outage::Outage;
 use crate::sql::{column, marks, row, rows, run};
+use crate::stored::stored_json;
 use crate::{Store, StoreError, Subject, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -97,6 +98,15 @@ impl Store {
         Ok(query.limit(limit).all(&self.read).await?)
     }
 
+    /// Requests that are being carried out: this word stands in the place of their outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn requests_under_way(&self, word: &str) -> Result<Vec<privacy_request::Model>, StoreError> {
+        let query = privacy_request::Entity::find().filter(privacy_request::Column::Outcome.eq(word));
+        Ok(query.all(&self.read).await?)
+    }
+
     /// Requests that still say whose they are.
     ///
     /// # Errors
@@ -150,8 +160,12 @@ impl Store {
             .iter()
             .map(|row| {
                 // A duty counts, whatever gave the date: the longest of several is not always one.
-                let tags = column::<Option<String>>(row, "tags")?.unwrap_or_default();
-                let tags: Vec<String> = serde_json::from_str(&tags).unwrap_or_default();
+                let index: i64 = column(row, "idx")?;
+                let tags: Vec<String> = match column::<Option<String>>(row, "tags")? {
+                    Some(tags) => stored_json(("audit_event of trail_entry", index, "tags"), &tags)?,
+                    // An action in Affiant is no event.
+                    None => Vec::new(),
+                };
                 let at = column::<Option<i64>>(row, "at")?;
                 let duty = at.and_then(|at| rules.keep(crate::instant(at), &tags, None).duty);
                 let (rule, keep_until) = match duty {
@@ -162,7 +176,7 @@ impl Store {
                     ),
                 };
                 Ok(HeldRecord {
-                    index: column(row, "idx")?,
+                    index,
                     is_named: column::<i32>(row, "named")? == 1,
                     rule,
                     keep_until,

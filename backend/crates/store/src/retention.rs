@@ -3,6 +3,7 @@
 use crate::connection::Transaction;
 use crate::entity::{legal_hold, retention_rule};
 use crate::sql::{column, marks, row, rows, run};
+use crate::stored::{damaged, stored_json};
 use crate::{Draft, Keeping, Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::retention::{Rule, Rules};
@@ -71,6 +72,9 @@ const HELD: &str = "EXISTS (SELECT 1 FROM legal_hold h WHERE h.project_id = e.pr
 
 /// Something personal is still there of an entry `t`: its payload, or what others are found by in it.
 const PERSONAL: &str = "(t.state = 1 OR EXISTS (SELECT 1 FROM trail_subject s WHERE s.idx = t.idx))";
+
+/// Months that a rule may ask for, as the API bounds them.
+const LONGEST_MONTHS: u32 = 1200;
 
 impl Scoped<'_> {
     /// Counts what is past its date.
@@ -292,16 +296,24 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn retention_rules(&self) -> Result<Rules, StoreError> {
-        let months = |months: Option<i64>| months.and_then(|months| u32::try_from(months).ok());
-        let rule = |row: retention_rule::Model| Rule {
-            id: row.id,
-            tag: row.tag,
-            at_least: months(row.at_least),
-            at_most: months(row.at_most),
-            reason: row.reason,
+        let months = |id: &str, months: Option<i64>| {
+            let known = |months: i64| u32::try_from(months).ok().filter(|months| *months <= LONGEST_MONTHS);
+            let unknown = |months| damaged("retention_rule", id, format_args!("{months} months"));
+            months
+                .map(|months| known(months).ok_or_else(|| unknown(months)))
+                .transpose()
+        };
+        let rule = |row: retention_rule::Model| {
+            Ok::<_, StoreError>(Rule {
+                at_least: months(&row.id, row.at_least)?,
+                at_most: months(&row.id, row.at_most)?,
+                id: row.id,
+                tag: row.tag,
+                reason: row.reason,
+            })
         };
         let changes = self.changed_rules().await?.into_iter().map(rule);
-        Ok(Rules::changed(changes.collect()))
+        Ok(Rules::changed(changes.collect::<Result<_, _>>()?))
     }
 
     /// The rules that were changed, by id.
@@ -353,10 +365,12 @@ impl Store {
         let one = |row: &sea_orm::QueryResult| {
             let until: Option<i64> = column(row, "payload_until")?;
             let rule: String = column(row, "payload_rule")?;
+            let id: Uuid = column(row, "id")?;
+            let tags: String = column(row, "tags")?;
             Ok(Undated {
-                id: column(row, "id")?,
+                id,
                 at: column(row, "at")?,
-                tags: serde_json::from_str(&column::<String>(row, "tags")?).unwrap_or_default(),
+                tags: stored_json(("audit_event", id, "tags"), &tags)?,
                 keep: Keeping {
                     until: column(row, "keep_until")?,
                     rule: column(row, "keep_rule")?,

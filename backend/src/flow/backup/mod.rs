@@ -25,28 +25,6 @@ use uuid::Uuid;
 /// Days after which a backup's key goes, where nobody says otherwise.
 pub const DAYS: i64 = 35;
 
-/// How folders with a copy of the database begin.
-const COPY: &str = "backup-copy-";
-
-/// Takes away what a backup left that was cut off by a fault.
-pub fn sweep(app: &Context) {
-    let Ok(entries) = std::fs::read_dir(&app.spool) else {
-        return;
-    };
-    let is_left = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(COPY);
-    for entry in entries.flatten().filter(is_left) {
-        // One that is being made now is younger.
-        let age = entry
-            .metadata()
-            .and_then(|meta| meta.modified())
-            .ok()
-            .and_then(|at| at.elapsed().ok());
-        if age.is_some_and(|age| age > std::time::Duration::from_secs(3600)) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// A backup that was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Made {
@@ -100,7 +78,7 @@ pub async fn make(app: &Context, path: &Path, days: i64, actor: &str) -> Result<
         app.store.dump(&mut out).await?;
     } else {
         // Readable by nobody else while it is there; what a fault leaves of it goes at the next start.
-        let folder = tempfile::Builder::new().prefix(COPY).tempdir_in(&app.spool);
+        let folder = tempfile::tempdir_in(&app.spool);
         let folder = folder.map_err(failed)?;
         let copy = folder.path().join("copy.sqlite");
         let copied = app.store.copy_to(&copy).await;
@@ -133,7 +111,6 @@ pub async fn make(app: &Context, path: &Path, days: i64, actor: &str) -> Result<
 /// # Errors
 /// [`FlowError`] where the folder or the database fails.
 pub async fn expire(app: &Context, confirm: bool) -> Result<DeletionRun, FlowError> {
-    sweep(app);
     let (expired, all) = keys::expired(app)?;
     let mut told = DeletionRun::begin(app, (expired.len(), all as u64), confirm).await?;
     if told.waits {

@@ -1,14 +1,14 @@
 //! Does what was approved: forgets a person as far as nothing stands in the way, in steps that go on where they were, and certifies it.
 
-use super::plan::{Class, add, class};
-use super::{PAGE, conflict, identifier_of, save};
+use super::plan::{Class, add, class, mentions};
+use super::{PAGE, conflict, identifier_of, save, state_of};
 use crate::app::Context;
 use crate::flow::backup::{self, Forgotten};
 use crate::flow::enforce_retention::DeletionRun;
 use crate::flow::{FlowError, tell_processors, trail};
 use affiant_domain::Instant;
 use affiant_domain::request::{Right, State, Step, Verdict, verdict};
-use affiant_store::{HeldRecord, Log, entity, instant, micros};
+use affiant_store::{HeldRecord, Log, damaged, entity, instant, micros, stored_json};
 use chrono::SecondsFormat;
 use serde_json::json;
 use uuid::Uuid;
@@ -22,7 +22,8 @@ pub(super) async fn fulfil(
     mut row: entity::privacy_request::Model,
     actor: &str,
 ) -> Result<entity::privacy_request::Model, FlowError> {
-    let right = Right::parse(&row.kind).ok_or(FlowError::Worker)?;
+    let unknown = || damaged("privacy_request", row.id, format_args!("unknown right {}", row.kind));
+    let right = Right::parse(&row.kind).ok_or_else(unknown)?;
     let erases = right == Right::Erasure;
     if row.outcome != UNDER_WAY {
         let was = row.clone();
@@ -31,19 +32,23 @@ pub(super) async fn fulfil(
             return Err(conflict("somebody else brought the request further meanwhile"));
         }
     }
-    let name = identifier_of(app, &row).unwrap_or_default();
+    let name = identifier_of(app, &row)?.unwrap_or_default();
     if row.subject_id.is_none()
         && let Some(lookup) = app.trail.person(&name)
     {
         // Who was first seen after the plan.
         row.subject_id = app.store.find_subject(&lookup).await?.map(|subject| subject.id);
     }
-    let planned: Vec<Class> = serde_json::from_str(&row.plan).unwrap_or_default();
+    let planned: Vec<Class> = stored_json(("privacy_request", row.id, "plan"), &row.plan)?;
     let classes = match row.subject_id {
         Some(subject) if erases => {
             let mut all = erase(app, subject, (Some(row.id), &row.ground), actor).await?;
             let account = planned.into_iter().filter(|class| class.records.starts_with("account"));
             account.for_each(|class| add(&mut all, class));
+            // As things are now, not as they were planned.
+            for class in mentions(app, &name, true).await? {
+                add(&mut all, class);
+            }
             all
         }
         _ => planned,
@@ -71,10 +76,8 @@ pub(super) async fn fulfil(
         row.reason = String::new();
         let lookup = app.trail.person(&name);
         for other in app.store.named_requests().await? {
-            let known = identifier_of(app, &other).and_then(|known| app.trail.person(&known));
-            let same = known.is_some() && known == lookup;
-            let closed = State::parse(&other.state).is_some_and(State::is_closed);
-            if same && closed {
+            let known = identifier_of(app, &other)?.and_then(|known| app.trail.person(&known));
+            if known.is_some() && known == lookup && state_of(&other)?.is_closed() {
                 app.store.anonymise_request(other.id).await?;
             }
         }
@@ -84,6 +87,26 @@ pub(super) async fn fulfil(
         app.store.scrub().await?;
     }
     Ok(done)
+}
+
+/// Goes on with the requests that were being carried out when their server ended, beside whatever else is done.
+///
+/// # Errors
+/// [`FlowError`] where the database fails.
+pub async fn resume(app: &Context) -> Result<(), FlowError> {
+    for row in app.store.requests_under_way(UNDER_WAY).await? {
+        let app = app.patient();
+        tokio::spawn(async move {
+            let id = row.id;
+            match fulfil(&app, row, "system").await {
+                Ok(_) => tracing::info!(request = %id, "a request of a data subject was carried out to its end"),
+                Err(error) => {
+                    tracing::error!(request = %id, %error, "a request of a data subject could not be carried out")
+                }
+            }
+        });
+    }
+    Ok(())
 }
 
 /// Forgets a person, as far as nothing stands in the way: by the state of things now, under the lock that holds and events take, so that
@@ -112,9 +135,8 @@ async fn erase(
 
 async fn done_of(store: &affiant_store::Store, request: Uuid) -> Result<Vec<Class>, FlowError> {
     let row = store.request(request).await?;
-    Ok(row
-        .and_then(|row| serde_json::from_str(&row.done).ok())
-        .unwrap_or_default())
+    let row = row.ok_or_else(|| damaged("privacy_request", request, "the row is missing"))?;
+    Ok(stored_json(("privacy_request", request, "done"), &row.done)?)
 }
 
 /// Takes the payloads of one page away; gives where the next one begins.
@@ -218,7 +240,7 @@ pub async fn forget_again(app: &Context, one: &Forgotten) -> Result<bool, FlowEr
     }
     erase(app, one.subject, (None, "17.3.e"), "restore").await?;
     for row in app.store.named_requests().await? {
-        let name = identifier_of(app, &row);
+        let name = identifier_of(app, &row)?;
         let lookup = name.and_then(|name| app.trail.person(&name));
         // One that is being carried out still has to tell processors whom it is about; it forgets the name itself.
         let is_under_way = row.outcome == UNDER_WAY || row.state == State::Approved.as_str();

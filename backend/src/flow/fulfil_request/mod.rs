@@ -4,7 +4,7 @@ mod erase;
 mod hand_over;
 mod plan;
 
-pub use erase::{end_restrictions, forget_again};
+pub use erase::{end_restrictions, forget_again, resume};
 pub use hand_over::{SetAside, package, read_set_aside};
 pub use plan::{Class, preview};
 
@@ -13,7 +13,7 @@ use crate::app::Context;
 use affiant_domain::Instant;
 use affiant_domain::actor::are_one;
 use affiant_domain::request::{Right, State, Step, due};
-use affiant_store::{entity, instant, micros};
+use affiant_store::{StoreError, damaged, entity, instant, micros, stored_json};
 use chrono::Duration;
 use erase::{UNDER_WAY, fulfil};
 use plan::plan;
@@ -51,9 +51,9 @@ pub async fn receive(
         return Err(invalid("/received_at", "within the last year, and not in the future"));
     }
     for row in app.store.named_requests().await? {
-        let open = State::parse(&row.state).is_some_and(|state| !state.is_closed());
-        let same = || identifier_of(app, &row).is_some_and(|known| known.eq_ignore_ascii_case(identifier));
-        if open && row.kind == right.as_str() && same() {
+        let is_same = |known: String| known.eq_ignore_ascii_case(identifier);
+        let is_open = !state_of(&row)?.is_closed();
+        if is_open && row.kind == right.as_str() && identifier_of(app, &row)?.is_some_and(is_same) {
             return Ok((row, false));
         }
     }
@@ -89,10 +89,24 @@ pub async fn receive(
 }
 
 /// Whose request it is; none once they are forgotten.
-#[must_use]
-pub fn identifier_of(app: &Context, row: &entity::privacy_request::Model) -> Option<String> {
-    let bytes = app.key.open(IDENTIFIER, row.identifier.as_ref()?).ok()?;
-    String::from_utf8(bytes).ok()
+///
+/// # Errors
+/// [`StoreError::Damaged`] where it is there and cannot be opened.
+pub fn identifier_of(app: &Context, row: &entity::privacy_request::Model) -> Result<Option<String>, StoreError> {
+    let Some(sealed) = &row.identifier else { return Ok(None) };
+    let bytes = app.key.open(IDENTIFIER, sealed).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| damaged("privacy_request", row.id, "identifier cannot be opened"))?;
+    Ok(Some(text))
+}
+
+/// Where a request stands.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where the word is none that is known.
+pub fn state_of(row: &entity::privacy_request::Model) -> Result<State, StoreError> {
+    let unknown = || damaged("privacy_request", row.id, format_args!("unknown state {}", row.state));
+    State::parse(&row.state).ok_or_else(unknown)
 }
 
 /// When it is due.
@@ -118,7 +132,7 @@ pub async fn step(
     if row.outcome == UNDER_WAY && step != Step::Fulfil {
         return Err(conflict("it is being fulfilled"));
     }
-    let state = State::parse(&row.state).ok_or(FlowError::Worker)?;
+    let state = state_of(&row)?;
     let next = state
         .after(step)
         .ok_or_else(|| conflict("the request is not where this step can be made"))?;
@@ -127,7 +141,7 @@ pub async fn step(
     if needs_text && !(3..=2000).contains(&text.trim().chars().count()) {
         return Err(invalid("/text", "write 3 to 2000 characters"));
     }
-    let mut handlers: Vec<String> = serde_json::from_str(&row.handlers).unwrap_or_default();
+    let mut handlers: Vec<String> = stored_json(("privacy_request", id, "handlers"), &row.handlers)?;
     match step {
         Step::VerifyIdentity => {
             text.trim().clone_into(&mut row.proof);

@@ -42,7 +42,7 @@ pub(super) async fn plan(
     row: &entity::privacy_request::Model,
     now: Instant,
 ) -> Result<(Option<Uuid>, Vec<Class>), FlowError> {
-    let name = identifier_of(app, row).unwrap_or_default();
+    let name = identifier_of(app, row)?.unwrap_or_default();
     let erases = row.kind == Right::Erasure.as_str();
     classes_of(app, &name, (erases, &row.ground), now).await
 }
@@ -82,7 +82,28 @@ async fn classes_of(
             },
         );
     }
+    for mention in mentions(app, name, erases).await? {
+        add(&mut classes, mention);
+    }
     Ok((subject.map(|subject| subject.id), classes))
+}
+
+/// Records that hold the person's identifier in text that no key of theirs seals: an erasure leaves them as they are, and says so.
+pub(super) async fn mentions(app: &Context, name: &str, erases: bool) -> Result<Vec<Class>, FlowError> {
+    let basis = if erases {
+        "text that Affiant does not change: correct it where it comes from, then import again"
+    } else {
+        "the request does not ask for erasure"
+    };
+    let found = app.store.patient().mentions(name.trim()).await?;
+    let class = |mention: affiant_store::Mention| Class {
+        records: mention.records.to_owned(),
+        verdict: Verdict::Kept.as_str().to_owned(),
+        count: mention.count,
+        basis: basis.to_owned(),
+        until: None,
+    };
+    Ok(found.into_iter().map(class).collect())
 }
 
 pub(super) fn class(record: &HeldRecord, erases: bool, ground: &str, now: Instant) -> Class {

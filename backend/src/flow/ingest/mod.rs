@@ -352,7 +352,10 @@ pub async fn keep(app: &Context, project: ProjectId, upload: &Upload) -> Result<
     use tokio::io::AsyncReadExt;
     let failed = |error| FlowError::Io(upload.path.display().to_string(), error);
     let mut file = tokio::fs::File::open(&upload.path).await.map_err(failed)?;
-    let mut writer = app.store.keep_original(project, upload.gzip).await?;
+    let mut writer = app
+        .store
+        .keep_original(project, app.spool.process(), upload.gzip)
+        .await?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         let n = file.read(&mut buffer).await.map_err(failed)?;

@@ -6,7 +6,7 @@ use crate::app::Context;
 use crate::flow::FlowError;
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
-use affiant_store::{EventRow, instant, micros};
+use affiant_store::{EventRow, instant, micros, stored_json};
 use chrono::Datelike;
 use object_store::path::Path as Key;
 use object_store::{Attribute, Attributes, ObjectStore, PutMode, PutOptions};
@@ -67,13 +67,13 @@ pub async fn export(
 /// Writes an event once; false where it is there.
 async fn write(store: &dyn ObjectStore, prefix: &str, joint: &str, row: &EventRow) -> Result<bool, FlowError> {
     let event = &row.event;
-    let words = |text: &str| serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
-    let (at, tags) = (instant(event.at), words(&event.tags));
+    let words = |column, text: &str| stored_json::<Vec<String>>(("audit_event", event.id, column), text);
+    let (at, tags) = (instant(event.at), words("tags", &event.tags)?);
     let key = Key::from(format!("{prefix}/audit_logs/{}/{}.json", at.year(), event.id).trim_start_matches('/'));
     let body = json!({
         "event_id": event.id, "timestamp": at, "user_id": row.user, "agent_id": event.agent, "action": event.action,
         "resource": event.resource, "outcome": event.outcome, "source_ip": row.source_ip, "risk_level": event.risk,
-        "compliance_tags": tags, "data_categories": words(&event.categories),
+        "compliance_tags": tags, "data_categories": words("categories", &event.categories)?,
     });
     let mut body = body;
     if let Some(map) = body.as_object_mut() {

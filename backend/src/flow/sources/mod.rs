@@ -22,7 +22,7 @@ use affiant_domain::audit::{AuditEvent, COMPLIANCE_TAGS};
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::{Observation, Place};
 use affiant_ingest::{FileSource, Kind, ReadError, Rejection, SerialGap, Sink, Stop};
-use affiant_store::{Checkpoint, Gap, NewSource, entity, micros};
+use affiant_store::{Checkpoint, Gap, NewSource, entity, micros, stored_json};
 use connector::{Next, Piece};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -219,7 +219,7 @@ async fn take(
 ) -> Result<bool, FlowError> {
     let scoped = app.store.project(ProjectId(source.project_id));
     let asset = asset_of(&source.asset)?;
-    let tags: Vec<String> = serde_json::from_str(&source.tags).unwrap_or_default();
+    let tags: Vec<String> = stored_json(("source", source.id, "tags"), &source.tags)?;
     let mut point = Checkpoint {
         key: piece.key.clone(),
         version: piece.version.clone(),

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::sha256_hex;
-use affiant_store::{Cursor, EventRow, instant, micros};
+use affiant_store::{Cursor, EventRow, StoreError, instant, micros, stored_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -77,19 +77,21 @@ pub struct Event {
     pub payload_rule: String,
 }
 
-impl From<EventRow> for Event {
-    fn from(row: EventRow) -> Self {
-        let words = |text: &str| serde_json::from_str(text).unwrap_or_default();
+impl TryFrom<EventRow> for Event {
+    type Error = StoreError;
+
+    fn try_from(row: EventRow) -> Result<Self, StoreError> {
         let e = row.event;
-        Self {
+        let words = |column, text: &str| stored_json(("audit_event", e.id, column), text);
+        Ok(Self {
             id: e.id,
             at: instant(e.at),
             recorded_at: instant(e.recorded_at),
             user: row.user,
-            reasons: words(&e.reasons),
-            tags: words(&e.tags),
-            data_categories: words(&e.categories),
-            payloads: serde_json::from_str(&e.payloads).unwrap_or_default(),
+            reasons: words("reasons", &e.reasons)?,
+            tags: words("tags", &e.tags)?,
+            data_categories: words("categories", &e.categories)?,
+            payloads: stored_json(("audit_event", e.id, "payloads"), &e.payloads)?,
             keep_until: instant(e.keep_until),
             payload_until: e.payload_until.map(instant),
             payload_rule: e.payload_rule,
@@ -100,7 +102,7 @@ impl From<EventRow> for Event {
             resource: e.resource,
             outcome: e.outcome,
             risk: e.risk,
-        }
+        })
     }
 }
 
@@ -189,7 +191,7 @@ pub async fn list(at: In<Read>, query: web::Query<EventQuery>, request: HttpRequ
         .events(period, &risk, cursor.as_ref(), limit(query.limit)?)
         .await?;
     let found = List {
-        items: page.items.into_iter().map(Event::from).collect(),
+        items: page.items.into_iter().map(Event::try_from).collect::<Result<_, _>>()?,
         next: page.next.map(|c| c.encode()),
     };
     Ok(listed(request.path(), request.query_string(), &found))

@@ -11,7 +11,8 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::Severity;
 use affiant_domain::catalogue::Mapper;
-use affiant_store::{Cursor, FindingDetail, FindingFilter, FindingRow, instant};
+use affiant_domain::matching::State;
+use affiant_store::{Cursor, FindingDetail, FindingFilter, FindingRow, instant, stored_severity, stored_state};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,11 +65,11 @@ pub struct Finding {
     pub secret: String,
 }
 
-pub(crate) fn state_word(code: i16) -> &'static str {
-    match code {
-        0 => "open",
-        1 => "closed",
-        _ => "suppressed",
+pub(crate) const fn state_word(state: State) -> &'static str {
+    match state {
+        State::Open => "open",
+        State::Closed => "closed",
+        State::Suppressed => "suppressed",
     }
 }
 
@@ -96,8 +97,8 @@ impl From<FindingRow> for Finding {
             message: f.message,
             location: f.location,
             line: f.line,
-            severity: Severity::from_rank(f.severity),
-            state: state_word(f.state).to_owned(),
+            severity: row.severity,
+            state: state_word(row.state).to_owned(),
             opened_at: instant(f.opened_at),
             changed_at: instant(f.changed_at),
             cwe: row.check.cwe,
@@ -248,13 +249,15 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         .finding(uuid(&path.1, "finding")?)
         .await?
         .ok_or_else(|| Problem::not_found("there is no such finding"))?;
-    Ok(HttpResponse::Ok().json(dress(&at.app.catalogue, found)))
+    Ok(HttpResponse::Ok().json(dress(&at.app.catalogue, found)?))
 }
 
-fn dress(catalogue: &affiant_domain::catalogue::Catalogue, found: FindingDetail) -> FindingWithHistory {
-    let severity = Severity::from_rank(found.row.finding.severity);
+fn dress(
+    catalogue: &affiant_domain::catalogue::Catalogue,
+    found: FindingDetail,
+) -> Result<FindingWithHistory, Problem> {
     let controls: BTreeMap<String, f64> = Mapper::new(catalogue)
-        .controls(&found.row.check, severity)
+        .controls(&found.row.check, found.row.severity)
         .into_iter()
         .map(|(c, s)| (c.to_owned(), s))
         .collect();
@@ -269,17 +272,19 @@ fn dress(catalogue: &affiant_domain::catalogue::Catalogue, found: FindingDetail)
     let began = Transition {
         at: instant(first.opened_at),
         recorded_at: instant(first.recorded_at),
-        state: state_word(first.first_state).to_owned(),
-        severity: Severity::from_rank(first.first_severity),
+        state: state_word(stored_state(first.id, first.first_state)?).to_owned(),
+        severity: stored_severity(first.id, first.first_severity)?,
     };
-    let changes = found.transitions.iter().map(|t| Transition {
-        at: instant(t.at),
-        recorded_at: instant(t.recorded_at),
-        state: state_word(t.state).to_owned(),
-        severity: Severity::from_rank(t.severity),
-    });
-    let history = std::iter::once(began).chain(changes).collect();
-    FindingWithHistory {
+    let mut history = vec![began];
+    for change in &found.transitions {
+        history.push(Transition {
+            at: instant(change.at),
+            recorded_at: instant(change.recorded_at),
+            state: state_word(stored_state(first.id, change.state)?).to_owned(),
+            severity: stored_severity(first.id, change.severity)?,
+        });
+    }
+    Ok(FindingWithHistory {
         import: found.row.finding.import_id,
         original_line: found.row.finding.place_line,
         finding: found.row.into(),
@@ -287,7 +292,7 @@ fn dress(catalogue: &affiant_domain::catalogue::Catalogue, found: FindingDetail)
         history,
         controls,
         requirements,
-    }
+    })
 }
 
 /// What was scanned.

@@ -7,7 +7,7 @@ use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_domain::Instant;
-use affiant_store::{EntryFilter, Member, NewMembership, entity, instant};
+use affiant_store::{EntryFilter, Member, NewMembership, StoreError, entity, instant, stored_json};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -76,18 +76,20 @@ pub struct Person {
     pub seen_at: Instant,
 }
 
-impl From<entity::person::Model> for Person {
-    fn from(row: entity::person::Model) -> Self {
-        Self {
+impl TryFrom<entity::person::Model> for Person {
+    type Error = StoreError;
+
+    fn try_from(row: entity::person::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            groups: stored_json(("person", row.id, "member_of"), &row.member_of)?,
             id: row.id,
-            groups: serde_json::from_str(&row.member_of).unwrap_or_default(),
             told: !row.standing.is_empty(),
             seen_at: instant(row.seen_at),
             issuer: row.issuer,
             subject: row.subject,
             name: row.name,
             email: row.email,
-        }
+        })
     }
 }
 
@@ -98,7 +100,8 @@ impl From<entity::person::Model> for Person {
 #[get("/api/v1/people")]
 pub async fn people(who: Allowed<WritePeople>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
-    let items = app.store.people().await?.into_iter().map(Person::from).collect();
+    let items = app.store.people().await?;
+    let items = items.into_iter().map(Person::try_from).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(List::<Person> { items, next: None }))
 }
 
@@ -197,8 +200,9 @@ pub struct Membership {
     pub created_at: Instant,
 }
 
-fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Membership {
-    Membership {
+fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Result<Membership, StoreError> {
+    Ok(Membership {
+        frameworks: stored_json(("membership", row.id, "frameworks"), &row.frameworks)?,
         id: row.id,
         project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
         person: row.person_id,
@@ -206,12 +210,11 @@ fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Membe
         group: (!row.member_of.is_empty()).then_some(row.member_of),
         role: row.role,
         ends_at: row.ends_at.map(instant),
-        frameworks: serde_json::from_str(&row.frameworks).unwrap_or_default(),
         from: row.from_at.map(instant),
         until: row.until_at.map(instant),
         actor: row.actor,
         created_at: instant(row.created_at),
-    }
+    })
 }
 
 /// List memberships
@@ -228,7 +231,10 @@ pub async fn memberships(who: Allowed<WritePeople>, app: App) -> Result<HttpResp
 pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<Membership>, Problem> {
     let slugs = slugs(app, who).await?;
     let rows = app.store.memberships(who.reach::<WritePeople>().only()).await?;
-    Ok(rows.into_iter().map(|row| shown(row, &slugs)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| shown(row, &slugs))
+        .collect::<Result<_, _>>()?)
 }
 
 /// A membership to give.
@@ -270,7 +276,7 @@ pub async fn add(
 ) -> Result<HttpResponse, Problem> {
     let row = give(&app, &who.principal, &wanted).await?;
     let slugs = slugs(&app, &who.principal).await?;
-    Ok(HttpResponse::Created().json(shown(row, &slugs)))
+    Ok(HttpResponse::Created().json(shown(row, &slugs)?))
 }
 
 /// Gives a membership, within the projects whose people the giver manages.

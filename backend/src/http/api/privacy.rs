@@ -3,12 +3,14 @@
 use super::{List, time, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, WritePrivacy};
-use crate::flow::fulfil_request::{Class, SetAside, due_at, identifier_of, package, read_set_aside, receive, step};
+use crate::flow::fulfil_request::{
+    Class, SetAside, due_at, identifier_of, package, read_set_aside, receive, state_of, step,
+};
 use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
-use affiant_domain::request::{Right, State, Step};
-use affiant_store::{entity, instant};
+use affiant_domain::request::{Right, Step};
+use affiant_store::{entity, instant, stored_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -83,30 +85,31 @@ async fn with_notices(app: &Context, row: &entity::privacy_request::Model) -> Re
     };
     Ok(SubjectRequest {
         processors: told.into_iter().map(notice).collect(),
-        ..shown(app, row)
+        ..shown(app, row)?
     })
 }
 
-fn shown(app: &Context, row: &entity::privacy_request::Model) -> SubjectRequest {
+fn shown(app: &Context, row: &entity::privacy_request::Model) -> Result<SubjectRequest, Problem> {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    SubjectRequest {
+    let place = |column| ("privacy_request", row.id, column);
+    Ok(SubjectRequest {
         id: row.id,
         right: row.kind.clone(),
         state: row.state.clone(),
-        identifier: identifier_of(app, row),
+        identifier: identifier_of(app, row)?,
         received_at: instant(row.received_at),
         due_at: due_at(row),
         extended: row.extended_at.is_some(),
-        handlers: serde_json::from_str(&row.handlers).unwrap_or_default(),
+        handlers: stored_json(place("handlers"), &row.handlers)?,
         approver: some(&row.approver),
         proof: row.proof.clone(),
         reason: row.reason.clone(),
-        plan: serde_json::from_str(&row.plan).unwrap_or_default(),
-        done: serde_json::from_str(&row.done).unwrap_or_default(),
+        plan: stored_json(place("plan"), &row.plan)?,
+        done: stored_json(place("done"), &row.done)?,
         outcome: some(&row.outcome).filter(|outcome| outcome != "under_way"),
         certificate: some(&row.certificate),
         processors: Vec::new(),
-    }
+    })
 }
 
 /// A person's data lies in all projects.
@@ -126,7 +129,7 @@ fn everywhere(who: &Principal) -> Result<(), Problem> {
 pub async fn list(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let rows = app.store.requests(500).await?;
-    let items = rows.iter().map(|row| shown(&app, row)).collect();
+    let items = rows.iter().map(|row| shown(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(List::<SubjectRequest> { items, next: None }))
 }
 
@@ -167,7 +170,7 @@ pub async fn create(
     } else {
         HttpResponse::Ok()
     };
-    Ok(response.json(shown(&app, &row)))
+    Ok(response.json(shown(&app, &row)?))
 }
 
 /// Show a request
@@ -284,9 +287,12 @@ pub struct RequestsDue {
 pub async fn due(who: Allowed<WritePrivacy>, app: App) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
     let rows = app.store.requests(5000).await?;
-    let is_open =
-        |row: &&entity::privacy_request::Model| State::parse(&row.state).is_some_and(|state| !state.is_closed());
-    let ends: Vec<DateTime<Utc>> = rows.iter().filter(is_open).map(due_at).collect();
+    let mut ends: Vec<DateTime<Utc>> = Vec::new();
+    for row in &rows {
+        if !state_of(row)?.is_closed() {
+            ends.push(due_at(row));
+        }
+    }
     let now = app.clock.now();
     Ok(HttpResponse::Ok().json(RequestsDue {
         open: ends.len() as u64,

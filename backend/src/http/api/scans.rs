@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::http::upload::receive;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
-use affiant_store::{Store, entity, instant};
+use affiant_store::{Store, StoreError, entity, instant, stored_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -93,9 +93,12 @@ pub struct Import {
 
 impl Import {
     /// From its row.
-    #[must_use]
-    pub fn new(row: entity::import::Model, asset: String) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`StoreError`] where its result cannot be read.
+    pub fn new(row: entity::import::Model, asset: String) -> Result<Self, StoreError> {
+        Ok(Self {
+            result: stored_json(("import", row.id, "result"), &row.result)?,
             id: row.id,
             asset,
             part: row.part,
@@ -106,8 +109,7 @@ impl Import {
             received_at: instant(row.recorded_at),
             scanned_at: instant(row.completed_at),
             original: row.original_id.is_some(),
-            result: serde_json::from_str(&row.result).unwrap_or_default(),
-        }
+        })
     }
 }
 
@@ -188,7 +190,10 @@ async fn queue(at: &In<PushScans>, upload: &Upload, options: &Options) -> Result
 #[get("/api/v1/projects/{project}/scans")]
 pub async fn list(at: In<Read>, query: web::Query<Paging>) -> Result<HttpResponse, Problem> {
     let rows = at.scoped().imports(limit(query.limit)?).await?;
-    let items = rows.into_iter().map(|(row, asset)| Import::new(row, asset)).collect();
+    let items = rows
+        .into_iter()
+        .map(|(row, asset)| Import::new(row, asset))
+        .collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(List::<Import> { items, next: None }))
 }
 

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use affiant_domain::Instant;
 use affiant_domain::period::Period;
-use affiant_store::{entity, instant};
+use affiant_store::{StoreError, entity, instant, stored_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -44,11 +44,13 @@ pub struct Source {
     pub last_error: String,
 }
 
-impl From<entity::source::Model> for Source {
-    fn from(row: entity::source::Model) -> Self {
-        Self {
-            settings: serde_json::from_str(&row.settings).unwrap_or_default(),
-            tags: serde_json::from_str(&row.tags).unwrap_or_default(),
+impl TryFrom<entity::source::Model> for Source {
+    type Error = StoreError;
+
+    fn try_from(row: entity::source::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            settings: stored_json(("source", row.id, "settings"), &row.settings)?,
+            tags: stored_json(("source", row.id, "tags"), &row.tags)?,
             last_pulled_at: row.last_done_at.map(instant),
             next_pull_at: (row.kind != "push").then(|| instant(row.next_at)),
             name: row.name,
@@ -58,7 +60,7 @@ impl From<entity::source::Model> for Source {
             every_seconds: row.every_seconds,
             expected_seconds: row.expected_seconds,
             last_error: row.last_error,
-        }
+        })
     }
 }
 
@@ -68,7 +70,8 @@ impl From<entity::source::Model> for Source {
 #[utoipa::path(tag = "sources", params(("project" = String, Path, description = "Slug")), responses((status = 200, body = List<Source>), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/projects/{project}/sources")]
 pub async fn list(at: In<Read>) -> Result<HttpResponse, Problem> {
-    let items = at.scoped().sources().await?.into_iter().map(Source::from).collect();
+    let rows = at.scoped().sources().await?.into_iter();
+    let items = rows.map(Source::try_from).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(List::<Source> { items, next: None }))
 }
 
@@ -81,7 +84,7 @@ pub async fn list(at: In<Read>) -> Result<HttpResponse, Problem> {
 pub async fn set(at: In<WriteSources>, wanted: web::Json<Wanted>) -> Result<HttpResponse, Problem> {
     set_up(&at.app, at.id(), &wanted, &at.principal.name).await?;
     let row = at.scoped().source(&wanted.name).await?.ok_or_else(missing)?;
-    Ok(HttpResponse::Ok().json(Source::from(row)))
+    Ok(HttpResponse::Ok().json(Source::try_from(row)?))
 }
 
 fn missing() -> Problem {

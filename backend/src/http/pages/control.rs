@@ -225,7 +225,7 @@ async fn assets(
         .collect();
     let mut by_asset: BTreeMap<String, Vec<(f64, Finding)>> = BTreeMap::new();
     for found in page.items {
-        let severity = Severity::from_rank(found.finding.severity);
+        let severity = found.severity;
         let speaks = reading
             .speaks(found.finding.check_id, severity)
             .iter()

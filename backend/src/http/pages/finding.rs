@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::Severity;
 use affiant_domain::catalogue::Mapper;
 use affiant_domain::period::parse_instant;
-use affiant_store::{FindingDetail, FindingRow, NewWaiver, entity, instant, micros};
+use affiant_store::{FindingDetail, FindingRow, NewWaiver, entity, instant, micros, stored_severity, stored_state};
 use askama::Template;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -101,7 +101,7 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
     let now = at.app.clock.now();
     let id = found.row.finding.id;
     let (lines, no_lines) = lines(&at, &found).await?;
-    let severity = Severity::from_rank(found.row.finding.severity);
+    let severity = found.row.severity;
     let waivers = at.scoped().waivers(Some(id), 50).await?;
     let orphaned = flow::without_owner(&at.app, at.id(), &waivers).await?;
     let held = at.scoped().waivers_at(micros(now), micros(now)).await?;
@@ -127,7 +127,7 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         .await?,
         id,
         severity: severity.as_str(),
-        state: state_word(found.row.finding.state),
+        state: state_word(found.row.state),
         waived: held.iter().any(|waiver| waiver.finding_id == id),
         asset: found.row.asset.clone(),
         tool: found.row.check.tool.clone(),
@@ -154,7 +154,7 @@ pub async fn show(at: In<Read>, path: web::Path<(String, String)>) -> Result<Htt
         remediation: found.row.check.remediation.clone(),
         suppression: found.row.finding.suppression.clone(),
         controls: controls(&at, &found, severity),
-        history: history(&found),
+        history: history(&found)?,
         first_line: found.row.finding.place_line,
         import: found.row.finding.import_id,
         lines,
@@ -211,7 +211,7 @@ fn same(row: &FindingRow) -> Same {
         tool: row.check.tool.clone(),
         rule: row.check.rule.clone(),
         asset: row.asset.clone(),
-        state: state_word(row.finding.state),
+        state: state_word(row.state),
     }
 }
 
@@ -238,30 +238,31 @@ fn controls(at: &In<Read>, found: &FindingDetail, severity: Severity) -> Vec<Con
         .collect()
 }
 
-fn history(found: &FindingDetail) -> Vec<(String, String)> {
+fn history(found: &FindingDetail) -> Result<Vec<(String, String)>, Problem> {
     let f = &found.row.finding;
-    let began = format!(
-        "{} as {}",
-        state_word(f.first_state),
-        Severity::from_rank(f.first_severity)
-    );
+    let mut state = stored_state(f.id, f.first_state)?;
+    let mut severity = stored_severity(f.id, f.first_severity)?;
+    let began = format!("{} as {severity}", state_word(state));
     let mut all = vec![(minute(instant(f.opened_at)), began)];
-    let (mut state, mut severity) = (f.first_state, f.first_severity);
     for change in &found.transitions {
+        let (next, graver) = (
+            stored_state(f.id, change.state)?,
+            stored_severity(f.id, change.severity)?,
+        );
         let mut what = Vec::new();
-        if change.state != state {
-            what.push(match (state_word(state), state_word(change.state)) {
+        if next != state {
+            what.push(match (state_word(state), state_word(next)) {
                 ("closed", "open") => "opened again".to_owned(),
                 (_, word) => word.to_owned(),
             });
         }
-        if change.severity != severity {
-            what.push(format!("now {}", Severity::from_rank(change.severity)));
+        if graver != severity {
+            what.push(format!("now {graver}"));
         }
-        (state, severity) = (change.state, change.severity);
+        (state, severity) = (next, graver);
         all.push((minute(instant(change.at)), what.join(", ")));
     }
-    all
+    Ok(all)
 }
 
 fn waiver(at: &In<Read>, wants_owner: bool, row: entity::waiver::Model) -> Waiver {

@@ -75,13 +75,13 @@ pub async fn show(at: In<Read>, query: web::Query<FindingQuery>) -> Result<HttpR
             .into_iter()
             .map(|row| Row {
                 id: row.finding.id,
-                severity: Severity::from_rank(row.finding.severity).as_str(),
+                severity: row.severity.as_str(),
                 title: row.finding.title,
                 location: row.finding.location,
                 asset: row.asset,
                 tool: row.check.tool,
                 rule: row.check.rule,
-                state: state_word(row.finding.state),
+                state: state_word(row.state),
                 opened: day(instant(row.finding.opened_at)),
             })
             .collect(),

@@ -66,16 +66,16 @@ async fn render<P: crate::auth::Permission>(
         rows: rows
             .into_iter()
             .map(|(row, asset)| {
-                let import = Import::new(row, asset);
-                Row {
+                let import = Import::new(row, asset)?;
+                Ok(Row {
                     received: minute(import.received_at),
                     asset: import.asset,
                     part: import.part,
                     actor: import.actor,
                     result: import.result,
-                }
+                })
             })
-            .collect(),
+            .collect::<Result<_, Problem>>()?,
     })
 }
 

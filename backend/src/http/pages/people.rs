@@ -48,7 +48,8 @@ pub async fn show(who: Allowed<WritePeople>, app: web::Data<Context>) -> Result<
 async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpResponse, Problem> {
     let everywhere = who.reach::<WritePeople>().is_all();
     let people: Vec<Person> = if everywhere {
-        app.store.people().await?.into_iter().map(Person::from).collect()
+        let people = app.store.people().await?.into_iter().map(Person::try_from);
+        people.collect::<Result<_, _>>()?
     } else {
         Vec::new()
     };

@@ -4,14 +4,14 @@ use super::{Chrome, check_csrf, day, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, WritePrivacy};
 use crate::flow::FlowError;
-use crate::flow::fulfil_request::{Class, GROUNDS, due_at, identifier_of, receive, step};
+use crate::flow::fulfil_request::{Class, GROUNDS, due_at, identifier_of, receive, state_of, step};
 use crate::http::api::processors::{Breach, Processor, shown as processor, told as breach};
 use crate::http::api::uuid;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::actor::are_one;
 use affiant_domain::request::{Right, State, Step};
-use affiant_store::{entity, instant};
+use affiant_store::{entity, instant, stored_json};
 use askama::Template;
 use serde::Deserialize;
 
@@ -56,9 +56,9 @@ impl Privacy {
     }
 }
 
-fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> Row {
-    let state = State::parse(&row.state).unwrap_or(State::Received);
-    let handlers: Vec<String> = serde_json::from_str(&row.handlers).unwrap_or_default();
+fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> Result<Row, Problem> {
+    let state = state_of(row)?;
+    let handlers: Vec<String> = stored_json(("privacy_request", row.id, "handlers"), &row.handlers)?;
     let handled = handlers.iter().any(|handler| are_one(handler, &who.name));
     let labels = [
         (Step::VerifyIdentity, "verify_identity", "Identity is proved"),
@@ -77,21 +77,21 @@ fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> 
     let steps: Vec<_> = labels.into_iter().filter(|(step, ..)| may(*step)).collect();
     let approved = matches!(state, State::Approved | State::Fulfilled);
     let due = due_at(row);
-    Row {
+    let (column, plan) = if state == State::Fulfilled {
+        ("done", &row.done)
+    } else {
+        ("plan", &row.plan)
+    };
+    Ok(Row {
         id: row.id.to_string(),
         right: row.kind.clone(),
         state: row.state.replace('_', " "),
-        who: identifier_of(app, row).unwrap_or_else(|| "forgotten".to_owned()),
+        who: identifier_of(app, row)?.unwrap_or_else(|| "forgotten".to_owned()),
         received: day(instant(row.received_at)),
         due: day(due - chrono::Duration::seconds(1)),
         late: !state.is_closed() && due <= app.clock.now(),
         extended: row.extended_at.is_some(),
-        plan: serde_json::from_str(if state == State::Fulfilled {
-            &row.done
-        } else {
-            &row.plan
-        })
-        .unwrap_or_default(),
+        plan: stored_json(("privacy_request", row.id, column), plan)?,
         outcome: row.outcome.replace('_', " "),
         certificate: row.certificate.clone(),
         told: Vec::new(),
@@ -99,7 +99,7 @@ fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> 
         wants_text: !steps.is_empty(),
         wants_ground: steps.iter().any(|(step, ..)| *step == Step::Plan),
         steps: steps.into_iter().map(|(_, word, label)| (word, label)).collect(),
-    }
+    })
 }
 
 fn everywhere(who: &Principal) -> Result<(), Problem> {
@@ -123,7 +123,7 @@ async fn render(app: &Context, who: &Principal, error: String) -> Result<HttpRes
         let told = told.collect();
         rows.push(Row {
             told,
-            ..row(app, who, &one)
+            ..row(app, who, &one)?
         });
     }
     let now = app.clock.now();

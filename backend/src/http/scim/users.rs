@@ -6,7 +6,7 @@ use crate::auth::oidc::shown;
 use crate::auth::{Allowed, ProvisionPeople};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, delete, get, patch, post, put, web};
-use affiant_store::{Telling, Told, entity, instant};
+use affiant_store::{Telling, Told, entity, instant, stored_json};
 use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -104,10 +104,11 @@ fn email(kept: &Map<String, Value>) -> &str {
 }
 
 /// Somebody as a resource.
-fn resource(directory: &Directory, row: &entity::person::Model) -> Map<String, Value> {
-    let mut map = match serde_json::from_str(&row.profile) {
-        Ok(Value::Object(profile)) => profile,
-        _ => Map::new(),
+fn resource(directory: &Directory, row: &entity::person::Model) -> Result<Map<String, Value>, Fault> {
+    // A PATCH writes what it reads: a profile that cannot be read must not be written over.
+    let mut map: Map<String, Value> = match row.profile.as_str() {
+        "" => Map::new(),
+        profile => stored_json(("person", row.id, "profile"), profile)?,
     };
     let at = |micros: i64| instant(micros).to_rfc3339_opts(SecondsFormat::Millis, true);
     let own = json!({
@@ -120,11 +121,11 @@ fn resource(directory: &Directory, row: &entity::person::Model) -> Map<String, V
     if let Value::Object(own) = own {
         map.extend(own);
     }
-    map
+    Ok(map)
 }
 
-fn shown_as(directory: &Directory, status: StatusCode, row: &entity::person::Model) -> HttpResponse {
-    answer(status, &Value::Object(resource(directory, row)))
+fn shown_as(directory: &Directory, status: StatusCode, row: &entity::person::Model) -> Result<HttpResponse, Fault> {
+    Ok(answer(status, &Value::Object(resource(directory, row)?)))
 }
 
 async fn known(app: &Context, directory: &Directory, id: &str) -> Result<entity::person::Model, Fault> {
@@ -144,8 +145,8 @@ pub async fn list(
     let directory = Directory::of(&app, &who, &path)?;
     let asked = query.asked(&FILTERS)?;
     let (all, rows) = app.store.told_people(&directory.issuer, &asked).await?;
-    let found = rows.iter().map(|row| Value::Object(resource(&directory, row)));
-    Ok(query.page((all, found.collect())))
+    let found = rows.iter().map(|row| Ok(Value::Object(resource(&directory, row)?)));
+    Ok(query.page((all, found.collect::<Result<_, Fault>>()?)))
 }
 
 /// Takes in somebody new.
@@ -170,7 +171,7 @@ pub async fn create(
         }
     };
     let row = directory.deed(&app, "person.provisioned", tell).await?;
-    Ok(shown_as(&directory, StatusCode::CREATED, &row))
+    shown_as(&directory, StatusCode::CREATED, &row)
 }
 
 /// Shows somebody.
@@ -182,7 +183,7 @@ pub async fn show(
 ) -> Result<HttpResponse, Fault> {
     let directory = Directory::of(&app, &who, &path.0)?;
     let row = known(&app, &directory, &path.1).await?;
-    Ok(shown_as(&directory, StatusCode::OK, &row))
+    shown_as(&directory, StatusCode::OK, &row)
 }
 
 async fn take(
@@ -217,7 +218,7 @@ async fn take(
         Err(fault) if fault.is_stale() => return Ok(None),
         told => told?,
     };
-    Ok(Some(shown_as(directory, StatusCode::OK, &row)))
+    Ok(Some(shown_as(directory, StatusCode::OK, &row)?))
 }
 
 /// Puts what is said in place of what was.
@@ -254,7 +255,7 @@ pub async fn change(
     let body = object(body).await?;
     for _ in 0..TRIES {
         let was = known(&app, &directory, &path.1).await?;
-        let mut changed = resource(&directory, &was);
+        let mut changed = resource(&directory, &was)?;
         patch::apply(&mut changed, &body)?;
         if let Some(done) = take(&app, &directory, &was, &changed).await? {
             return Ok(done);

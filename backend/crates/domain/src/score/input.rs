@@ -312,7 +312,7 @@ impl Input {
                     let _ = writeln!(
                         out,
                         "  open {} {waived} {strength} {count}",
-                        Severity::from_rank(severity)
+                        Severity::from_rank(severity).unwrap_or(Severity::Unknown)
                     );
                 }
             }

@@ -147,7 +147,7 @@ const CONTROLS: [&str; 3] = ["C1", "C2", "C3"];
 const ASSETS: [&str; 4] = ["a", "b", "c", "out"];
 
 fn severity() -> impl Strategy<Value = Severity> {
-    (0i16..6).prop_map(Severity::from_rank)
+    (0i16..6).prop_map(|rank| Severity::from_rank(rank).unwrap())
 }
 
 prop_compose! {

@@ -12,12 +12,13 @@ pub use rows::{Change, NewFinding, NewImport, NewResult, NewScan, ScopeRow, Stor
 use crate::connection::Transaction;
 use crate::idempotency::{Answer, Claim, settle};
 use crate::sql::{clean, column, marks, row, rows, run, tuples};
+use crate::stored::{damaged, stored_severity, stored_state};
 use crate::{Draft, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::id::ProjectId;
 use affiant_domain::observation::Check;
-use affiant_domain::{Severity, matching::State, sha256_hex};
+use affiant_domain::{matching::State, sha256_hex};
 use sea_orm::Value;
 use std::collections::HashMap;
 use std::sync::PoisonError;
@@ -40,14 +41,6 @@ const fn state_code(state: State) -> i16 {
         State::Open => 0,
         State::Closed => 1,
         State::Suppressed => 2,
-    }
-}
-
-pub(crate) const fn state_of(code: i16) -> State {
-    match code {
-        0 => State::Open,
-        1 => State::Closed,
-        _ => State::Suppressed,
     }
 }
 
@@ -220,14 +213,15 @@ impl ImportTx {
         let mut stored = Vec::with_capacity(found.len());
         for row in found {
             let bytes: Vec<u8> = column(&row, "fingerprint")?;
+            let id: Uuid = column(&row, "id")?;
             let bytes: [u8; 16] = bytes
                 .try_into()
-                .map_err(|_| StoreError::Damaged("a fingerprint".to_owned()))?;
+                .map_err(|_| damaged("finding", id, "fingerprint has not 16 bytes"))?;
             stored.push(StoredFinding {
-                id: column(&row, "id")?,
+                id,
                 fingerprint: u128::from_be_bytes(bytes),
-                state: state_of(column(&row, "state")?),
-                severity: Severity::from_rank(column(&row, "severity")?),
+                state: stored_state(id, column(&row, "state")?)?,
+                severity: stored_severity(id, column(&row, "severity")?)?,
             });
         }
         Ok(stored)

@@ -1,0 +1,104 @@
+//! What is stored and cannot be read is an error: never an empty value, which would mean "all", the shortest retention, or no finding.
+
+use crate::server::{Server, on_both, sarif};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use serde_json::{Value, json};
+
+async fn database(server: &Server) -> DatabaseConnection {
+    let sqlite = format!("sqlite://{}", server.data.path().join("affiant.sqlite").display());
+    Database::connect(server.database.clone().unwrap_or(sqlite))
+        .await
+        .unwrap()
+}
+
+const EVENTS: &str = "/api/v1/projects/payments/audit-events";
+const FINDINGS: &str = "/api/v1/projects/payments/findings";
+const ASSESSMENTS: &str = "/api/v1/projects/payments/assessments";
+const RETENTION: &str = "/api/v1/projects/payments/retention/runs";
+
+/// Damages a row, asks, mends the row, and asks again.
+async fn refused(
+    server: &Server,
+    db: &DatabaseConnection,
+    (damage, mend): (&str, &str),
+    asked: &[(&str, &str, Option<Value>)],
+) {
+    db.execute_unprepared(damage).await.unwrap();
+    for (method, path, body) in asked {
+        let answer = server.send(method, path, body.clone()).await;
+        let status = answer.status().as_u16();
+        assert_eq!(
+            status,
+            500,
+            "{damage}: {method} {path}: {}",
+            answer.text().await.unwrap()
+        );
+    }
+    db.execute_unprepared(mend).await.unwrap();
+    for (method, path, body) in asked {
+        let answer = server.send(method, path, body.clone()).await;
+        assert!(
+            answer.status().is_success(),
+            "{mend}: {method} {path}: {}",
+            answer.text().await.unwrap()
+        );
+    }
+}
+
+on_both! {
+    async fn damaged_findings_are_not_left_out(server: Server) {
+        let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
+        assert_eq!(server.push("asset=repo:shop", file).await.0, 201);
+        let db = database(&server).await;
+        let assess = ("POST", ASSESSMENTS, Some(json!({"frameworks": ["pci-dss"]})));
+        let list = ("GET", FINDINGS, None);
+        let both = [assess.clone(), list];
+        let state = ("UPDATE finding SET state = 9, first_state = 9", "UPDATE finding SET state = 0, first_state = 0");
+        refused(&server, &db, state, &both).await;
+        let severity = ("UPDATE finding SET severity = 77, first_severity = 77", "UPDATE finding SET severity = 1, first_severity = 1");
+        refused(&server, &db, severity, &both).await;
+        let check = ("UPDATE finding SET check_id = check_id + 1000", "UPDATE finding SET check_id = check_id - 1000");
+        refused(&server, &db, check, &both).await;
+        let list = ("UPDATE checklist SET digest = 'gone' || digest", "UPDATE checklist SET digest = substr(digest, 5)");
+        refused(&server, &db, list, std::slice::from_ref(&assess)).await;
+        let body = ("UPDATE checks SET body = '{' || body", "UPDATE checks SET body = substr(body, 2)");
+        refused(&server, &db, body, &both).await;
+    }
+
+    async fn damaged_events_and_rules_delete_nothing(server: Server) {
+        let event = |id: &str| json!({"timestamp": "2026-11-20T09:30:00Z", "user_id": "jane", "action": "read", "event_id": id, "compliance_tags": ["SOX"]});
+        server.post(EVENTS, event("e1")).await;
+        let db = database(&server).await;
+        let tags = ("UPDATE audit_event SET tags = '{' || tags", "UPDATE audit_event SET tags = substr(tags, 2)");
+        refused(&server, &db, tags, &[("GET", EVENTS, None)]).await;
+
+        // An erasure is not planned over records whose duty cannot be read.
+        let request = server.post("/api/v1/privacy/requests", json!({"right": "erasure", "identifier": "jane"})).await;
+        let steps = format!("/api/v1/privacy/requests/{}/steps", request["id"].as_str().unwrap());
+        server.post(&steps, json!({"step": "verify_identity", "text": "passport seen"})).await;
+        let plan = json!({"step": "plan"});
+        db.execute_unprepared(tags.0).await.unwrap();
+        assert_eq!(server.send("POST", &steps, Some(plan.clone())).await.status(), 500);
+        db.execute_unprepared(tags.1).await.unwrap();
+        let planned = server.post(&steps, plan).await;
+        assert_eq!(planned["plan"][0]["verdict"], "restricted", "{planned}");
+
+        // Who handled a request may not approve it, and where that cannot be read nobody may.
+        let handlers = ("UPDATE privacy_request SET handlers = '{'", "UPDATE privacy_request SET handlers = '[\"token:test\"]'");
+        db.execute_unprepared(handlers.0).await.unwrap();
+        assert_eq!(server.send("POST", &steps, Some(json!({"step": "approve"}))).await.status(), 500);
+        db.execute_unprepared(handlers.1).await.unwrap();
+        assert_eq!(server.send("POST", &steps, Some(json!({"step": "approve"}))).await.status(), 403);
+
+        // A rule that cannot be read lets nothing go, and nothing in under a shorter one.
+        let rule = "INSERT INTO retention_rule (id, tag, reason, actor, at_least, at_most, changed_at, pending) VALUES ('ret-sox-issuer', 'SOX', 'longer', 'jane', -1, NULL, 0, ";
+        let no = if server.database.is_some() { "false" } else { "0" };
+        let damage = format!("{rule}{no})");
+        refused(&server, &db, (&damage, "DELETE FROM retention_rule WHERE id = 'ret-sox-issuer'"), &[
+            ("POST", EVENTS, Some(event("e2"))),
+        ]).await;
+        db.execute_unprepared("UPDATE retention_rule SET at_least = -1").await.unwrap();
+        db.execute_unprepared(&format!("UPDATE retention_rule SET pending = {}", if server.database.is_some() { "true" } else { "1" })).await.unwrap();
+        assert_eq!(server.send("POST", RETENTION, Some(json!({}))).await.status(), 500);
+    }
+}
