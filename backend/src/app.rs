@@ -56,6 +56,10 @@ pub struct Context {
     pub events: crate::flow::events::Writer,
     /// Idempotency keys for which requests of this server are at work.
     pub at_work: crate::flow::keyed::AtWork,
+    /// Turns for pushes of more events than one batch.
+    pub large_pushes: crate::flow::budget::Turns,
+    /// Turns for assessments, reports and evidence, which read a whole project.
+    pub heavy: crate::flow::budget::Turns,
     /// Since when the clock is watched after a suspicion.
     pub probation: crate::flow::clock_watch::Probation,
     /// Whether writing worked, when it was tried last.
@@ -167,6 +171,8 @@ impl Context {
             ended: Arc::new(ended),
             events,
             at_work: Arc::default(),
+            large_pushes: crate::flow::budget::turns(2),
+            heavy: crate::flow::budget::turns(2),
             probation: Arc::default(),
             readiness: Arc::default(),
             progress: Arc::default(),

@@ -16,6 +16,7 @@ impl MigrationTrait for Migration {
             .text(&["id", "request"])
             .big(&["attempt", "lease_until", "expires_at"])
             .int(&["status"])
+            .boolean(&["is_personal"])
             .bytes_null(&["answer"])
             .primary(&["id"])
             .index(&["expires_at"])

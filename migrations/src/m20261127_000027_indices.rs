@@ -7,7 +7,7 @@ use sea_orm_migration::prelude::*;
 pub(crate) struct Migration;
 
 /// Table and columns.
-const INDICES: [(&str, &[&str]); 18] = [
+const INDICES: [(&str, &[&str]); 19] = [
     ("audit_event", &["project_id", "action_key", "at"]),
     ("audit_event", &["project_id", "risk", "at"]),
     ("checks", &["tool", "rule"]),
@@ -15,6 +15,7 @@ const INDICES: [(&str, &[&str]); 18] = [
     ("finding", &["project_id", "asset_id", "severity", "id"]),
     ("finding", &["project_id", "check_id", "severity", "id"]),
     ("import", &["original_id"]),
+    ("job", &["kind", "id"]),
     ("membership", &["person_id"]),
     ("membership", &["project_id"]),
     ("membership", &["provider", "member_of"]),

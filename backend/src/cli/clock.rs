@@ -4,7 +4,7 @@ use super::context;
 use super::output::{Failure, say};
 use crate::clock::Clock;
 use crate::config::Storage;
-use crate::flow::clock_watch::{confirm, status};
+use crate::flow::clock_watch::{check_start, confirm, status};
 use chrono::SecondsFormat;
 
 /// Arguments of `clock`.
@@ -18,6 +18,7 @@ pub(super) struct Args {
 /// Shows whether the clock is trusted; exit code 1 where it is not.
 pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
     let app = context(storage, Clock::system()).await?;
+    check_start(&app).await?;
     if args.confirm {
         confirm(&app, "cli").await?;
     }

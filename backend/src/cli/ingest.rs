@@ -13,6 +13,7 @@ use affiant_domain::id::ProjectId;
 use affiant_domain::period::parse_instant;
 use affiant_ingest::{FileSource, Formats, Kind, Limits};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Arguments of `ingest`.
 #[derive(clap::Args)]
@@ -134,9 +135,9 @@ impl Local {
             asset: args.asset.clone(),
             format: Some(format.to_owned()),
         };
-        let source = FileSource(file.to_owned());
+        let source = Arc::new(FileSource(file.to_owned()));
         let result =
-            flow::events::ingest_source(&self.app, self.project, &source, (&options, flow::events::BROUGHT)).await?;
+            flow::events::ingest_source(&self.app, self.project, source, (&options, flow::events::BROUGHT)).await?;
         tell_events(file, &result, args.json);
         Ok(())
     }

@@ -30,11 +30,9 @@ pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
     let mut waits = false;
     for run in run_all(&app, wish, "cli").await? {
         waits |= run.waits && !args.dry_run;
-        let what = if run.waits {
-            "; waiting for a person, because it is more than five in a hundred or the clock is not trusted: run again with --confirm"
-        } else {
-            ""
-        };
+        let what = run
+            .waits_for
+            .map_or_else(String::new, |why| format!("; waiting: {}", why.advice()));
         say(format_args!(
             "{}: {} of {} records are past their date, {} more are held, {} purged; what is personal in {} more is past its ceiling, {} purged{what}",
             run.project, run.due, run.all, run.held, run.purged, run.payloads_due, run.payloads_purged
@@ -47,11 +45,9 @@ pub(super) async fn run(storage: &Storage, args: &Args) -> Result<(), Failure> {
         ];
         for (what, run) in runs {
             waits |= run.waits;
-            let wait = if run.waits {
-                "; waiting for a person: run again with --confirm"
-            } else {
-                ""
-            };
+            let wait = run
+                .waits_for
+                .map_or_else(String::new, |why| format!("; waiting: {}", why.advice()));
             say(format_args!(
                 "{what}: {} past their date, {} deleted{wait}",
                 run.due, run.done

@@ -22,7 +22,22 @@ pub(super) struct Args {
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
     let config = Config::load(args.listen.config.as_deref()).map_err(|mistakes| Failure::mistakes(&mistakes))?;
     let app = context(storage, Clock::system()).await?;
+    let _alone = if app.store.is_postgres() {
+        None
+    } else {
+        Some(alone(&storage.data)?)
+    };
     serve(app, &args.listen, &config).await
+}
+
+/// Takes the data folder for this server: a SQLite database has one.
+fn alone(data: &std::path::Path) -> Result<std::fs::File, Failure> {
+    let path = data.join("server.lock");
+    let lock = std::fs::File::create(&path);
+    let lock = lock.map_err(|error| Failure::Input(format!("cannot use {}: {error}", path.display())))?;
+    let other = "another server uses this data folder; stop it, choose another folder with --data, or use PostgreSQL for several servers";
+    lock.try_lock().map_err(|_| Failure::Input(other.to_owned()))?;
+    Ok(lock)
 }
 
 /// Serves until it is asked to stop; prints a link to sign in with, where no provider is set up.

@@ -94,7 +94,11 @@ pub async fn check_start(app: &Context) -> Result<(), FlowError> {
 
 /// Looks at the clock for as long as the server runs.
 pub async fn watch(app: Context) {
-    let mut found = Found::default();
+    let mut found = Found {
+        leapt: None,
+        // What the check at the start told is not told again.
+        is_apart: app.store.is_postgres() && beside(system_time(), app.clock.now()).is_some(),
+    };
     let mut looks = 0_u64;
     loop {
         tokio::time::sleep(LOOK).await;
@@ -119,7 +123,6 @@ pub async fn watch(app: Context) {
 }
 
 /// What the watch has found and told.
-#[derive(Default)]
 struct Found {
     /// Since when the clock that is followed is somewhere else.
     leapt: Option<Uptime>,

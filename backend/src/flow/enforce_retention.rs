@@ -42,8 +42,43 @@ pub struct RetentionRun {
     pub purged: u64,
     /// Records that stayed without what was personal in them.
     pub payloads_purged: u64,
-    /// Whether it waits for a person, because it is more than five in a hundred at once, or because the clock is not trusted.
+    /// Whether it waits for a person.
     pub waits: bool,
+    /// For what it waits.
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// What a deletion waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// More than five in a hundred records would go at once: run it again with `confirm`.
+    Confirmation,
+    /// The clock is not trusted: confirm the clock, or let the server run for 24 hours. `confirm` does not lift this.
+    Clock,
+}
+
+impl WaitsFor {
+    /// What something past its date waits for; none where it may go.
+    ///
+    /// # Errors
+    /// [`FlowError`] where the database fails.
+    pub async fn find(app: &Context, is_due: bool, asks: bool, confirm: bool) -> Result<Option<Self>, FlowError> {
+        Ok(if is_due && !may_delete(app).await? {
+            Some(Self::Clock)
+        } else {
+            (asks && !confirm).then_some(Self::Confirmation)
+        })
+    }
+
+    /// What to do, for a person at a terminal.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Confirmation => "more than 5 % at once: run again with --confirm if that is right",
+            Self::Clock => "the clock is not trusted: see affiant clock",
+        }
+    }
 }
 
 /// What came of deleting what does not belong to one project: restrictions that ended, keys of backups.
@@ -53,8 +88,10 @@ pub struct DeletionRun {
     pub due: u64,
     /// How many are done.
     pub done: u64,
-    /// Whether it waits for a person, because it is more than five in a hundred at once, or because the clock is not trusted.
+    /// Whether it waits for a person.
     pub waits: bool,
+    /// For what it waits.
+    pub waits_for: Option<WaitsFor>,
 }
 
 impl DeletionRun {
@@ -64,11 +101,12 @@ impl DeletionRun {
     /// [`FlowError`] where the database fails.
     pub async fn begin(app: &Context, (due, all): (usize, u64), confirm: bool) -> Result<Self, FlowError> {
         let due = due as u64;
-        let asks = asks_for_several(due, all) || (due > 0 && !may_delete(app).await?);
+        let waits_for = WaitsFor::find(app, due > 0, asks_for_several(due, all), confirm).await?;
         Ok(Self {
             due,
             done: 0,
-            waits: asks && !confirm,
+            waits: waits_for.is_some(),
+            waits_for,
         })
     }
 }
@@ -94,8 +132,8 @@ pub async fn run(
         all,
     } = scoped.due(now).await?;
     let is_due = due + payloads > 0;
-    let asks = asks(due + payloads, all) || (is_due && !may_delete(app).await?);
-    let waits = asks && !wish.confirm;
+    let waits_for = WaitsFor::find(app, is_due, asks(due + payloads, all), wish.confirm).await?;
+    let waits = waits_for.is_some();
     let mut told = RetentionRun {
         project: project.slug.clone(),
         due,
@@ -105,10 +143,11 @@ pub async fn run(
         purged: 0,
         payloads_purged: 0,
         waits,
+        waits_for,
     };
     if wish.dry_run || waits || due + payloads == 0 {
         if waits && !wish.dry_run {
-            tracing::warn!(project = %project.id, due, all, "records past their date wait for a person: confirm the run");
+            tracing::warn!(project = %project.id, due, all, ?waits_for, "records past their date wait for a person");
         }
         return Ok(told);
     }

@@ -66,6 +66,7 @@ pub struct Keyed {
     store: affiant_store::Store,
     at_work: AtWork,
     expires_at: Instant,
+    is_personal: bool,
     is_settled: AtomicBool,
 }
 
@@ -78,7 +79,8 @@ pub enum Begun {
 }
 
 impl Keyed {
-    /// Claims a key for a request. `content` stands for all that makes the request what it is; `kept` is how long its answer is kept.
+    /// Claims a key for a request. `content` stands for all that makes the request what it is; its answer is kept so long, and may name a
+    /// data subject or not.
     ///
     /// # Errors
     /// [`FlowError::KeyInUse`] where the first request is still at work, [`FlowError::KeyReused`] where another came with this key.
@@ -86,7 +88,7 @@ impl Keyed {
         app: &Context,
         (owner, key): (&str, &str),
         content: &str,
-        kept: Duration,
+        (kept, is_personal): (Duration, bool),
     ) -> Result<Begun, FlowError> {
         let id = hex::encode(app.key.hash("idempotency key", format!("{owner}\0{key}").as_bytes()));
         // A claim of this server holds for as long as its request is at work, whether or not it could be renewed.
@@ -106,6 +108,7 @@ impl Keyed {
                 store: app.store.clone(),
                 at_work: app.at_work.clone(),
                 expires_at: now + kept,
+                is_personal,
                 is_settled: AtomicBool::new(false),
             }))),
             Claimed::Running => Err(FlowError::KeyInUse),
@@ -129,8 +132,17 @@ impl Keyed {
             status,
             sealed: sealed.map_err(|_| FlowError::Worker)?,
             expires_at: self.expires_at,
+            is_personal: self.is_personal,
         };
         Ok((self.claim.clone(), answer))
+    }
+
+    /// Gives the key back, before it is told that nothing was done: the next request with it finds it free.
+    pub async fn release(&self) {
+        match self.store.release_claim(&self.claim).await {
+            Ok(()) => self.finish(),
+            Err(error) => tracing::warn!(%error, "an idempotency key could not be given back; its lease ends"),
+        }
     }
 
     /// Keeps the claim: its answer is stored.

@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod assess;
 pub mod backup;
+pub mod budget;
 pub mod clock_watch;
 pub mod decide;
 pub mod enforce_retention;
@@ -23,6 +24,7 @@ pub mod sources;
 pub mod sweep;
 pub mod tell_processors;
 pub mod trail;
+pub mod verify_trail;
 
 use affiant_domain::catalogue::UnknownFramework;
 use affiant_ingest::ReadError;
@@ -64,6 +66,9 @@ pub enum FlowError {
     /// Another request came with an idempotency key.
     #[error("This Idempotency-Key was used for a different request. Use a new key for a new request.")]
     KeyReused,
+    /// As much of this kind is being done as there may be at once.
+    #[error("The server is busy with other large requests. Try again after the time in Retry-After.")]
+    Busy,
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),
@@ -108,6 +113,7 @@ impl From<StoreError> for FlowError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(what) => Self::Conflict(what),
+            StoreError::ClaimLost => Self::KeyInUse,
             other => Self::Store(other),
         }
     }

@@ -34,24 +34,24 @@ const THEIR_OWN: [&str; 6] = [
 ];
 /// Routes whose work is many transactions and goes on where it was when it is asked for again, or asks another service: their answer is
 /// stored behind it.
-const BEHIND: [&str; 6] = [
+const BEHIND: [&str; 5] = [
     "/api/v1/projects/{project}/sources/{source}/pull",
     "/api/v1/projects/{project}/retention/runs",
     "/api/v1/privacy/requests/{request}/steps",
     "/api/v1/privacy/answers",
     "/api/v1/screen",
-    "/api/v1/trail/verify",
 ];
 /// Routes whose answer shows a secret.
 const SECRET: [&str; 2] = ["/api/v1/tokens", "/api/v1/tokens/{token}/rotate"];
 
-/// How long the answer of a route is kept.
-fn kept(route: &str) -> Duration {
-    if SECRET.contains(&route) {
+/// How long the answer of a route is kept, and whether it may name a data subject.
+fn kept(route: &str) -> (Duration, bool) {
+    let time = if SECRET.contains(&route) {
         Duration::minutes(10)
     } else {
         Duration::days(1)
-    }
+    };
+    (time, route.starts_with("/api/v1/privacy/"))
 }
 
 /// A request that came with a key, or without.
@@ -72,9 +72,16 @@ pub(super) async fn begin(
     request: &HttpRequest,
     digest: &str,
 ) -> Result<Start, Problem> {
-    let Some(key) = request.headers().get(HEADER) else {
+    let mut keys = request.headers().get_all(HEADER);
+    let Some(key) = keys.next() else {
         return Ok(Start::Fresh(None));
     };
+    if keys.next().is_some() {
+        return Err(Problem::invalid(
+            "Idempotency-Key",
+            "The header was sent twice. Send one key.",
+        ));
+    }
     let is_key = |key: &&str| (1..=200).contains(&key.len());
     let key = key.to_str().ok().filter(is_key);
     let key =
@@ -96,7 +103,11 @@ where
     let Some(keyed) = keyed else {
         return work.await.map(|(status, content)| answer(status.as_u16(), content));
     };
-    let (status, content) = keyed.renewed_while(app, work).await?;
+    let done = keyed.renewed_while(app, work).await;
+    if done.is_err() {
+        keyed.release().await;
+    }
+    let (status, content) = done?;
     if status == StatusCode::OK {
         store_behind(app, &keyed, status, &content).await?;
     }
@@ -124,7 +135,11 @@ where
         let done = commit(app.clone(), prepare.await?).await?;
         return Ok(answer(201, Content::json(&done)?));
     };
-    let draft = keyed.renewed_while(app, prepare).await?;
+    let draft = keyed.renewed_while(app, prepare).await;
+    if draft.is_err() {
+        keyed.release().await;
+    }
+    let draft = draft?;
     let own = &keyed;
     let together = |store: affiant_store::Store| async move {
         let within = Context {
@@ -136,7 +151,11 @@ where
         store.settle_claim(&claim, &settled).await?;
         Ok::<_, FlowError>(content)
     };
-    let content = app.store.together(together).await?;
+    let stored = app.store.together(together).await;
+    if stored.is_err() {
+        keyed.release().await;
+    }
+    let content = stored?;
     keyed.finish();
     Ok(answer(201, content))
 }
@@ -219,6 +238,8 @@ async fn within(
     // Nobody else may hold the transaction when it is committed.
     answered.request().extensions_mut().remove::<App>();
     if !answered.status().is_success() {
+        drop(open);
+        keyed.release().await;
         return Ok(answered);
     }
     let (answered, status, content) = taken(answered).await?;
@@ -227,7 +248,7 @@ async fn within(
         open.store().settle_claim(&claim, &settled).await?;
         Ok::<_, FlowError>(open.commit().await?)
     };
-    Ok(told(keyed, answered, stored.await))
+    Ok(told(keyed, answered, stored.await).await)
 }
 
 async fn behind(
@@ -241,6 +262,7 @@ async fn behind(
         .await?
         .map_into_boxed_body();
     if !answered.status().is_success() {
+        keyed.release().await;
         return Ok(answered);
     }
     let (answered, status, content) = taken(answered).await?;
@@ -248,17 +270,24 @@ async fn behind(
         let (claim, settled) = keyed.settled(status, &content)?;
         Ok::<_, FlowError>(app.store.settle_claim(&claim, &settled).await?)
     };
-    Ok(told(keyed, answered, stored.await))
+    Ok(told(keyed, answered, stored.await).await)
 }
 
 /// The answer, once it is stored; else why it is not.
-fn told(keyed: &Keyed, answered: ServiceResponse<BoxBody>, stored: Result<(), FlowError>) -> ServiceResponse<BoxBody> {
+async fn told(
+    keyed: &Keyed,
+    answered: ServiceResponse<BoxBody>,
+    stored: Result<(), FlowError>,
+) -> ServiceResponse<BoxBody> {
     match stored {
         Ok(()) => {
             keyed.finish();
             answered
         }
-        Err(error) => answered.into_response(HttpResponse::from_error(Problem::from(error))),
+        Err(error) => {
+            keyed.release().await;
+            answered.into_response(HttpResponse::from_error(Problem::from(error)))
+        }
     }
 }
 

@@ -257,6 +257,7 @@ impl From<FlowError> for Problem {
                 wait: Some(2),
                 ..Self::new("conflict", text)
             },
+            FlowError::Busy => Self::new("unavailable", text),
             FlowError::KeyReused => Self::new("key-reused", text),
             FlowError::Forbidden(what) => Self::new("forbidden", what),
             FlowError::Framework(unknown) => Self::invalid("framework", unknown.to_string()),

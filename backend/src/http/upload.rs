@@ -18,10 +18,11 @@ pub(crate) struct Received {
     _file: NamedTempFile,
 }
 
-/// Takes chunks until their end.
+/// Takes chunks until their end, of at most so many bytes.
 pub(crate) async fn receive<B, E>(
     app: &Context,
     mut chunks: impl futures::Stream<Item = Result<B, E>> + Unpin,
+    most: u64,
 ) -> Result<Received, Problem>
 where
     B: AsRef<[u8]>,
@@ -29,7 +30,13 @@ where
 {
     let disk = |error: std::io::Error| {
         tracing::error!(%error, "an upload could not be written");
-        Problem::new("unavailable", "the server cannot write uploads at the moment")
+        let what = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                "The server's disk is full. Uploads are refused until the operator frees space."
+            }
+            _ => "The server cannot write uploads. Try again after the time in Retry-After.",
+        };
+        Problem::new("unavailable", what)
     };
     let file = NamedTempFile::new_in(&app.spool).map_err(disk)?;
     let mut out = tokio::fs::File::create(file.path()).await.map_err(disk)?;
@@ -41,8 +48,11 @@ where
         let chunk = chunk.map_err(|error| Problem::invalid("body", format!("the upload broke off: {error}")))?;
         let chunk = chunk.as_ref();
         size += chunk.len() as u64;
-        if size > LIMIT {
-            return Err(Problem::new("too-large", format!("a file has at most {LIMIT} bytes")));
+        if size > most {
+            return Err(Problem::new(
+                "too-large",
+                format!("a body has at most {most} bytes here"),
+            ));
         }
         if magic.len() < 2 {
             magic.extend(chunk.iter().take(2 - magic.len()));

@@ -25,7 +25,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job that ticks: its name, when it looks (UTC, with seconds), and what it does.
-const JOBS: [(&str, &str, Run); 9] = [
+const JOBS: [(&str, &str, Run); 10] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -41,6 +41,9 @@ const JOBS: [(&str, &str, Run); 9] = [
     }),
     ("purge_answers", "30 * * * * *", |app| Box::pin(purge_answers::run(app))),
     ("work", PULSE, |app| Box::pin(work::run(app))),
+    ("work_for_installation", PULSE, |app| {
+        Box::pin(work::run_for_installation(app))
+    }),
 ];
 /// When the job looks that looks most often.
 const PULSE: &str = "*/2 * * * * *";

@@ -10,10 +10,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use uuid::Uuid;
 
+/// The work of projects.
 pub(super) async fn run(app: Context) {
+    claim(&app, true).await;
+}
+
+/// The work of the installation.
+pub(super) async fn run_for_installation(app: Context) {
+    claim(&app, false).await;
+}
+
+async fn claim(app: &Context, of_projects: bool) {
     loop {
-        match app.store.claim_job(app.clock.now()).await {
-            Ok(Some(job)) => one(&app, &job).await,
+        match app.store.claim_job(of_projects, app.clock.now()).await {
+            Ok(Some(job)) => one(app, &job).await,
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(%error, "jobs could not be looked at");
@@ -65,6 +75,10 @@ struct Assess {
 }
 
 async fn perform(app: &Context, job: &entity::job::Model) -> Result<String, FlowError> {
+    if job.kind == flow::verify_trail::KIND {
+        let verdict = flow::verify_trail::verify(app).await?;
+        return serde_json::to_string(&verdict).map_err(|_| FlowError::Worker);
+    }
     let project = ProjectId(job.project_id.ok_or(FlowError::Worker)?);
     let damaged = |error: serde_json::Error| affiant_store::StoreError::Damaged(error.to_string());
     match job.kind.as_str() {

@@ -102,6 +102,9 @@ on_both! {
         let (due, wanted) = if server.database.is_some() { ("0 of 18", Some(0)) } else { ("18 of 18", Some(1)) };
         assert_eq!(code, wanted, "{told}");
         assert!(told.contains(due) && told.contains("0 purged"), "{told}");
+        // What confirms that it is much at once does not confirm the clock.
+        let (_, told) = server.affiant_by(clock.command(), &["retention", "--confirm"]);
+        assert!(told.contains("0 purged"), "{told}");
         let (code, told) = server.affiant_by(clock.command(), &["clock"]);
         assert_eq!(code, Some(1), "{told}");
         clock.set("+0");

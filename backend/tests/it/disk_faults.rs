@@ -13,9 +13,15 @@ async fn create_projects(server: &Server, prefix: impl std::fmt::Display, count:
     let (mut acknowledged, mut refused) = (Vec::new(), 0);
     for n in 0..count {
         let slug = format!("{prefix}-{n}");
-        let answer = server
-            .send("POST", "/api/v1/projects", Some(json!({"slug": slug, "name": slug})))
-            .await;
+        // Every other with a key, whose claim is a write of its own.
+        let mut request = Client::new()
+            .post(server.at("/api/v1/projects"))
+            .bearer_auth(&server.token);
+        if n % 2 == 0 {
+            request = request.header("idempotency-key", &slug);
+        }
+        let body = json!({"slug": slug, "name": slug});
+        let answer = request.json(&body).send().await.unwrap();
         match answer.status().as_u16() {
             201 => acknowledged.push(slug),
             503 => {

@@ -63,7 +63,7 @@ on_both! {
             assert!(export.contains(name), "{name} cannot be read any more");
         }
         assert_eq!(entries(&server, "keys.rotated").await, 1);
-        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["intact"], true);
+        assert_eq!(server.verify_trail().await["intact"], true);
     }
 }
 

@@ -163,6 +163,31 @@ async fn read_only_database_refuses_writes_and_serves_reads() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
+/// A failover or a change of credentials looks like this for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn database_that_refuses_access_is_an_outage() {
+    let Some(database) = crate::server::postgres().await else {
+        return;
+    };
+    let server = Server::start(Some(database.clone())).await;
+    let (base, name) = database.rsplit_once('/').unwrap();
+    let admin = Database::connect(format!("{base}/postgres")).await.unwrap();
+    let allow = |allowed: bool| format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {allowed}");
+    admin.execute_unprepared(&allow(false)).await.unwrap();
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    admin.execute_unprepared(&end).await.unwrap();
+    for path in ["/readyz", "/api/v1/projects"] {
+        for _ in 0..3 {
+            let answer = server.send("GET", path, None).await;
+            assert_eq!(answer.status(), 503, "{path}");
+            assert!(answer.headers().contains_key("retry-after"));
+        }
+    }
+    admin.execute_unprepared(&allow(true)).await.unwrap();
+    let took = recovery(&server, &AtomicU64::new(0)).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
 /// A replica that sleeps while it holds the head of the trail keeps the others waiting for two seconds at most.
 #[tokio::test(flavor = "multi_thread")]
 async fn replica_that_sleeps_holds_nobody_up() {

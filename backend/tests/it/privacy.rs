@@ -150,7 +150,7 @@ on_both! {
                 assert!(!bytes.windows(destroyed.len()).any(|part| part == destroyed), "{name}");
             }
         }
-        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        let verdict = server.verify_trail().await;
         assert_eq!((&verdict["intact"], &verdict["erased"]), (&json!(true), &json!(30)), "{verdict}");
         let seen = server.get("/api/v1/projects/payments/audit-events?limit=50").await;
         assert_eq!(seen["items"].as_array().unwrap().len(), 35, "the skeletons stay");
@@ -162,7 +162,7 @@ on_both! {
         assert!(text.contains("outcome erased") && text.contains("erased 30 audit events"), "{text}");
         // The same name later is somebody new.
         events(&server, "jane.doe@corp.example", 1, &["GDPR"], "2026-11-02T10:00:00Z").await;
-        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["erased"], 30);
+        assert_eq!(server.verify_trail().await["erased"], 30);
     }
 
     async fn what_a_duty_or_a_hold_keeps_is_set_aside(server: Server) {
@@ -191,7 +191,7 @@ on_both! {
         let readings = server.get("/api/v1/trail/entries?action=subject.restricted-read").await;
         assert_eq!(readings["items"].as_array().unwrap().len(), 1);
         assert!(readings["items"][0]["payload"]["detail"].as_str().unwrap().contains("Claim 17"), "{readings}");
-        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        let verdict = server.verify_trail().await;
         assert_eq!((&verdict["intact"], &verdict["erased"]), (&json!(true), &json!(3)));
         // A duty counts behind the rule that gave the date.
         events(&server, "pia", 2, &["PCI_DSS", "GDPR"], "2026-11-01T10:00:00Z").await;
@@ -207,7 +207,7 @@ on_both! {
         let (status, done) = desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await;
         assert_eq!((status, &done["outcome"]), (200, &json!("partly_erased")), "{done}");
         assert!(done["certificate"].as_str().unwrap().contains("kept 5 audit events"), "it says what was done, not what was planned: {done}");
-        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["erased"], 3, "what is held is not erased");
+        assert_eq!(server.verify_trail().await["erased"], 3, "what is held is not erased");
         // A hold finds what was set aside before it.
         let hold = server.post("/api/v1/projects/payments/holds", json!({"person": "max", "reason": "Litigation"})).await;
         assert_eq!(hold["of_person"], true);
@@ -366,7 +366,7 @@ on_both! {
         assert_eq!(restricted["outcome"], "restricted_hold", "a duty keeps that they were named: {restricted}");
         let seen = server.get("/api/v1/projects/payments/audit-events?limit=50").await;
         assert!(seen["items"].as_array().unwrap().iter().all(|item| item["user"] == "ann@corp.example"), "{seen}");
-        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        let verdict = server.verify_trail().await;
         assert!(verdict["intact"] == true && verdict["erased"] == 0, "{verdict}");
         assert!(!raw(&server).await.contains("patient-1"));
         // Who is named alone makes an event another one; a hold on whom it names keeps it from who did it, too.
@@ -444,7 +444,7 @@ async fn forgotten_beside_ingest(server: Server) {
     let (status, done) = desk.step(&server, &desk.handler, &id, json!({"step": "fulfil"})).await;
     assert_eq!((status, &done["outcome"]), (200, &json!("erased")), "{done}");
     more.await.unwrap();
-    let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+    let verdict = server.verify_trail().await;
     let (erased, readable) = (verdict["erased"].as_u64().unwrap(), {
         let seen = server.get("/api/v1/projects/payments/audit-events?limit=500").await;
         let named = |item: &&Value| item["user"] == "ann@corp.example";
@@ -498,7 +498,7 @@ async fn forgotten_through_kills(server: Server) {
         .iter()
         .map(|class| class["count"].as_u64().unwrap())
         .sum();
-    let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+    let verdict = server.verify_trail().await;
     assert_eq!(
         (&verdict["intact"], &verdict["erased"]),
         (&json!(true), &json!(4000)),

@@ -156,6 +156,27 @@ on_both! {
     }
 }
 
+on_both! {
+    async fn a_retry_does_not_name_who_was_erased(server: Server) {
+        let asked = async |server: &Server| {
+            let body = json!({"right": "erasure", "identifier": "jane@corp.example"});
+            let request = reqwest::Client::new().post(server.at("/api/v1/privacy/requests")).bearer_auth(&server.token);
+            let answer = request.header("idempotency-key", "ask").json(&body).send().await.unwrap();
+            answer.json::<Value>().await.unwrap()
+        };
+        let event = json!({"timestamp": "2026-11-20T09:30:00Z", "user_id": "jane@corp.example", "action": "read", "event_id": "e1"});
+        server.post("/api/v1/projects/payments/audit-events", event).await;
+        let first = asked(&server).await;
+        assert_eq!(asked(&server).await, first);
+        let id = approved(&server, "jane@corp.example").await;
+        assert_eq!(first["id"], id.as_str());
+        let done = server.post(&format!("/api/v1/privacy/requests/{id}/steps"), json!({"step": "fulfil"})).await;
+        assert_eq!(done["outcome"], "erased", "{done}");
+        let db = database(&server).await;
+        assert_eq!(count(&db, &server, "idempotency WHERE is_personal").await, 0);
+    }
+}
+
 /// An erasure that was asked for, planned and approved by two people.
 async fn approved(server: &Server, identifier: &str) -> String {
     let request = server

@@ -47,7 +47,7 @@ on_both! {
         assert_eq!(count(&server).await, 312, "the records stay");
         let export = server.send("GET", "/api/v1/trail/export?payloads=true", None).await.text().await.unwrap();
         assert!(!export.contains("\\\"user\\\":\\\"ann@corp.example") && export.contains("bob@corp.example"), "what is personal is gone");
-        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["intact"], true);
+        assert_eq!(server.verify_trail().await["intact"], true);
         assert_eq!(enforce(&server, json!({})).await["payloads_due"], 0);
     }
 
@@ -110,7 +110,7 @@ on_both! {
         assert_eq!((&rest["purged"], &rest["waits"]), (&json!(12), &json!(false)), "few go without asking: {rest}");
         assert_eq!(count(&server).await, 309, "what SOX keeps for seven years stays beside what PCI DSS lets go after one");
         // The entries are still there, their payloads are not, and it all verifies.
-        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        let verdict = server.verify_trail().await;
         assert_eq!((&verdict["intact"], &verdict["purged"]), (&json!(true), &json!(42)), "{verdict}");
         let told = server.get("/api/v1/trail/entries?action=retention.purged").await;
         assert_eq!(told["items"].as_array().unwrap().len(), 2);
@@ -133,7 +133,7 @@ on_both! {
         let at = format!("/api/v1/projects/payments/holds/{}", hold["id"].as_str().unwrap());
         assert_eq!(server.send("DELETE", &at, None).await.status(), 204);
         assert_eq!(enforce(&server, json!({"confirm": true})).await["purged"], 1);
-        let verdict = server.post("/api/v1/trail/verify", json!({})).await;
+        let verdict = server.verify_trail().await;
         assert_eq!((&verdict["intact"], &verdict["purged"]), (&json!(true), &json!(3)), "{verdict}");
     }
 
@@ -151,7 +151,7 @@ on_both! {
         let after = enforce(&server, json!({"dry_run": true})).await;
         assert_eq!(after["held"].as_u64().unwrap(), held, "nothing that was held when the hold was acknowledged went: {after}");
         assert_eq!(after["due"], 0);
-        assert_eq!(server.post("/api/v1/trail/verify", json!({})).await["intact"], true);
+        assert_eq!(server.verify_trail().await["intact"], true);
     }
 }
 

@@ -290,6 +290,18 @@ impl Server {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
+    /// Has the trail verified; gives the verdict.
+    pub async fn verify_trail(&self) -> Value {
+        let mut asked = self.post("/api/v1/trail/verify", json!({})).await;
+        let path = format!("/api/v1/trail/verifications/{}", asked["id"].as_str().unwrap());
+        while asked["state"] == "queued" || asked["state"] == "running" {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            asked = self.get(&path).await;
+        }
+        assert_eq!(asked["state"], "done", "{asked}");
+        asked["verdict"].clone()
+    }
+
     /// Pushes a file; gives status and answer.
     pub async fn push(&self, query: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         self.push_with(query, body, &[]).await

@@ -22,7 +22,7 @@ pub use declared::{Declared, SpecError, skeleton};
 pub use formats::{Format, Formats, FormatsError, Kind};
 pub use limits::Limits;
 pub use sink::{Counter, Refused, Rejection, SerialGap, Shown, Sink, Stop};
-pub use source::{Bytes, FileSource, Source};
+pub use source::{Bytes, FileSource, OwnedBytes, Source};
 
 use std::sync::Arc;
 

@@ -25,6 +25,16 @@ impl Source for Bytes<'_> {
     }
 }
 
+/// Bytes in memory that it owns.
+#[derive(Debug)]
+pub struct OwnedBytes(pub Vec<u8>);
+
+impl Source for OwnedBytes {
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(self.0.as_slice()))
+    }
+}
+
 /// A file.
 #[derive(Debug)]
 pub struct FileSource(pub PathBuf);

@@ -99,6 +99,9 @@ pub enum StoreError {
     /// Something that must come once is there already.
     #[error("{0}")]
     Conflict(String),
+    /// A request's claim of its idempotency key ran out, and another request has taken it over.
+    #[error("the claim of an idempotency key was taken over")]
+    ClaimLost,
     /// The schema has a step that this program does not know.
     #[error(
         "the database was used by a newer version of Affiant (its schema has the step {0}): install that version or a later one, \

@@ -143,8 +143,10 @@ impl Link {
     async fn first(&mut self, statement: &Statement) -> Result<Option<QueryResult>, Error> {
         match self {
             Self::Sqlite(connection) => {
-                let row = query(statement).fetch_optional(&mut **connection).await?;
-                Ok(row.map(Into::into))
+                // To its end: a statement that writes and returns a row commits when it is through, and where it is left after its first
+                // row, a commit that fails is told to nobody.
+                let rows = query(statement).fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().next().map(Into::into))
             }
             Self::Postgres(connection) => {
                 let row = query(statement).fetch_optional(&mut **connection).await?;

@@ -323,7 +323,7 @@ entities! {
     /// Answers kept for retries.
     idempotency = "idempotency" {
         #[sea_orm(primary_key, auto_increment = false)] id: String,
-        request: String, attempt: i64, lease_until: i64, expires_at: i64, status: i32, answer: Option<Vec<u8>>,
+        request: String, attempt: i64, lease_until: i64, expires_at: i64, status: i32, is_personal: bool, answer: Option<Vec<u8>>,
     }
     /// What the servers know of the clock: one row.
     clock = "clock" {

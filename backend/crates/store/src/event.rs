@@ -93,7 +93,7 @@ struct Person {
 }
 
 impl Scoped<'_> {
-    /// Stores events of a source in one transaction; says of each whether it was new. `asset` is what they are about, where that is
+    /// Stores events of a source in one transaction; says of each whether it was new, and of each answer whether it is stored. `asset` is what they are about, where that is
     /// not their agent; `answers` tells, of what was new, the answers that are stored with them.
     ///
     /// # Errors
@@ -103,14 +103,14 @@ impl Scoped<'_> {
         source: &str,
         asset: Option<&AssetKey>,
         events: &[NewEvent],
-        answers: impl FnOnce(&[bool]) -> Vec<(Claim, Answer)>,
+        answers: impl FnOnce(&[bool]) -> Vec<Option<(Claim, Answer)>>,
         now: Instant,
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<(Vec<bool>, Vec<bool>), StoreError> {
         let tx = self.store.begin().await?;
         let created = self.write_events(&tx, source, asset, events, now).await?;
-        settle_all(&tx, &answers(&created)).await?;
+        let answered = settle_all(&tx, &answers(&created)).await?;
         tx.commit().await?;
-        Ok(created)
+        Ok((created, answered))
     }
 
     /// Writes events in a transaction; says of each whether it was new.

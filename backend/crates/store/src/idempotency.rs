@@ -27,6 +27,8 @@ pub struct Answer {
     pub sealed: Vec<u8>,
     /// First instant at which it is purged.
     pub expires_at: Instant,
+    /// Whether it may name a data subject, and is purged when one is erased.
+    pub is_personal: bool,
 }
 
 /// What came of claiming a key.
@@ -60,8 +62,8 @@ impl Store {
     ) -> Result<Claimed, StoreError> {
         let now_at = micros(now);
         // A claim whose lease ran out is taken over; an answer past its end is as if it were not there.
-        let sql = "INSERT INTO idempotency (id, request, attempt, lease_until, expires_at, status) \
-                   VALUES (?, ?, 1, ?, ?, 0) ON CONFLICT (id) DO UPDATE SET \
+        let sql = "INSERT INTO idempotency (id, request, attempt, lease_until, expires_at, status, is_personal) \
+                   VALUES (?, ?, 1, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE SET \
                    attempt = idempotency.attempt + 1, request = excluded.request, lease_until = excluded.lease_until, \
                    expires_at = excluded.expires_at, status = 0, answer = NULL \
                    WHERE (idempotency.status = 0 AND idempotency.lease_until < ? AND idempotency.request = excluded.request) \
@@ -71,6 +73,7 @@ impl Store {
             request.into(),
             micros(now + lease).into(),
             micros(now + Duration::days(1)).into(),
+            false.into(),
             now_at.into(),
             now_at.into(),
         ];
@@ -108,7 +111,7 @@ impl Store {
     /// Stores the answer of a request within [`Store::together`], with its work.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where another request has taken the claim over: then the work must not be committed.
+    /// [`StoreError::ClaimLost`] where another request has taken the claim over: then the work must not be committed.
     pub async fn settle_claim(&self, claim: &Claim, answer: &Answer) -> Result<(), StoreError> {
         settle(&self.write, claim, answer).await
     }
@@ -132,6 +135,17 @@ impl Store {
         Ok(claimed.exec(&self.write).await?.rows_affected)
     }
 
+    /// Purges the answers that may name a data subject.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn purge_personal_answers(&self) -> Result<u64, StoreError> {
+        let personal = Entity::delete_many()
+            .filter(Column::IsPersonal.eq(true))
+            .filter(Column::Status.ne(0));
+        Ok(personal.exec(&self.write).await?.rows_affected)
+    }
+
     /// Purges the answers whose time is over.
     ///
     /// # Errors
@@ -148,30 +162,35 @@ pub(crate) async fn settle(
     claim: &Claim,
     answer: &Answer,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE idempotency SET status = ?, answer = ?, expires_at = ? \
+    let sql = "UPDATE idempotency SET status = ?, answer = ?, expires_at = ?, is_personal = ? \
                WHERE id = ? AND attempt = ? AND status = 0";
     let values = vec![
         i32::from(answer.status).into(),
         answer.sealed.clone().into(),
         micros(answer.expires_at).into(),
+        answer.is_personal.into(),
     ];
     if run(db, sql, of(claim, values)).await?.rows_affected() == 1 {
         return Ok(());
     }
-    let why = "the request took so long that a retry with its idempotency key was begun; wait for that one's answer";
-    Err(StoreError::Conflict(why.to_owned()))
+    Err(StoreError::ClaimLost)
 }
 
-/// Stores the answers of requests in a transaction that several of them share. An answer whose claim was given back or taken over
-/// meanwhile is left out: what these requests do may be done again.
-pub(crate) async fn settle_all(tx: &Transaction, settled: &[(Claim, Answer)]) -> Result<(), StoreError> {
-    for (claim, answer) in settled {
-        match settle(tx, claim, answer).await {
-            Err(StoreError::Conflict(_)) | Ok(()) => {}
-            Err(error) => return Err(error),
-        }
+/// Stores the answers of requests in a transaction that several of them share; says of each whether it has its answer. One whose claim was
+/// given back or taken over meanwhile is left out: what these requests do may be done again.
+pub(crate) async fn settle_all(tx: &Transaction, answers: &[Option<(Claim, Answer)>]) -> Result<Vec<bool>, StoreError> {
+    let mut answered = Vec::with_capacity(answers.len());
+    for answer in answers {
+        answered.push(match answer {
+            None => true,
+            Some((claim, answer)) => match settle(tx, claim, answer).await {
+                Ok(()) => true,
+                Err(StoreError::ClaimLost) => false,
+                Err(error) => return Err(error),
+            },
+        });
     }
-    Ok(())
+    Ok(answered)
 }
 
 fn of(claim: &Claim, mut values: Vec<sea_orm::Value>) -> Vec<sea_orm::Value> {

@@ -5,7 +5,7 @@ use crate::sql::{column, row, run};
 use crate::{Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
 /// How far a job is.
@@ -56,21 +56,22 @@ pub(crate) fn fresh(id: Uuid, project: Option<Uuid>, kind: &str, payload: &str, 
 }
 
 impl Store {
-    /// Takes the oldest job that waits or whose worker has died.
+    /// Takes the oldest job that waits or whose worker has died, of projects or of the installation: neither waits for the other.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn claim_job(&self, now: Instant) -> Result<Option<job::Model>, StoreError> {
+    pub async fn claim_job(&self, of_projects: bool, now: Instant) -> Result<Option<job::Model>, StoreError> {
         self.set_aside_jobs(now).await?;
         let skip = if self.is_postgres() {
             " FOR UPDATE SKIP LOCKED"
         } else {
             ""
         };
+        let not = if of_projects { "NOT " } else { "" };
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, lease_until = ? WHERE id IN \
-             (SELECT id FROM job WHERE state = 'queued' OR (state = 'running' AND lease_until < ?) ORDER BY created_at LIMIT 1{skip}) \
-             RETURNING id"
+             (SELECT id FROM job WHERE (state = 'queued' OR (state = 'running' AND lease_until < ?)) \
+             AND project_id IS {not}NULL ORDER BY created_at LIMIT 1{skip}) RETURNING id"
         );
         let at = micros(now);
         let Some(found) = row(&self.write, &sql, vec![(at + LEASE).into(), at.into()]).await? else {
@@ -142,6 +143,49 @@ impl Store {
             .exec(&self.write)
             .await?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// The job of a kind that is under way, of which there is one at a time; made where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn single_job(&self, kind: &str, now: Instant) -> Result<job::Model, StoreError> {
+        let tx = self.begin().await?;
+        // Two who ask at once: the second one waits, and finds the first one's.
+        self.lock_head(&tx).await?;
+        let active = [JobState::Queued, JobState::Running].map(JobState::as_str);
+        let found = job::Entity::find()
+            .filter(job::Column::State.is_in(active))
+            .filter(job::Column::Kind.eq(kind))
+            .one(&tx)
+            .await?;
+        let job = match found {
+            Some(found) => found,
+            None => fresh(Uuid::now_v7(), None, kind, "{}", now).insert(&tx).await?,
+        };
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// A job of a kind that belongs to no project.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn installation_job(&self, id: Uuid, kind: &str) -> Result<Option<job::Model>, StoreError> {
+        let found = job::Entity::find_by_id(id).filter(job::Column::Kind.eq(kind));
+        Ok(found.filter(job::Column::ProjectId.is_null()).one(&self.read).await?)
+    }
+
+    /// The latest job of a kind that belongs to no project.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn latest_job(&self, kind: &str) -> Result<Option<job::Model>, StoreError> {
+        let found = job::Entity::find().filter(job::Column::Kind.eq(kind));
+        let latest = found.order_by_desc(job::Column::Id).limit(1);
+        Ok(latest.one(&self.read).await?)
     }
 }
 

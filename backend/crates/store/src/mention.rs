@@ -131,6 +131,9 @@ impl Store {
                 return Ok(true);
             }
         }
+        if whole.is_empty() {
+            return Ok(false);
+        }
         holds(&mut carried, &mut MultiGzDecoder::new(whole.as_slice()), needle).map_err(damaged)
     }
 

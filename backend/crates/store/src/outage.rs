@@ -18,6 +18,8 @@ pub enum Outage {
     Busy,
     /// It starts, stops or lacks memory.
     Restarting,
+    /// It refuses the connection or the right to write.
+    Refused,
 }
 
 impl Outage {
@@ -30,6 +32,9 @@ impl Outage {
             Self::ReadOnly => "The database is read-only. Writes are refused until the operator makes it writable.",
             Self::DiskFault => "The database's disk failed. The request was not carried out; try again.",
             Self::Busy => "The database is busy. Try again after the time in Retry-After.",
+            Self::Refused => {
+                "The database refuses access. Requests fail until the operator restores the database's name, login or rights."
+            }
             Self::Restarting => "The database is restarting. Try again after the time in Retry-After.",
         }
     }
@@ -39,9 +44,11 @@ impl Outage {
     pub(crate) fn of(error: &DbErr) -> Option<Self> {
         match error {
             DbErr::ConnectionAcquire(_) => Some(Self::Busy),
-            DbErr::Conn(RuntimeErr::SqlxError(error))
-            | DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_driver(error),
+            // Whatever keeps it from connecting, there is no connection.
+            DbErr::Conn(RuntimeErr::SqlxError(error)) => Self::of_driver(error).or(Some(Self::Refused)),
+            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+                Self::of_driver(error)
+            }
             _ => None,
         }
     }
@@ -87,6 +94,8 @@ impl Outage {
             "57014" | "55P03" | "40P01" | "40001" | "53300" => Some(Self::Busy),
             // Shutdown, crash, not yet started, memory; a transaction that idled for too long was ended.
             "57P01" | "57P02" | "57P03" | "53000" | "53200" | "25P03" | "57P05" => Some(Self::Restarting),
+            "42501" | "3D000" => Some(Self::Refused),
+            _ if code.starts_with("28") => Some(Self::Refused),
             _ if code.starts_with("08") => Some(Self::Unreachable),
             _ => None,
         }

@@ -98,7 +98,8 @@ pub(super) async fn make(app: &Context, clock: &Clock, now: Instant) -> Result<(
                 source: "agent-gateway".to_owned(),
                 ..events::Options::default()
             };
-            events::ingest(app, *id, body.as_bytes(), &options).await?;
+            let source = std::sync::Arc::new(affiant_ingest::OwnedBytes(body.into_bytes()));
+            events::ingest_source(app, *id, source, (&options, events::PUSHED)).await?;
             clock.set(at - Duration::hours(1));
             decide_things(app, plan, *id, step, at).await?;
             clock.set(at);

@@ -84,6 +84,7 @@ pub(super) async fn fulfil(
     }
     let done = save(app, &was, row, (Step::Fulfil, actor)).await?;
     if erases {
+        app.store.purge_personal_answers().await?;
         app.store.scrub().await?;
     }
     Ok(done)

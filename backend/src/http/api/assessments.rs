@@ -4,6 +4,7 @@ use super::{List, limit, time, uuid};
 use crate::app::Context;
 use crate::auth::{Assess, In, ReadFramework};
 use crate::flow::assess::{Request, score, store};
+use crate::flow::budget::enter;
 use crate::flow::evidence::of_assessment;
 use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
@@ -146,6 +147,7 @@ pub async fn run(
         Start::Answered(before) => return Ok(before),
         Start::Fresh(keyed) => keyed,
     };
+    let _turn = enter(&at.app.heavy).await?;
     let scored = score(&at.app, at.id(), &wanted.frameworks, as_of);
     let keep = |app: Context, scored| async move {
         let request = Request {
@@ -181,6 +183,7 @@ pub async fn evidence(at: In<ReadFramework>, path: web::Path<(String, String)>) 
     let found = at.scoped().assessment(uuid(&path.1, "assessment")?).await?;
     let found = found.filter(|(row, _)| is_seen(&at, row));
     let (row, _) = found.ok_or_else(|| Problem::not_found("there is no such assessment"))?;
+    let _turn = enter(&at.app.heavy).await?;
     let evidence = of_assessment(&at.app, &row).await?;
     let body = serde_json::to_vec(&evidence).map_err(|error| Problem::internal(&error.to_string()))?;
     let name = format!("attachment; filename=\"evidence-{}-{}.json\"", row.framework, row.id);

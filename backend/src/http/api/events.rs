@@ -1,22 +1,28 @@
 //! Audit events.
 
 use super::{List, bytes, limit, listed, time};
+use crate::app::Context;
 use crate::auth::{In, PushEvents, Read};
-use crate::flow::events::{EventsResult, Options, ingest};
+use crate::flow::events::{EventsResult, Options, PUSHED, ingest_source};
 use crate::flow::keyed::Content;
 use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
+use crate::http::upload::{Received, receive};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::sha256_hex;
+use affiant_ingest::{FileSource, OwnedBytes, Source};
 use affiant_store::{Cursor, EventRow, StoreError, instant, micros, stored_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 /// Bytes of a body of events.
-pub(crate) const BODY: usize = 64 << 20;
+const BODY: u64 = 64 << 20;
+/// Bytes of one that is held in memory.
+const IN_MEMORY: usize = 64 << 10;
 
 /// How events are to be taken.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -118,16 +124,12 @@ pub async fn push(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let body = bytes(body, BODY).await?;
     let query = query.into_inner();
     if query.source.as_ref().is_some_and(|source| source.contains('\0')) {
         return Err(Problem::invalid("source", "it holds a NUL"));
     }
-    let digest = if request.headers().contains_key("idempotency-key") {
-        sha256_hex(&body)
-    } else {
-        String::new()
-    };
+    let body = Body::receive(&at.app, &request, body).await?;
+    let digest = body.digest(&request);
     let keyed = match idempotency::begin(&at.app, &at.principal, &request, &digest).await? {
         Start::Answered(before) => return Ok(before),
         Start::Fresh(keyed) => keyed,
@@ -139,10 +141,46 @@ pub async fn push(
         keyed: keyed.clone(),
     };
     let work = async {
-        let result = ingest(&at.app, at.id(), &body, &options).await?;
+        let result = ingest_source(&at.app, at.id(), body.source(), (&options, PUSHED)).await?;
         Ok((StatusCode::CREATED, Content::json(&result)?))
     };
     idempotency::finish(&at.app, keyed, work).await
+}
+
+/// A body of events: a small one in memory, a large one on disk.
+enum Body {
+    Memory(web::Bytes),
+    Disk(Received),
+}
+
+impl Body {
+    async fn receive(app: &Context, request: &HttpRequest, body: web::Payload) -> Result<Self, Problem> {
+        let length = request
+            .headers()
+            .get("content-length")
+            .and_then(|value| value.to_str().ok());
+        let length = length.and_then(|length| length.parse::<usize>().ok());
+        if length.is_some_and(|length| length <= IN_MEMORY) {
+            return bytes(body, IN_MEMORY).await.map(Self::Memory);
+        }
+        receive(app, body, BODY).await.map(Self::Disk)
+    }
+
+    /// Its digest, where the request has a key.
+    fn digest(&self, request: &HttpRequest) -> String {
+        match self {
+            Self::Disk(file) => file.upload.digest.clone(),
+            Self::Memory(bytes) if request.headers().contains_key("idempotency-key") => sha256_hex(bytes),
+            Self::Memory(_) => String::new(),
+        }
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        match self {
+            Self::Memory(bytes) => Arc::new(OwnedBytes(bytes.to_vec())),
+            Self::Disk(file) => Arc::new(FileSource(file.upload.path.clone())),
+        }
+    }
 }
 
 /// Which events.

@@ -6,7 +6,7 @@ use crate::flow::ingest::{ImportResult, Options, import};
 use crate::flow::keyed::Content;
 use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
-use crate::http::upload::receive;
+use crate::http::upload::{LIMIT, receive};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::Severity;
@@ -320,7 +320,7 @@ pub async fn push(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let mut received = receive(&at.app, body).await?;
+    let mut received = receive(&at.app, body, LIMIT).await?;
     let query = query.into_inner();
     let options = Options {
         asset: query.asset,

@@ -134,6 +134,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(trail::keys)
         .service(trail::export)
         .service(trail::verify)
+        .service(trail::verification)
         .service(tokens::list)
         .service(tokens::create)
         .service(tokens::exchange)

@@ -3,6 +3,7 @@
 use super::{List, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, In, MakeReports, Principal, ReadFramework};
+use crate::flow::budget::enter;
 use crate::flow::report;
 use crate::http::App;
 use crate::http::idempotency::{self, Start};
@@ -136,6 +137,7 @@ async fn made(
         Start::Answered(before) => return Ok(before),
         Start::Fresh(keyed) => keyed,
     };
+    let _turn = enter(&app.heavy).await?;
     let draft = report::draft(app, &wanted.framework, projects, overall, period);
     let store = |app: Context, draft| async move {
         let (row, _) = report::store(&app, draft, &who.name).await?;
@@ -214,6 +216,7 @@ pub(crate) async fn render(
         if table.is_empty() { "" } else { "-" },
         table
     );
+    let _turn = enter(&app.heavy).await?;
     let body = web::block(move || (format.render)(&report, &table))
         .await
         .map_err(|error| Problem::internal(&error.to_string()))?;

@@ -7,7 +7,7 @@ use crate::flow::ingest::{ImportResult, JobPayload, Options, Upload, import, kee
 use crate::flow::keyed::Content;
 use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
-use crate::http::upload::receive;
+use crate::http::upload::{LIMIT, receive};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_store::{Store, StoreError, entity, instant, stored_json};
@@ -127,7 +127,7 @@ pub async fn push(
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let options = query.into_inner().options(&at.principal.name)?;
-    let mut received = receive(&at.app, body).await?;
+    let mut received = receive(&at.app, body, LIMIT).await?;
     let wants_job = request
         .headers()
         .get("prefer")

@@ -1,16 +1,17 @@
 //! The trail: entries, proofs, keys, and the file that verifies by itself.
 
 use super::people::slugs;
-use super::{List, limit};
+use super::{List, limit, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadTrail};
 use crate::flow::trail;
+use crate::flow::verify_trail::{KIND, TrailVerdict};
 use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
-use affiant_store::{EntryFilter, entity, instant};
+use affiant_store::{EntryFilter, JobState, StoreError, entity, instant, stored_json};
+use affiant_trail::Head;
 use affiant_trail::proof::Claim;
-use affiant_trail::{Head, Trusted};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -246,56 +247,68 @@ async fn spooled(app: &Context, who: &Principal, wanted: &Export) -> Result<std:
     Ok(file)
 }
 
-/// What came of verifying the trail as it is stored.
+/// A verification of the trail as it is stored.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TrailVerdict {
-    /// Whether it is intact.
-    pub intact: bool,
-    /// The first thing that is wrong, where it is not.
-    pub fault: Option<String>,
-    /// Entries.
-    pub entries: u64,
-    /// Checkpoints that agree.
-    pub checkpoints: u64,
-    /// Payloads that are there and are what their entries commit to.
-    pub payloads: u64,
-    /// Payloads that nobody can read any more.
-    pub erased: u64,
-    /// Payloads that were purged.
-    pub purged: u64,
+pub struct Verification {
+    /// Its id.
+    pub id: Uuid,
+    /// `queued`, `running`, `done` or `failed`.
+    #[schema(example = "done")]
+    pub state: String,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// What came of it, once it is done.
+    pub verdict: Option<TrailVerdict>,
 }
 
-/// Verify the trail as it is stored, now
+impl TryFrom<entity::job::Model> for Verification {
+    type Error = StoreError;
+
+    fn try_from(row: entity::job::Model) -> Result<Self, StoreError> {
+        let is_done = row.state == JobState::Done.as_str();
+        let verdict = is_done.then(|| stored_json(("job", row.id, "result"), &row.result));
+        Ok(Self {
+            id: row.id,
+            requested_at: instant(row.created_at),
+            state: row.state,
+            verdict: verdict.transpose()?,
+        })
+    }
+}
+
+/// Verify the trail as it is stored
 ///
-/// The same as exporting it and running `affiant trail verify`. Needs the permission `trail:read` for all projects.
-#[utoipa::path(tag = "trail", responses((status = 200, body = TrailVerdict), (status = 401, body = Problem), (status = 403, body = Problem)))]
+/// The same as exporting it and running `affiant trail verify`, as a job: one runs at a time, and who asks while it does is given that one.
+/// Needs the permission `trail:read` for all projects.
+#[utoipa::path(tag = "trail", responses((status = 202, description = "Queued, or running already", body = Verification), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[post("/api/v1/trail/verify")]
 pub async fn verify(who: Allowed<ReadTrail>, app: App) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(verdict(&app, &who.principal).await?))
+    Ok(HttpResponse::Accepted().json(begin(&app, &who.principal).await?))
 }
 
-/// Exports the trail and checks the export, payloads and all.
-pub(crate) async fn verdict(app: &Context, who: &Principal) -> Result<TrailVerdict, Problem> {
-    let wanted = Export {
-        project: None,
-        payloads: true,
-    };
-    let file = spooled(app, who, &wanted).await?;
-    let checked = tokio::task::spawn_blocking(move || {
-        affiant_trail::verify(std::io::BufReader::with_capacity(1 << 20, file), &Trusted::default())
-    });
-    let checked = checked.await.map_err(|error| Problem::internal(&error.to_string()))?;
-    let (found, fault) = match checked {
-        Ok(found) => (found, None),
-        Err(fault) => (Default::default(), Some(fault.to_string())),
-    };
-    Ok(TrailVerdict {
-        intact: fault.is_none(),
-        fault,
-        entries: found.entries,
-        checkpoints: found.checkpoints,
-        payloads: found.intact,
-        erased: found.erased,
-        purged: found.purged,
-    })
+/// Show a verification of the trail
+///
+/// Needs the permission `trail:read` for all projects.
+#[utoipa::path(tag = "trail", params(("verification" = String, Path, description = "Id")), responses((status = 200, body = Verification), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[get("/api/v1/trail/verifications/{verification}")]
+pub async fn verification(who: Allowed<ReadTrail>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    everywhere(&who.principal)?;
+    let found = app.store.installation_job(uuid(&path, "verification")?, KIND).await?;
+    let found = found.ok_or_else(|| Problem::not_found("there is no such verification"))?;
+    Ok(HttpResponse::Ok().json(Verification::try_from(found)?))
+}
+
+/// Begins a verification, unless one is under way.
+pub(crate) async fn begin(app: &Context, who: &Principal) -> Result<Verification, Problem> {
+    everywhere(who)?;
+    let job = app.store.single_job(KIND, app.clock.now()).await?;
+    Ok(Verification::try_from(job)?)
+}
+
+fn everywhere(who: &Principal) -> Result<(), Problem> {
+    if who.reach::<ReadTrail>().is_all() {
+        Ok(())
+    } else {
+        Err(Problem::forbidden("trail:read for all projects"))
+    }
 }

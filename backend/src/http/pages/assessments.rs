@@ -5,6 +5,7 @@ use super::{Chrome, check_csrf, filters, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Assess, In, Read, WriteSchedules};
 use crate::flow::assess::{Request, assess};
+use crate::flow::budget::enter;
 use crate::http::api::schedules::upcoming;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
@@ -121,6 +122,7 @@ pub async fn run(at: In<Assess>, form: web::Form<Bare>) -> Result<HttpResponse, 
         actor: &at.principal.name,
         slot: None,
     };
+    let _turn = enter(&at.app.heavy).await?;
     assess(&at.app, at.id(), &[], at.app.clock.now(), request).await?;
     Ok(redirect(&format!("/p/{}", at.project.slug)))
 }

@@ -6,13 +6,14 @@ use crate::flow::events;
 use crate::flow::ingest::{ImportResult, Options, import};
 use crate::http::api::scans::Import;
 use crate::http::problem::Problem;
-use crate::http::upload::{Received, receive};
+use crate::http::upload::{LIMIT, Received, receive};
 use actix_multipart::Multipart;
 use actix_web::{HttpResponse, get, post};
 use affiant_ingest::{FileSource, Kind};
 use askama::Template;
 use futures::StreamExt;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 #[derive(Template)]
 #[template(path = "pages/imports.html")]
@@ -98,11 +99,11 @@ async fn take(
     received: Option<Received>,
 ) -> Result<ImportResult, Problem> {
     let received = received.ok_or_else(|| Problem::invalid("file", "choose a file"))?;
-    let source = FileSource(received.upload.path.clone());
+    let source = Arc::new(FileSource(received.upload.path.clone()));
     let format = at
         .app
         .formats
-        .recognise(&source, None, &at.app.limits)
+        .recognise(source.as_ref(), None, &at.app.limits)
         .map_err(crate::flow::FlowError::from)?;
     if format.kind == Kind::Events {
         let options = events::Options {
@@ -111,7 +112,7 @@ async fn take(
             asset: Some(field("asset")),
             format: Some(format.name.clone()),
         };
-        let taken = events::ingest_source(&at.app, at.id(), &source, (&options, events::PUSHED)).await?;
+        let taken = events::ingest_source(&at.app, at.id(), source, (&options, events::PUSHED)).await?;
         let remark = format!("{} audit events read, {} of them new", taken.read, taken.created);
         let rejections = taken.rejections;
         return Ok(ImportResult {
@@ -148,7 +149,7 @@ async fn parts(
         let name = part.name().unwrap_or_default().to_owned();
         if name == "file" {
             check_csrf(&at.principal, fields.get("csrf").map_or("", String::as_str))?;
-            received = Some(receive(&at.app, part).await?);
+            received = Some(receive(&at.app, part, LIMIT).await?);
             continue;
         }
         let mut value = Vec::new();

@@ -3,6 +3,7 @@
 use super::{Chrome, check_csrf, day, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, In, MakeReports, ReadFramework};
+use crate::flow::budget::enter;
 use crate::flow::report::make as gather;
 use crate::http::api::reports::{TableQuery, in_room, render as render_report, visible};
 use crate::http::problem::Problem;
@@ -127,6 +128,7 @@ pub async fn make(at: In<MakeReports>, form: web::Form<Form>) -> Result<HttpResp
     } else {
         vec![at.project.clone()]
     };
+    let _turn = enter(&at.app.heavy).await?;
     match gather(&at.app, &form.framework, &projects, overall, period, &at.principal.name).await {
         Ok(_) => Ok(redirect(&format!("/p/{}/reports", at.project.slug))),
         Err(error) => {

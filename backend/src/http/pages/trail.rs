@@ -1,11 +1,12 @@
 //! The trail: browse, filter, verify now, checkpoints, and the proof of one entry.
 
 use super::sign_in::Bare;
-use super::{Chrome, check_csrf, page};
+use super::{Chrome, check_csrf, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadTrail};
+use crate::flow::verify_trail::KIND;
 use crate::flow::{FlowError, trail};
-use crate::http::api::trail::{TrailEntry, TrailVerdict, Which, page as entries, verdict};
+use crate::http::api::trail::{TrailEntry, Verification, Which, begin, page as entries};
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_trail::Head;
@@ -31,7 +32,7 @@ struct TrailPage {
     /// It no longer continues what was signed.
     changed: bool,
     keys: Vec<String>,
-    verdict: Option<TrailVerdict>,
+    verification: Option<Verification>,
     one: Option<One>,
 }
 
@@ -95,7 +96,7 @@ pub async fn show(
     app: web::Data<Context>,
     view: web::Query<View>,
 ) -> Result<HttpResponse, Problem> {
-    render(&app, &who.principal, &view, None).await
+    render(&app, &who.principal, &view).await
 }
 
 /// Verifies the trail now.
@@ -106,16 +107,11 @@ pub async fn verify(
     form: web::Form<Bare>,
 ) -> Result<HttpResponse, Problem> {
     check_csrf(&who.principal, &form.csrf)?;
-    let found = verdict(&app, &who.principal).await?;
-    render(&app, &who.principal, &View::default(), Some(found)).await
+    begin(&app, &who.principal).await?;
+    Ok(redirect("/trail"))
 }
 
-async fn render(
-    app: &Context,
-    who: &Principal,
-    view: &View,
-    verdict: Option<TrailVerdict>,
-) -> Result<HttpResponse, Problem> {
+async fn render(app: &Context, who: &Principal, view: &View) -> Result<HttpResponse, Problem> {
     let everywhere = who.reach::<ReadTrail>().is_all();
     let which = |action: &str, cursor: Option<u64>| Which {
         limit: None,
@@ -150,6 +146,8 @@ async fn render(
         }
     };
     let keys = trail::keys(app).await?;
+    let latest = app.store.latest_job(KIND).await?.filter(|_| everywhere);
+    let verification = latest.map(Verification::try_from).transpose()?;
     page(&TrailPage {
         chrome: Chrome::new(app, who, "Trail", "", "").await?,
         everywhere,
@@ -160,7 +158,7 @@ async fn render(
         changed,
         size,
         keys: keys.iter().map(|(_, key)| key.public().as_str().to_owned()).collect(),
-        verdict,
+        verification,
         one,
     })
 }

@@ -321,7 +321,7 @@ impl ImportTx {
     /// Stores the answer of the request that imports with what it imports.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where another request has taken the claim over: then the import must not be committed.
+    /// [`StoreError::ClaimLost`] where another request has taken the claim over: then the import must not be committed.
     pub async fn settle(&self, claim: &Claim, answer: &Answer) -> Result<(), StoreError> {
         settle(&self.tx, claim, answer).await
     }
