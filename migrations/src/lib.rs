@@ -28,6 +28,7 @@ mod m20261127_000025_clock;
 mod m20261127_000026_daily_run;
 mod m20261127_000027_indices;
 mod m20261127_000028_original_process;
+mod m20261127_000029_finding_text;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -70,6 +71,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000026_daily_run::Migration),
             Box::new(m20261127_000027_indices::Migration),
             Box::new(m20261127_000028_original_process::Migration),
+            Box::new(m20261127_000029_finding_text::Migration),
         ]
     }
 }

@@ -80,6 +80,9 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
         app.store.release_all_claims().await.map_err(Failure::fault)?;
         app.store.release_jobs().await.map_err(Failure::fault)?;
     }
+    if !app.store.has_trigrams().await.map_err(Failure::fault)? {
+        tracing::warn!("PostgreSQL has no extension pg_trgm: findings are searched by whole words");
+    }
     sweep::at_start(&app).await?;
     let mut last = app.clone();
     let watching = tokio::spawn(clock_watch::watch(app.clone()));

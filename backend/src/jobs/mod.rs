@@ -5,6 +5,7 @@ mod end_restrictions;
 mod enforce_retention;
 mod expire_backups;
 mod fire_schedules;
+mod index_text;
 mod pull_sources;
 mod purge_answers;
 mod refresh_keys;
@@ -25,7 +26,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job that ticks: its name, when it looks (UTC, with seconds), and what it does.
-const JOBS: [(&str, &str, Run); 10] = [
+const JOBS: [(&str, &str, Run); 11] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -40,6 +41,7 @@ const JOBS: [(&str, &str, Run); 10] = [
         Box::pin(write_refusals::run(app))
     }),
     ("purge_answers", "30 * * * * *", |app| Box::pin(purge_answers::run(app))),
+    ("index_text", PULSE, |app| Box::pin(index_text::run(app))),
     ("work", PULSE, |app| Box::pin(work::run(app))),
     ("work_for_installation", PULSE, |app| {
         Box::pin(work::run_for_installation(app))

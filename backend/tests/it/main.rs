@@ -40,6 +40,7 @@ mod schedules;
 mod schema;
 mod scores;
 mod screening;
+mod search;
 mod secrets;
 mod server;
 mod sources;

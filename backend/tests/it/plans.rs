@@ -39,11 +39,12 @@ const LARGE: [&str; 22] = [
 const SHOWN_WHOLE: [&str; 2] = ["membership", "token"];
 
 /// Pages and answers that people and programs ask for all day.
-const ASKED: [&str; 30] = [
+const ASKED: [&str; 31] = [
     "/",
     "/p/payments",
     "/p/payments/findings",
     "/p/payments/findings?severity=high",
+    "/p/payments/findings?q=unsanitised",
     "/p/payments/findings?tool=semgrep&state=open",
     "/p/payments/findings?asset=repo:shop",
     "/p/payments/frameworks/pci-dss",

@@ -74,7 +74,7 @@ entities! {
     import = "import" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Uuid, asset_id: Uuid, original_id: Option<Uuid>, part: String, mode: String, format: String,
-        format_version: String, digest: String, actor: String, result: String, size: i64, completed_at: i64, recorded_at: i64,
+        format_version: String, digest: String, actor: String, result: String, size: i64, completed_at: i64, recorded_at: i64, is_searchable: bool,
     }
     /// Scopes of scans.
     scan_scope = "scan_scope" {
@@ -334,5 +334,10 @@ entities! {
     daily_run = "daily_run" {
         #[sea_orm(primary_key, auto_increment = false)] job: String,
         slot: i64, attempt: i64, lease_until: i64, finished_at: Option<i64>,
+    }
+    /// The text of findings, to be searched.
+    finding_text = "finding_text" {
+        #[sea_orm(primary_key)] n: i64,
+        finding_id: Uuid, project_id: Uuid, body: String,
     }
 }

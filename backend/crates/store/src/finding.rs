@@ -8,6 +8,7 @@ use crate::{Scoped, StoreError};
 use affiant_domain::Severity;
 use affiant_domain::matching::State;
 use affiant_domain::observation::Check;
+use sea_orm::sea_query::LikeExpr;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -59,6 +60,8 @@ pub struct FindingDetail {
     pub same: Vec<FindingRow>,
 }
 
+/// Findings that hold a text, up to which they are counted.
+const COUNTED: u64 = 2000;
 /// Findings of one issue that are shown.
 const SAME: u64 = 50;
 
@@ -101,6 +104,32 @@ impl Scoped<'_> {
             sort: i64::from(row.finding.severity),
             id: row.finding.id,
         }))
+    }
+
+    /// How many findings hold a text, by severity; none where they are so many that counting them would take longer than showing them.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn count_matching(&self, filter: &FindingFilter) -> Result<Option<HashMap<Severity, u64>>, StoreError> {
+        let Some(condition) = self.condition(filter).await? else {
+            return Ok(Some(HashMap::new()));
+        };
+        let found: Vec<i16> = finding::Entity::find()
+            .filter(condition)
+            .select_only()
+            .column(finding::Column::Severity)
+            .limit(COUNTED + 1)
+            .into_tuple()
+            .all(&self.store.read)
+            .await?;
+        if found.len() as u64 > COUNTED {
+            return Ok(None);
+        }
+        let mut counts = HashMap::new();
+        for rank in found {
+            *counts.entry(stored_severity("(counted)", rank)?).or_default() += 1;
+        }
+        Ok(Some(counts))
     }
 
     /// How many findings there are, by severity.
@@ -161,14 +190,21 @@ impl Scoped<'_> {
         }
         if let Some(text) = filter.text.as_deref().filter(|text| !text.is_empty()) {
             let pattern = format!("%{}%", escape(text));
-            let like =
-                |column: finding::Column| column.like(sea_orm::sea_query::LikeExpr::new(pattern.clone()).escape('\\'));
-            all = all.add(
-                Condition::any()
-                    .add(like(finding::Column::Title))
-                    .add(like(finding::Column::Location))
-                    .add(like(finding::Column::Message)),
-            );
+            let is_postgres = self.store.is_postgres();
+            let like = |column: finding::Column| {
+                let pattern = LikeExpr::new(pattern.clone());
+                // SQLite's LIKE heeds no case of ASCII letters, PostgreSQL's does; there a backslash escapes by itself.
+                if is_postgres {
+                    column.ilike(pattern)
+                } else {
+                    column.like(pattern.escape('\\'))
+                }
+            };
+            let literally = Condition::any()
+                .add(like(finding::Column::Title))
+                .add(like(finding::Column::Location))
+                .add(like(finding::Column::Message));
+            all = all.add(self.holding(text, Condition::all().add(literally)).await?);
         }
         Ok(Some(all))
     }

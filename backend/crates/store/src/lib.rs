@@ -19,6 +19,7 @@ mod directory;
 pub mod entity;
 mod event;
 mod finding;
+mod finding_text;
 mod foreign;
 mod idempotency;
 mod import;

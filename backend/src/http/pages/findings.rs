@@ -20,7 +20,8 @@ struct Findings {
     asset: String,
     tool: String,
     assets: Vec<String>,
-    counts: Vec<(&'static str, u64)>,
+    /// By severity; none where more than 2,000 hold the text that is searched for.
+    counts: Option<Vec<(&'static str, u64)>>,
     rows: Vec<Row>,
     next: Option<String>,
 }
@@ -42,7 +43,10 @@ struct Row {
 pub async fn show(at: In<Read>, query: web::Query<FindingQuery>) -> Result<HttpResponse, Problem> {
     let filter = query.filter()?;
     let found = at.scoped().findings(&filter, query.cursor()?.as_ref(), 50).await?;
-    let counts = at.scoped().count_findings(&filter).await?;
+    let counts = match filter.text.as_deref().unwrap_or_default() {
+        "" => Some(at.scoped().count_findings(&filter).await?),
+        _ => at.scoped().count_matching(&filter).await?,
+    };
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let next = found.next.map(|cursor| {
         let fields = [
@@ -66,10 +70,10 @@ pub async fn show(at: In<Read>, query: web::Query<FindingQuery>) -> Result<HttpR
         asset: text(&query.asset),
         tool: text(&query.tool),
         assets: at.scoped().assets(true).await?.into_iter().map(|a| a.key).collect(),
-        counts: Severity::ALL
-            .into_iter()
-            .map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0)))
-            .collect(),
+        counts: counts.map(|counts| {
+            let count = |s: Severity| (s.as_str(), counts.get(&s).copied().unwrap_or(0));
+            Severity::ALL.into_iter().map(count).collect()
+        }),
         rows: found
             .items
             .into_iter()
