@@ -195,6 +195,8 @@ pub(crate) async fn render(
     table: &str,
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such report");
+    // The report is held whole, and drawn whole.
+    let _turn = enter(&app.heavy).await?;
     let (row, json) = app.store.report(uuid(id, "report")?).await?.ok_or_else(missing)?;
     if !is_seen(who, &row) {
         return Err(missing());
@@ -216,7 +218,6 @@ pub(crate) async fn render(
         if table.is_empty() { "" } else { "-" },
         table
     );
-    let _turn = enter(&app.heavy).await?;
     let body = web::block(move || (format.render)(&report, &table))
         .await
         .map_err(|error| Problem::internal(&error.to_string()))?;

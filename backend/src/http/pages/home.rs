@@ -19,6 +19,7 @@ struct Home {
     frameworks: Vec<String>,
     rows: Vec<Row>,
     may_create: bool,
+    clock: Option<(String, bool)>,
 }
 
 struct Row {
@@ -84,6 +85,7 @@ pub async fn show(who: Allowed<ReadFramework>, app: web::Data<Context>) -> Resul
         frameworks: app.catalogue.frameworks.values().map(|f| f.row.name.clone()).collect(),
         rows,
         may_create: who.principal.reach::<WriteProjects>().is_all(),
+        clock: super::overview::clock(&app, &who.principal).await?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Chrome, check_csrf, day, filters, minute, page, redirect};
 use crate::app::Context;
-use crate::auth::{Allowed, Assess, In, Read, WriteRetention};
+use crate::auth::{Allowed, Assess, In, Principal, Read, WriteRetention};
 use crate::flow::advise::recommend_over_all;
 use crate::flow::assess::Reading;
 use crate::flow::decide::without_owner;
@@ -135,7 +135,7 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
             .map(|s| (s.as_str(), counts.get(&s).copied().unwrap_or(0)))
             .collect(),
         due: due(&at, now).await?,
-        clock: clock(&at).await?,
+        clock: clock(&at.app, &at.principal).await?,
     })
 }
 
@@ -176,9 +176,10 @@ async fn fixes(at: &In<Read>, latest: Option<Uuid>, now: Instant) -> Result<Vec<
     Ok(advice)
 }
 
-async fn clock(at: &In<Read>) -> Result<Option<(String, bool)>, Problem> {
-    let found = at.app.store.clock_suspicion().await?;
-    let may_confirm = at.principal.reach::<WriteRetention>().is_all();
+/// Why the clock is not trusted, and whether whoever looks may confirm it.
+pub(super) async fn clock(app: &Context, who: &Principal) -> Result<Option<(String, bool)>, Problem> {
+    let found = app.store.clock_suspicion().await?;
+    let may_confirm = who.reach::<WriteRetention>().is_all();
     Ok(found.map(|(why, _)| (why, may_confirm)))
 }
 
