@@ -60,6 +60,8 @@ pub struct Context {
     pub large_pushes: crate::flow::budget::Turns,
     /// Turns for assessments, reports and evidence, which read a whole project.
     pub heavy: crate::flow::budget::Turns,
+    /// The turn for drawing a report, which holds all of its pages.
+    pub drawing: crate::flow::budget::Turns,
     /// Since when the clock is watched after a suspicion.
     pub probation: crate::flow::clock_watch::Probation,
     /// Whether writing worked, when it was tried last.
@@ -173,6 +175,7 @@ impl Context {
             at_work: Arc::default(),
             large_pushes: crate::flow::budget::turns(2),
             heavy: crate::flow::budget::turns(2),
+            drawing: crate::flow::budget::turns(1),
             probation: Arc::default(),
             readiness: Arc::default(),
             progress: Arc::default(),

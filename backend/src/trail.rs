@@ -5,6 +5,7 @@ use affiant_domain::actor::person_behind;
 use affiant_store::{Extended, Log, Peopled, Subject, Written, entity, instant};
 use affiant_trail::{Entry, Frontier, Payload, leaf_hash, open, seal};
 use chrono::SecondsFormat;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Names that the installation acts under itself; all others are people, or may tell of one.
@@ -34,7 +35,10 @@ impl Trail {
         Self { key }
     }
 
-    fn key_of(&self, subject: Option<&Subject>) -> Option<[u8; 32]> {
+    /// The key that payloads of a person are sealed under, or those of nobody; none where it was destroyed. Unwrapping it takes longer than
+    /// opening a payload: whoever opens many keeps it meanwhile.
+    #[must_use]
+    pub fn key_of(&self, subject: Option<&Subject>) -> Option<[u8; 32]> {
         match subject {
             None => Some(self.key.hash("trail/payload", b"")),
             Some(subject) => {
@@ -45,7 +49,7 @@ impl Trail {
         }
     }
 
-    fn entry(&self, index: u64, people: &Peopled<'_>) -> Result<Written, String> {
+    fn entry(&self, index: u64, people: &Peopled<'_>, keys: &mut PersonKeys) -> Result<Written, String> {
         let Peopled {
             draft,
             subject,
@@ -83,7 +87,9 @@ impl Trail {
         let sealed = match payload {
             None => None,
             Some(payload) => {
-                let key = self.key_of(*subject).ok_or("the key of a person cannot be unwrapped")?;
+                let key = keys
+                    .of(self, *subject)
+                    .ok_or("the key of a person cannot be unwrapped")?;
                 let sealed = seal(&key, rand::random(), &identity(index), &payload.to_bytes());
                 Some(sealed.ok_or("a payload is too long")?)
             }
@@ -98,14 +104,32 @@ impl Trail {
 
     /// The payload of an entry with its salt; none where nobody can read it.
     #[must_use]
-    pub fn payload(&self, entry: &entity::trail_entry::Model, subject: Option<&Subject>) -> Option<Payload> {
+    pub fn payload(
+        &self,
+        entry: &entity::trail_entry::Model,
+        subject: Option<&Subject>,
+        keys: &mut PersonKeys,
+    ) -> Option<Payload> {
         // What was sealed for a person is for nobody where the person is not there.
         if entry.subject_id.is_some() && subject.is_none() {
             return None;
         }
-        let key = self.key_of(subject)?;
+        let key = keys.of(self, subject)?;
         let bytes = open(&key, &identity(entry.idx.unsigned_abs()), entry.sealed.as_ref()?)?;
         Payload::from_bytes(&bytes)
+    }
+}
+
+/// Keys of people that were unwrapped for a page of entries.
+#[derive(Default)]
+pub struct PersonKeys(HashMap<Option<Uuid>, Option<[u8; 32]>>);
+
+impl PersonKeys {
+    fn of(&mut self, trail: &Trail, subject: Option<&Subject>) -> Option<[u8; 32]> {
+        *self
+            .0
+            .entry(subject.map(|subject| subject.id))
+            .or_insert_with(|| trail.key_of(subject))
     }
 }
 
@@ -138,14 +162,16 @@ impl Log for Trail {
     }
 
     fn open(&self, entry: &entity::trail_entry::Model, subject: Option<&Subject>) -> Option<String> {
-        self.payload(entry, subject).map(|payload| payload.content)
+        self.payload(entry, subject, &mut PersonKeys::default())
+            .map(|payload| payload.content)
     }
 
     fn extend(&self, frontier: &[u8], peopled: &[Peopled<'_>]) -> Result<Extended, String> {
         let mut tree = Frontier::from_bytes(frontier).ok_or("the head of the trail is damaged")?;
         let (mut entries, mut nodes) = (Vec::with_capacity(peopled.len()), Vec::new());
+        let mut keys = PersonKeys::default();
         for people in peopled {
-            let entry = self.entry(tree.size(), people)?;
+            let entry = self.entry(tree.size(), people, &mut keys)?;
             tree.append(affiant_trail::Hash(entry.hash), &mut |node| {
                 nodes.push((node.level, node.index, node.hash.0));
             });

@@ -113,6 +113,10 @@ impl Keyed {
             }))),
             Claimed::Running => Err(FlowError::KeyInUse),
             Claimed::Other => Err(FlowError::KeyReused),
+            Claimed::Purged => Err(FlowError::Conflict(
+                "The request with this Idempotency-Key was carried out. Its answer was purged with the data subject that it named."
+                    .to_owned(),
+            )),
             Claimed::Answer { status, sealed } => {
                 let opened = app.key.open(ANSWER, &sealed).ok();
                 let content = opened.as_deref().and_then(Content::from_bytes);

@@ -3,6 +3,7 @@
 use super::FlowError;
 use super::publish_checkpoint::{Signed, publish};
 use crate::app::Context;
+use crate::trail::PersonKeys;
 use affiant_store::{Draft, entity, instant, micros};
 use affiant_trail::proof::{At, Claim, fold};
 use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Trusted, Writer, signed_by};
@@ -232,7 +233,7 @@ pub async fn export<W: Write + Send>(
                 .hash
                 .clone()
                 .try_into()
-                .map_err(|_| damaged("a hash is damaged"))?;
+                .map_err(|_| damaged(&format!("entry {}: its hash has not 32 bytes", entry.idx)))?;
             let index = entry.idx.unsigned_abs();
             // Who checks signatures needs the entries that change keys, whatever else they may read.
             let mine = project.is_none() || entry.project_id == project || entry.action == ROTATED;
@@ -319,7 +320,8 @@ async fn payloads(
     ids.sort_unstable();
     ids.dedup();
     let subjects = app.store.subjects_by_id(&ids).await?;
-    let shown = |entry: &entity::trail_entry::Model| {
+    let mut unwrapped = PersonKeys::default();
+    let mut shown = |entry: &entity::trail_entry::Model| {
         let subject = entry.subject_id.and_then(|id| subjects.get(&id));
         let readable = entry.subject_id.is_none() || subject.is_some_and(|subject| subject.wrapped.is_some());
         match (entry.state, entry.sealed.is_some()) {
@@ -329,7 +331,10 @@ async fn payloads(
             (_, true) if !readable => Shown::Erased,
             (_, true) if !open || subject.is_some_and(|subject| subject.restricted) => Shown::Sealed,
             // What does not open and should is told as it is: the file will not verify.
-            (_, true) => app.trail.payload(entry, subject).map_or(Shown::None, Shown::Open),
+            (_, true) => {
+                let payload = app.trail.payload(entry, subject, &mut unwrapped);
+                payload.map_or(Shown::None, Shown::Open)
+            }
         }
     };
     Ok(entries.iter().map(|entry| (entry.idx, shown(entry))).collect())

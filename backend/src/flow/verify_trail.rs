@@ -2,6 +2,7 @@
 
 use super::{FlowError, trail};
 use crate::app::Context;
+use affiant_store::StoreError;
 use affiant_trail::Trusted;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -58,8 +59,17 @@ pub async fn verify(app: &Context) -> Result<TrailVerdict, FlowError> {
     let (written, checked) = (written.await, checked.await);
     // A verifier that found a fault reads no further, and the writer finds nobody reading.
     let checked = checked.map_err(|_| FlowError::Worker)?;
-    if checked.is_ok() {
-        written.map_err(|_| FlowError::Worker)??;
+    match written.map_err(|_| FlowError::Worker)? {
+        Ok(()) => {}
+        Err(FlowError::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        // What cannot even be written is not intact.
+        Err(FlowError::Trail(fault) | FlowError::Store(StoreError::Damaged(fault))) => {
+            return Ok(TrailVerdict {
+                fault: Some(fault),
+                ..TrailVerdict::default()
+            });
+        }
+        Err(error) => return Err(error),
     }
     Ok(match checked {
         Ok(found) => TrailVerdict {

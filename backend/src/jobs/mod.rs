@@ -6,6 +6,7 @@ mod enforce_retention;
 mod expire_backups;
 mod fire_schedules;
 mod index_text;
+mod optimize;
 mod pull_sources;
 mod purge_answers;
 mod refresh_keys;

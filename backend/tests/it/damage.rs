@@ -102,3 +102,35 @@ on_both! {
         assert_eq!(server.send("POST", RETENTION, Some(json!({}))).await.status(), 500);
     }
 }
+
+/// SQLite takes a text where a number belongs, and compares it as greater than every number.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_and_holds_that_cannot_be_read_are_heeded() {
+    let server = Server::start(None).await;
+    let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
+    assert_eq!(server.push("asset=repo:shop", file).await.0, 201);
+    let event = json!({"timestamp": "2026-11-20T09:30:00Z", "user_id": "jane", "action": "read", "event_id": "e1"});
+    server.post(EVENTS, event).await;
+    let hold = json!({"reason": "a lawsuit about invoices"});
+    server.post("/api/v1/projects/payments/holds", hold).await;
+    let db = database(&server).await;
+    let assess = [("POST", ASSESSMENTS, Some(json!({"frameworks": ["pci-dss"]})))];
+    for (table, column) in [
+        ("finding", "opened_at"),
+        ("finding", "recorded_at"),
+        ("scan", "completed_at"),
+    ] {
+        let damage = format!("UPDATE {table} SET {column} = 'x' || {column}");
+        let mend = format!("UPDATE {table} SET {column} = CAST(substr({column}, 2) AS integer)");
+        refused(&server, &db, (&damage, &mend), &assess).await;
+    }
+    let retention = [("POST", RETENTION, Some(json!({"dry_run": true})))];
+    for (damage, mend) in [
+        ("released_at = 'x'", "released_at = NULL"),
+        ("from_at = 'x'", "from_at = NULL"),
+        ("subject_id = x'01'", "subject_id = NULL"),
+    ] {
+        let set = |what: &str| format!("UPDATE legal_hold SET {what}");
+        refused(&server, &db, (&set(damage), &set(mend)), &retention).await;
+    }
+}

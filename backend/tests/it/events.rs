@@ -72,3 +72,23 @@ on_both! {
         assert!(assets.to_string().contains("account:1"));
     }
 }
+
+/// The bound on a request holds whatever the format, and whether it is compressed or not; what is refused leaves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_holds_so_many_events() {
+    let server = Server::start(None).await;
+    let line = |n: usize| {
+        format!(
+            "{{\"timestamp\":\"2026-11-20T09:30:00Z\",\"agent_id\":\"bot\",\"action\":\"read\",\"event_id\":\"e{n}\"}}"
+        )
+    };
+    let lines: Vec<String> = (0..50_001).map(line).collect();
+    for body in [lines.join("\n"), format!("[{}]", lines.join(","))] {
+        let request = reqwest::Client::new().post(server.at("/api/v1/projects/payments/audit-events"));
+        let answer = request.bearer_auth(&server.token).body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        assert_eq!(status, 413, "{}", answer.text().await.unwrap());
+    }
+    let stored = server.get("/api/v1/projects/payments/audit-events").await;
+    assert!(stored["items"].as_array().unwrap().is_empty());
+}

@@ -5,7 +5,7 @@
 
 use crate::entity::{attestation, checks, waiver};
 use crate::sql::{column, marks, rows};
-use crate::stored::{damaged, stored_severity, stored_state};
+use crate::stored::{damaged, numbers_in, stored_severity, stored_state};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::matching::State;
 use affiant_domain::observation::Check;
@@ -93,6 +93,7 @@ impl Scoped<'_> {
     pub async fn aggregates(&self, at: Instant, known: Instant) -> Result<Aggregates, StoreError> {
         let mut out = Aggregates::default();
         let (t, k) = (micros(at), micros(known));
+        self.times_are_numbers().await?;
         self.begin_states(&mut out, t, k).await?;
         self.later_states(&mut out, t, k).await?;
         self.heed_waivers(&mut out, t, k).await?;
@@ -100,6 +101,21 @@ impl Scoped<'_> {
         self.latest_results(&mut out, t, k).await?;
         self.name_checks(&mut out).await?;
         Ok(out)
+    }
+
+    /// A time that is none would put its row outside of every period.
+    async fn times_are_numbers(&self) -> Result<(), StoreError> {
+        let tables: [(&str, &[&str]); 4] = [
+            ("finding", &["opened_at", "recorded_at"]),
+            ("transition", &["at", "recorded_at"]),
+            ("scan", &["completed_at", "recorded_at"]),
+            ("result", &["observed_at", "recorded_at"]),
+        ];
+        for (table, columns) in tables {
+            let of_project = ("project_id = ?", vec![self.project.0.into()]);
+            numbers_in(self.store, table, of_project, columns).await?;
+        }
+        Ok(())
     }
 
     fn bound(&self, t: i64, k: i64) -> Vec<Value> {

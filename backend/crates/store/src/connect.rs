@@ -289,6 +289,21 @@ impl Store {
         Ok(())
     }
 
+    /// Lets the database gather what its planner goes by, where that has changed much.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn optimize(&self) -> Result<(), StoreError> {
+        // Bounded samples of tables that changed: https://www.sqlite.org/pragma.html#pragma_optimize
+        let sql = if self.is_postgres() {
+            "ANALYZE"
+        } else {
+            "PRAGMA optimize = 0x10002"
+        };
+        self.write.execute_unprepared(sql).await?;
+        Ok(())
+    }
+
     /// Begins a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match &self.write {

@@ -9,7 +9,7 @@ impl Store {
     /// Claims the slot of a job until `now` and `lease` later; gives the number of the attempt. None where another server has claimed it, or
     /// it was ended before.
     ///
-    /// A slot other than the one that was claimed last is free, be it earlier: a clock that was ahead may have claimed one of the future.
+    /// A job that was never seen begins with its next slot. A slot other than the one that was claimed last is free, be it earlier: a clock that was ahead may have claimed one of the future.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
@@ -19,15 +19,21 @@ impl Store {
         slot: Instant,
         (now, lease): (Instant, Duration),
     ) -> Result<Option<i64>, StoreError> {
-        let sql = "INSERT INTO daily_run (job, slot, attempt, lease_until) VALUES (?, ?, 1, ?) \
-                   ON CONFLICT (job) DO UPDATE SET slot = excluded.slot, attempt = daily_run.attempt + 1, \
-                   lease_until = excluded.lease_until, finished_at = NULL \
-                   WHERE daily_run.slot <> excluded.slot OR (daily_run.finished_at IS NULL AND daily_run.lease_until < ?) \
-                   RETURNING attempt";
+        let first = "INSERT INTO daily_run (job, slot, attempt, lease_until, finished_at) VALUES (?, ?, 0, 0, ?) \
+                     ON CONFLICT (job) DO NOTHING";
+        run(
+            &self.write,
+            first,
+            vec![job.into(), micros(slot).into(), micros(now).into()],
+        )
+        .await?;
+        let sql = "UPDATE daily_run SET slot = ?, attempt = attempt + 1, lease_until = ?, finished_at = NULL \
+                   WHERE job = ? AND (slot <> ? OR (finished_at IS NULL AND lease_until < ?)) RETURNING attempt";
         let values = vec![
-            job.into(),
             micros(slot).into(),
             micros(now + lease).into(),
+            job.into(),
+            micros(slot).into(),
             micros(now).into(),
         ];
         let claimed = row(&self.write, sql, values).await?;

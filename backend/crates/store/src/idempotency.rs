@@ -40,6 +40,8 @@ pub enum Claimed {
     Running,
     /// Another request came with this key.
     Other,
+    /// The first request was carried out; its answer named somebody who was erased since.
+    Purged,
     /// The answer to the first request.
     Answer {
         /// HTTP status.
@@ -89,6 +91,7 @@ impl Store {
             None => Claimed::Running,
             Some(kept) if kept.request != request => Claimed::Other,
             Some(kept) if kept.status == 0 => Claimed::Running,
+            Some(kept) if kept.is_personal && kept.answer.is_none() => Claimed::Purged,
             Some(kept) => {
                 let status = u16::try_from(kept.status).ok();
                 let damaged = || StoreError::Damaged(format!("idempotency {id}: no status or answer"));
@@ -135,15 +138,14 @@ impl Store {
         Ok(claimed.exec(&self.write).await?.rows_affected)
     }
 
-    /// Purges the answers that may name a data subject.
+    /// Takes away the answers that may name a data subject; that their requests were carried out is kept.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn purge_personal_answers(&self) -> Result<u64, StoreError> {
-        let personal = Entity::delete_many()
-            .filter(Column::IsPersonal.eq(true))
-            .filter(Column::Status.ne(0));
-        Ok(personal.exec(&self.write).await?.rows_affected)
+    pub async fn purge_personal_answers(&self) -> Result<(), StoreError> {
+        let sql = "UPDATE idempotency SET answer = NULL WHERE is_personal = ? AND status <> 0";
+        run(&self.write, sql, vec![true.into()]).await?;
+        Ok(())
     }
 
     /// Purges the answers whose time is over.

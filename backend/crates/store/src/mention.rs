@@ -18,17 +18,26 @@ pub struct Mention {
 }
 
 /// Records, their table, and the columns whose text is searched.
-const PLACES: [(&str, &str, &[&str]); 11] = [
+const PLACES: [(&str, &str, &[&str]); 20] = [
     (
         "findings that name them",
         "finding",
         &["title", "message", "location", "suppression", "package"],
     ),
+    ("checks that name them", "checks", &["rule", "body"]),
     ("assets that are named after them", "asset", &["key"]),
     (
-        "audit events whose resource, agent or source names them",
+        "audit events that name them in clear",
         "audit_event",
-        &["resource", "agent", "source"],
+        &[
+            "resource",
+            "agent",
+            "source",
+            "action",
+            "categories",
+            "reasons",
+            "payloads",
+        ],
     ),
     (
         "waivers that name them",
@@ -51,6 +60,7 @@ const PLACES: [(&str, &str, &[&str]); 11] = [
         &["reason", "actor"],
     ),
     ("legal holds that name them", "legal_hold", &["reason", "actor"]),
+    ("retention rules that name them", "retention_rule", &["reason", "actor"]),
     (
         "breaches that name them",
         "breach",
@@ -59,9 +69,41 @@ const PLACES: [(&str, &str, &[&str]); 11] = [
     (
         "processing activities that name them",
         "processing_activity",
-        &["name", "subjects", "recipients", "actor"],
+        &[
+            "name",
+            "purpose",
+            "subjects",
+            "categories",
+            "recipients",
+            "transfers",
+            "measures",
+            "actor",
+        ],
     ),
-    ("API tokens that name them", "token", &["name", "subject", "actor"]),
+    (
+        "processors that name them",
+        "processor",
+        &["name", "services", "webhook_url", "actor"],
+    ),
+    ("consents whose purpose names them", "consent", &["purpose", "actor"]),
+    (
+        "API tokens that name them",
+        "token",
+        &["name", "subject", "actor", "holder"],
+    ),
+    ("projects that name them", "project", &["name", "slug"]),
+    (
+        "sources that name them",
+        "source",
+        &["name", "asset", "settings", "last_error"],
+    ),
+    (
+        "expected operations that name them",
+        "expected_operation",
+        &["agent", "action", "actor"],
+    ),
+    ("imports that name them", "import", &["part", "actor", "result"]),
+    ("jobs that name them", "job", &["payload", "result"]),
 ];
 /// Bytes of an original that are searched at once.
 const WINDOW: usize = 1 << 20;
@@ -93,26 +135,26 @@ impl Store {
         }
         found.push(Mention {
             records: "originals of imports that name them",
-            count: self.originals_with(needle.as_bytes()).await?,
+            count: self.originals_with(&spellings(&needle)).await?,
         });
         found.push(Mention {
             records: "stored reports that name them",
-            count: self.reports_with(needle.as_bytes()).await?,
+            count: self.reports_with(&spellings(&needle)).await?,
         });
         found.retain(|mention| mention.count > 0);
         Ok(found)
     }
 
-    async fn originals_with(&self, needle: &[u8]) -> Result<u64, StoreError> {
+    async fn originals_with(&self, needles: &[Vec<u8>]) -> Result<u64, StoreError> {
         let mut count = 0;
         for original in rows(&self.read, "SELECT id, gzip FROM original ORDER BY id", Vec::new()).await? {
             let (id, gzip): (Uuid, bool) = (column(&original, "id")?, column(&original, "gzip")?);
-            count += u64::from(self.original_holds(id, gzip, needle).await?);
+            count += u64::from(self.original_holds(id, gzip, needles).await?);
         }
         Ok(count)
     }
 
-    async fn original_holds(&self, id: Uuid, gzip: bool, needle: &[u8]) -> Result<bool, StoreError> {
+    async fn original_holds(&self, id: Uuid, gzip: bool, needles: &[Vec<u8>]) -> Result<bool, StoreError> {
         let damaged = |error: std::io::Error| crate::damaged("original", id, error);
         let sql = "SELECT body FROM original_chunk WHERE original_id = ? AND n = ?";
         let mut whole = Vec::new();
@@ -127,17 +169,17 @@ impl Store {
                 whole.extend(body);
                 continue;
             }
-            if holds(&mut carried, &mut MultiGzDecoder::new(body.as_slice()), needle).map_err(damaged)? {
+            if holds(&mut carried, &mut MultiGzDecoder::new(body.as_slice()), needles).map_err(damaged)? {
                 return Ok(true);
             }
         }
         if whole.is_empty() {
             return Ok(false);
         }
-        holds(&mut carried, &mut MultiGzDecoder::new(whole.as_slice()), needle).map_err(damaged)
+        holds(&mut carried, &mut MultiGzDecoder::new(whole.as_slice()), needles).map_err(damaged)
     }
 
-    async fn reports_with(&self, needle: &[u8]) -> Result<u64, StoreError> {
+    async fn reports_with(&self, needles: &[Vec<u8>]) -> Result<u64, StoreError> {
         let mut count = 0;
         for report in rows(&self.read, "SELECT id FROM report ORDER BY id", Vec::new()).await? {
             let id: Uuid = column(&report, "id")?;
@@ -145,14 +187,51 @@ impl Store {
             let body = body.map(|body| column::<Vec<u8>>(&body, "body")).transpose()?;
             let mut json = body.map_or_else(|| Ok(Vec::new()), |body| crate::assessment::unpack(&body))?;
             json.make_ascii_lowercase();
-            count += u64::from(memchr::memmem::find(&json, needle).is_some());
+            count += u64::from(is_in(&json, needles));
         }
         Ok(count)
     }
 }
 
-/// Whether a stream holds the lower-case needle, whatever the case of its own letters; `carried` is the end of what came before it, and its own end when it is through.
-fn holds(carried: &mut Vec<u8>, stream: &mut impl Read, needle: &[u8]) -> std::io::Result<bool> {
+/// How an identifier may be written in a file, in lower case: as it is, as JSON escapes it, and as addresses do.
+fn spellings(needle: &str) -> Vec<Vec<u8>> {
+    let escaped = |c: char, at_sign: bool| match c {
+        '"' => "\\\"".to_owned(),
+        '\\' => "\\\\".to_owned(),
+        '@' if at_sign => "\\u0040".to_owned(),
+        c if c.is_ascii() => c.to_string(),
+        c => c
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect(),
+    };
+    let json = |at_sign: bool| needle.chars().map(|c| escaped(c, at_sign)).collect::<String>();
+    let address: String = needle
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            byte => format!("%{byte:02x}"),
+        })
+        .collect();
+    let mut all: Vec<Vec<u8>> = [needle.to_owned(), json(false), json(true), address]
+        .into_iter()
+        .map(String::into_bytes)
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn is_in(text: &[u8], needles: &[Vec<u8>]) -> bool {
+    needles
+        .iter()
+        .any(|needle| memchr::memmem::find(text, needle).is_some())
+}
+
+/// Whether a stream holds one of the lower-case needles, whatever the case of its own letters; `carried` is the end of what came before
+/// it, and its own end when it is through.
+fn holds(carried: &mut Vec<u8>, stream: &mut impl Read, needles: &[Vec<u8>]) -> std::io::Result<bool> {
     let mut window = vec![0; WINDOW];
     loop {
         let read = stream.read(&mut window)?;
@@ -161,10 +240,11 @@ fn holds(carried: &mut Vec<u8>, stream: &mut impl Read, needle: &[u8]) -> std::i
         }
         window[..read].make_ascii_lowercase();
         carried.extend_from_slice(&window[..read]);
-        if memchr::memmem::find(carried, needle).is_some() {
+        if is_in(carried, needles) {
             return Ok(true);
         }
-        carried.drain(..carried.len().saturating_sub(needle.len()));
+        let longest = needles.iter().map(Vec::len).max().unwrap_or(0);
+        carried.drain(..carried.len().saturating_sub(longest));
     }
 }
 
@@ -173,10 +253,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_needle_is_found_however_it_is_escaped() {
+        let needles = spellings("j\u{fc}rgen@corp");
+        for text in [
+            "j\u{fc}rgen@corp",
+            "j\\u00fcrgen@corp",
+            "j\\u00fcrgen\\u0040corp",
+            "j%c3%bcrgen%40corp",
+        ] {
+            assert!(is_in(text.as_bytes(), &needles), "{text}");
+        }
+        assert!(!is_in(b"jurgen@corp", &needles));
+    }
+
+    #[test]
     fn a_needle_is_found_across_windows_and_pieces() {
         let mut carried = Vec::new();
         let first = [vec![b'x'; WINDOW - 3], b"jan".to_vec()].concat();
-        assert!(!holds(&mut carried, &mut first.as_slice(), b"jane@corp").unwrap());
-        assert!(holds(&mut carried, &mut b"E@Corp.example".as_slice(), b"jane@corp").unwrap());
+        let needles = spellings("jane@corp");
+        assert!(!holds(&mut carried, &mut first.as_slice(), &needles).unwrap());
+        assert!(holds(&mut carried, &mut b"E@Corp.example".as_slice(), &needles).unwrap());
     }
 }

@@ -3,7 +3,7 @@
 use crate::entity::{audit_event, privacy_request, subject, trail_entry};
 use crate::outage::Outage;
 use crate::sql::{column, marks, row, rows, run};
-use crate::stored::stored_json;
+use crate::stored::{holds_are_whole, stored_json};
 use crate::{Store, StoreError, Subject, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -139,6 +139,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn held_of(&self, subject: Uuid, from: i64, limit: u64) -> Result<Vec<HeldRecord>, StoreError> {
+        holds_are_whole(self).await?;
         let sql = format!(
             "SELECT m.idx AS idx, m.named AS named, e.keep_rule AS rule, e.keep_until AS keep_until, e.at AS at, e.tags AS tags, \
              CASE WHEN EXISTS (SELECT 1 FROM legal_hold h WHERE h.released_at IS NULL AND h.project_id = m.project_id \

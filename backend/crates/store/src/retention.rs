@@ -3,7 +3,7 @@
 use crate::connection::Transaction;
 use crate::entity::{legal_hold, retention_rule};
 use crate::sql::{column, marks, row, rows, run};
-use crate::stored::{damaged, stored_json};
+use crate::stored::{damaged, holds_are_whole, stored_json};
 use crate::{Draft, Keeping, Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::retention::{Rule, Rules};
@@ -82,6 +82,7 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn due(&self, now: Instant) -> Result<Due, StoreError> {
+        holds_are_whole(self.store).await?;
         let sql = format!(
             "SELECT count(*) AS n, count(CASE WHEN {HELD} THEN 1 END) AS held FROM audit_event e \
              LEFT JOIN trail_entry t ON t.record_id = e.id WHERE e.project_id = ? AND e.keep_until <= ?"
@@ -123,6 +124,7 @@ impl Scoped<'_> {
         (batch, now): (u64, Instant),
         tell: impl FnOnce(&Purged) -> Draft,
     ) -> Result<Purged, StoreError> {
+        holds_are_whole(self.store).await?;
         let tx = self.store.begin().await?;
         // Holds are made under the same lock: one that was acknowledged is seen.
         self.store.lock_head(&tx).await?;
@@ -167,6 +169,7 @@ impl Scoped<'_> {
         (batch, now): (u64, Instant),
         tell: impl FnOnce(&Purged) -> Draft,
     ) -> Result<Purged, StoreError> {
+        holds_are_whole(self.store).await?;
         let tx = self.store.begin().await?;
         self.store.lock_head(&tx).await?;
         if is_pending(&tx).await? {

@@ -1,9 +1,11 @@
 //! What columns hold as text or code, read back. What cannot be read is an error that names table, row and column: an empty value in its
 //! place would mean something.
 
-use crate::StoreError;
+use crate::sql::row;
+use crate::{Store, StoreError};
 use affiant_domain::Severity;
 use affiant_domain::matching::State;
+use sea_orm::Value;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 
@@ -42,6 +44,46 @@ pub fn stored_state(id: impl Display, code: i16) -> Result<State, StoreError> {
 /// [`StoreError::Damaged`] names the row.
 pub fn stored_severity(id: impl Display, rank: i16) -> Result<Severity, StoreError> {
     Severity::from_rank(rank).ok_or_else(|| damaged("finding", id, format_args!("unknown severity {rank}")))
+}
+
+/// Whether these columns hold numbers in every row that a condition names, or nothing where they may. SQLite takes any value in any column,
+/// and compares a text as greater than every number: a row with one would be passed over. PostgreSQL has types.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names the table and a column.
+pub(crate) async fn numbers_in(
+    store: &Store,
+    table: &str,
+    (condition, values): (&str, Vec<Value>),
+    columns: &[&str],
+) -> Result<(), StoreError> {
+    if store.is_postgres() {
+        return Ok(());
+    }
+    for name in columns {
+        let sql = format!(
+            "SELECT 1 AS one FROM {table} WHERE {condition} AND typeof({name}) NOT IN ('integer', 'null') LIMIT 1"
+        );
+        if row(&store.read, &sql, values.clone()).await?.is_some() {
+            return Err(damaged(table, "(some row)", format_args!("{name} holds no number")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether every legal hold can be read and leads to its project and person: one that cannot would hold nothing.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where one cannot.
+pub(crate) async fn holds_are_whole(store: &Store) -> Result<(), StoreError> {
+    let columns = ["created_at", "from_at", "until_at", "released_at"];
+    numbers_in(store, "legal_hold", ("1 = 1", Vec::new()), &columns).await?;
+    let sql = "SELECT 1 AS one FROM legal_hold h WHERE NOT EXISTS (SELECT 1 FROM project p WHERE p.id = h.project_id) \
+               OR (h.subject_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.id = h.subject_id)) LIMIT 1";
+    match row(&store.read, sql, Vec::new()).await? {
+        Some(_) => Err(damaged("legal_hold", "(some row)", "its project or subject is missing")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use affiant_domain::Instant;
 use affiant_domain::audit::AuditEvent;
 use affiant_domain::observation::{Observation, Place};
 use affiant_domain::retention::Rules;
-use affiant_ingest::{Format, Formats, Kind, Limits, Rejection, Sink, Source, Stop};
+use affiant_ingest::{Format, Formats, Kind, Limits, ReadError, Rejection, Sink, Source, Stop};
 use affiant_store::NewEvent;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
@@ -24,6 +24,17 @@ pub(super) struct First {
     pub(super) result: EventsResult,
     /// The events, where they are no more than a batch.
     pub(super) events: Option<Vec<AuditEvent>>,
+    /// Records that it may hold.
+    most: u64,
+    /// Line of the last event.
+    line: u64,
+}
+
+impl First {
+    /// Ends the reading of a source that holds too much, whatever its format.
+    const fn is_too_much(&self) -> bool {
+        self.result.read + self.result.rejected > self.most
+    }
 }
 
 /// Reads a source to its end, and keeps of it what one batch holds.
@@ -40,10 +51,16 @@ pub(super) fn look(
     }
     let mut first = First {
         events: Some(Vec::new()),
+        most: limits.records,
         ..First::default()
     };
     first.result.format.clone_from(&format.name);
-    format.read(source, limits, &mut first)?;
+    let read = format.read(source, limits, &mut first);
+    if first.is_too_much() {
+        let what = format!("it holds more than {} records", limits.records);
+        return Err(ReadError::Limit { line: first.line, what }.into());
+    }
+    read?;
     let result = &first.result;
     if result.read == 0 && result.rejected > 0 {
         let rejected = result.rejections.first();
@@ -57,7 +74,8 @@ impl Sink for First {
     fn observation(&mut self, _: Observation<'_>) -> Result<(), Stop> {
         Err(Stop)
     }
-    fn event(&mut self, event: AuditEvent, _: Place) -> Result<(), Stop> {
+    fn event(&mut self, event: AuditEvent, place: Place) -> Result<(), Stop> {
+        self.line = place.line;
         self.result.read += 1;
         if let Some(events) = &mut self.events {
             if events.len() < BATCH {
@@ -66,7 +84,7 @@ impl Sink for First {
                 self.events = None;
             }
         }
-        Ok(())
+        if self.is_too_much() { Err(Stop) } else { Ok(()) }
     }
     fn reject(&mut self, rejection: Rejection) -> Result<(), Stop> {
         self.result.rejected += 1;

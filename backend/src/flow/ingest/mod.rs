@@ -384,10 +384,16 @@ pub async fn fetch(
     let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
     let file = tempfile::NamedTempFile::new_in(&app.spool).map_err(failed)?;
     let mut out = tokio::fs::File::create(file.path()).await.map_err(failed)?;
-    let mut n = 0;
+    let (mut n, mut size) = (0, 0);
     while let Some(piece) = scoped.original_piece(&head, n).await? {
         out.write_all(&piece).await.map_err(failed)?;
+        size += piece.len() as u64;
         n += 1;
+    }
+    // A part of it would be read as the whole, and close what it does not hold.
+    if size != head.size.unsigned_abs() {
+        let what = format!("{size} of {} bytes are there", head.size);
+        return Err(affiant_store::damaged("original", original, what).into());
     }
     out.flush().await.map_err(failed)?;
     Ok(Some(file))

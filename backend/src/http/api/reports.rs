@@ -196,7 +196,7 @@ pub(crate) async fn render(
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::not_found("there is no such report");
     // The report is held whole, and drawn whole.
-    let _turn = enter(&app.heavy).await?;
+    let _turn = enter(&app.drawing).await?;
     let (row, json) = app.store.report(uuid(id, "report")?).await?.ok_or_else(missing)?;
     if !is_seen(who, &row) {
         return Err(missing());
