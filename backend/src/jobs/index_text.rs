@@ -3,10 +3,11 @@
 use crate::app::Context;
 
 pub(super) async fn run(app: Context) {
+    let mut last = None;
     loop {
-        match app.store.make_searchable().await {
-            Ok(true) => tokio::task::yield_now().await,
-            Ok(false) => return,
+        match app.store.make_searchable(last).await {
+            Ok(None) => return,
+            Ok(batch) => last = batch,
             Err(error) => {
                 tracing::error!(%error, "findings could not be made searchable");
                 return;

@@ -14,6 +14,13 @@ const SHORTEST: usize = 3;
 /// Findings that are made searchable in one transaction.
 const BATCH: u64 = 300;
 
+/// The last findings that were made searchable.
+#[derive(Clone, Copy)]
+pub struct Batch {
+    import: Uuid,
+    finding: Uuid,
+}
+
 /// Where a text stands.
 pub(crate) enum Matches {
     /// In these, and in what is not in the index yet.
@@ -89,23 +96,32 @@ impl Store {
         Ok(row(&self.read, sql, Vec::new()).await?.is_some())
     }
 
-    /// Makes a batch of findings searchable; false where there is none left.
+    /// Makes the next batch of findings searchable; none where all are. What is behind the last batch is not read again.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn make_searchable(&self) -> Result<bool, StoreError> {
+    pub async fn make_searchable(&self, last: Option<Batch>) -> Result<Option<Batch>, StoreError> {
         let waiting = import::Entity::find()
             .filter(import::Column::IsSearchable.eq(false))
             .order_by_asc(import::Column::RecordedAt)
             .limit(1);
         let Some(import) = waiting.one(&self.read).await? else {
-            return Ok(false);
+            return Ok(None);
         };
+        let after = last
+            .filter(|batch| batch.import == import.id)
+            .map_or(Uuid::nil(), |batch| batch.finding);
         let sql = "SELECT f.id AS id, f.title AS title, f.location AS location, f.message AS message FROM finding f \
-                   WHERE f.import_id = ? AND NOT EXISTS (SELECT 1 FROM finding_text t WHERE t.finding_id = f.id) \
+                   WHERE f.import_id = ? AND f.id > ? AND NOT EXISTS (SELECT 1 FROM finding_text t WHERE t.finding_id = f.id) \
                    ORDER BY f.id LIMIT ?";
-        let values = vec![import.id.into(), BATCH.cast_signed().into()];
-        let found = rows(&self.read, sql, values).await?;
+        let next = async |after: Uuid| {
+            let values = vec![import.id.into(), after.into(), BATCH.cast_signed().into()];
+            rows(&self.read, sql, values).await
+        };
+        let mut found = next(after).await?;
+        if found.is_empty() && !after.is_nil() {
+            found = next(Uuid::nil()).await?;
+        }
         let tx = self.begin().await?;
         if found.is_empty() {
             let sql = "UPDATE import SET is_searchable = ? WHERE id = ?";
@@ -125,6 +141,10 @@ impl Store {
             run(&tx, &sql, values).await?;
         }
         tx.commit().await?;
-        Ok(true)
+        let finding = found.last().map_or(Ok(Uuid::nil()), |one| column(one, "id"))?;
+        Ok(Some(Batch {
+            import: import.id,
+            finding,
+        }))
     }
 }
