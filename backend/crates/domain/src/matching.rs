@@ -88,8 +88,9 @@ pub enum Verdict {
 /// Matches the failures of one file with the stored findings of its scope.
 #[derive(Debug, Default)]
 pub struct Matcher {
-    stored: HashMap<Fingerprint, Vec<Stored>>,
-    /// Most fingerprints come once in a file; only those that come again are counted.
+    /// In order of fingerprint and occurrence: 32 bytes each, for scopes of a million.
+    stored: Vec<(Fingerprint, Stored)>,
+    /// What is not stored comes once in most files; only what comes again is counted.
     once: HashSet<Fingerprint>,
     again: HashMap<Fingerprint, u32>,
     historic: bool,
@@ -100,39 +101,39 @@ impl Matcher {
     /// reopens nothing.
     #[must_use]
     pub fn new(stored: impl IntoIterator<Item = (Fingerprint, Stored)>, historic: bool) -> Self {
-        let mut matcher = Self {
+        let mut stored: Vec<(Fingerprint, Stored)> = stored.into_iter().collect();
+        stored.sort_by_key(|(fingerprint, _)| *fingerprint);
+        Self {
+            stored,
             historic,
             ..Self::default()
-        };
-        for (fingerprint, finding) in stored {
-            matcher.stored.entry(fingerprint).or_default().push(finding);
         }
-        matcher
     }
 
     /// What one observed failure means. `wanted` is the state that the file gives it.
     pub fn observe(&mut self, fingerprint: Fingerprint, wanted: State, severity: Severity) -> Verdict {
-        let occurrence = if self.once.insert(fingerprint) {
+        let first = self.stored.partition_point(|(stored, _)| *stored < fingerprint);
+        let is_first = match self.stored.get(first) {
+            Some((stored, finding)) if *stored == fingerprint => !finding.seen,
+            _ => self.once.insert(fingerprint),
+        };
+        let occurrence = if is_first {
             0
         } else {
             let times = self.again.entry(fingerprint).or_insert(0);
             *times += 1;
             *times
         };
-        let stored = self
-            .stored
-            .get_mut(&fingerprint)
-            .and_then(|all| all.get_mut(occurrence as usize));
-        match stored {
-            None => Verdict::Create(occurrence),
-            Some(stored) => {
-                stored.seen = true;
-                if self.historic || (stored.state == wanted && stored.severity == severity) {
-                    Verdict::SeenAgain(stored.key)
+        match self.stored.get_mut(first + occurrence as usize) {
+            Some((stored, finding)) if *stored == fingerprint => {
+                finding.seen = true;
+                if self.historic || (finding.state == wanted && finding.severity == severity) {
+                    Verdict::SeenAgain(finding.key)
                 } else {
-                    Verdict::Change(stored.key, wanted)
+                    Verdict::Change(finding.key, wanted)
                 }
             }
+            _ => Verdict::Create(occurrence),
         }
     }
 
@@ -142,13 +143,9 @@ impl Matcher {
         if mode == Mode::Delta || self.historic {
             return Vec::new();
         }
-        let mut absent: Vec<u32> = self
-            .stored
-            .values()
-            .flatten()
-            .filter(|finding| !finding.seen && finding.state != State::Closed)
-            .map(|finding| finding.key)
-            .collect();
+        let is_absent = |stored: &&Stored| !stored.seen && stored.state != State::Closed;
+        let stored = self.stored.iter().map(|(_, stored)| stored);
+        let mut absent: Vec<u32> = stored.filter(is_absent).map(|stored| stored.key).collect();
         absent.sort_unstable();
         absent
     }
