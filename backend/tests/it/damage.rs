@@ -46,6 +46,41 @@ async fn refused(
 }
 
 on_both! {
+    async fn unknown_words_are_not_shown(server: Server) {
+        let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
+        assert_eq!(server.push("asset=repo:shop", file).await.0, 201);
+        server.post(EVENTS, json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "bot", "action": "read", "event_id": "e1"})).await;
+        let finding = server.get(FINDINGS).await["items"][0]["id"].clone();
+        server.post("/api/v1/projects/payments/waivers", json!({"finding": finding, "reason": "known", "kind": "accepted_risk", "until": "2027-06-01"})).await;
+        server.post("/api/v1/projects/payments/attestations", json!({"control": "GOV-01", "outcome": "effective", "statement": "reviewed", "until": "2027-06-01"})).await;
+        let db = database(&server).await;
+        let assess = ("POST", ASSESSMENTS, Some(json!({"frameworks": ["pci-dss"]})));
+        for (table, column, word, list) in [
+            ("waiver", "state", "requested", "/api/v1/projects/payments/waivers"),
+            ("attestation", "outcome", "effective", "/api/v1/projects/payments/attestations"),
+        ] {
+            let (damage, mend) = (format!("UPDATE {table} SET {column} = 'some'"), format!("UPDATE {table} SET {column} = '{word}'"));
+            refused(&server, &db, (&damage, &mend), &[("GET", list, None), assess.clone()]).await;
+        }
+        refused(&server, &db, ("UPDATE audit_event SET risk = 'low'", "UPDATE audit_event SET risk = 'LOW'"), &[("GET", EVENTS, None)]).await;
+    }
+
+    async fn a_download_that_lacks_a_piece_breaks_off(server: Server) {
+        let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
+        let (_, imported) = server.push("asset=repo:shop", file.clone()).await;
+        let path = format!("/api/v1/projects/payments/scans/{}/original", imported["import"].as_str().unwrap());
+        let whole = server.send("GET", &path, None).await.bytes().await.unwrap();
+        assert_eq!(whole, file.as_bytes());
+        database(&server).await.execute_unprepared("DELETE FROM original_chunk").await.unwrap();
+        let request = reqwest::Client::new().get(server.at(&path)).bearer_auth(&server.token);
+        // It breaks off before the head of the answer or after it.
+        let broken = match request.send().await {
+            Ok(answer) => answer.bytes().await.is_err(),
+            Err(_) => true,
+        };
+        assert!(broken);
+    }
+
     async fn damaged_findings_are_not_left_out(server: Server) {
         let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
         assert_eq!(server.push("asset=repo:shop", file).await.0, 201);

@@ -1,8 +1,8 @@
 //! What columns hold as text or code, read back. What cannot be read is an error that names table, row and column: an empty value in its
 //! place would mean something.
 
-use crate::sql::row;
-use crate::{Store, StoreError};
+use crate::sql::{column, row};
+use crate::{Scoped, Store, StoreError};
 use affiant_domain::Severity;
 use affiant_domain::matching::State;
 use sea_orm::Value;
@@ -44,6 +44,53 @@ pub fn stored_state(id: impl Display, code: i16) -> Result<State, StoreError> {
 /// [`StoreError::Damaged`] names the row.
 pub fn stored_severity(id: impl Display, rank: i16) -> Result<Severity, StoreError> {
     Severity::from_rank(rank).ok_or_else(|| damaged("finding", id, format_args!("unknown severity {rank}")))
+}
+
+/// The words of columns that hold one of several.
+pub(crate) const WAIVER_STATES: [&str; 4] = ["requested", "approved", "refused", "revoked"];
+pub(crate) const ATTESTED: [&str; 3] = ["effective", "partially_effective", "ineffective"];
+pub(crate) const RISKS: [&str; 4] = ["LOW", "MEDIUM", "HIGH", "CRITICAL"];
+
+/// Whether a column holds one of the words that it may.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names table, row and column.
+pub(crate) fn stored_word(
+    (table, id, column): (&str, impl Display, &str),
+    word: &str,
+    known: &[&str],
+) -> Result<(), StoreError> {
+    if known.contains(&word) {
+        return Ok(());
+    }
+    Err(damaged(
+        table,
+        id,
+        format_args!("{column} holds the unknown word \"{word}\""),
+    ))
+}
+
+/// Whether a column holds one of its words in every row of a project: a row with another would be passed over.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names table, row and column.
+pub(crate) async fn words_in(
+    scoped: Scoped<'_>,
+    (table, name): (&str, &str),
+    known: &[&str],
+) -> Result<(), StoreError> {
+    let marks = crate::sql::marks(known.len());
+    let sql =
+        format!("SELECT id, {name} AS word FROM {table} WHERE project_id = ? AND {name} NOT IN ({marks}) LIMIT 1");
+    let mut values: Vec<Value> = vec![scoped.project.0.into()];
+    values.extend(known.iter().map(|word| Value::from(*word)));
+    match row(&scoped.store.read, &sql, values).await? {
+        Some(found) => {
+            let (id, word): (uuid::Uuid, String) = (column(&found, "id")?, column(&found, "word")?);
+            stored_word((table, id, name), &word, known)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether these columns hold numbers in every row that a condition names, or nothing where they may. SQLite takes any value in any column,

@@ -224,10 +224,23 @@ pub async fn original(at: In<ReadOriginals>, path: web::Path<(String, String)>) 
     let of = (at.principal.name.as_str(), "original.read", Some(at.project.id));
     at.app.store.record_action(of, &detail, at.app.clock.now()).await?;
     let (app, project) = (at.app.clone(), at.id());
-    let pieces = futures::stream::try_unfold((app, head, 0), move |(app, head, n)| async move {
+    let pieces = futures::stream::try_unfold((app, head, 0, 0), move |(app, head, n, sent)| async move {
         match app.store.project(project).original_piece(&head, n).await {
-            Ok(Some(piece)) => Ok(Some((web::Bytes::from(piece), (app, head, n + 1)))),
-            Ok(None) => Ok(None),
+            Ok(Some(piece)) => {
+                let sent = sent + piece.len() as u64;
+                Ok(Some((web::Bytes::from(piece), (app, head, n + 1, sent))))
+            }
+            Ok(None) if sent == head.size.unsigned_abs() => Ok(None),
+            // The answer breaks off: a part of a file must not pass for the whole.
+            Ok(None) => {
+                let error = affiant_store::damaged(
+                    "original",
+                    head.id,
+                    format_args!("{sent} of {} bytes are there", head.size),
+                );
+                tracing::error!(%error, "a download breaks off");
+                Err(std::io::Error::other(error))
+            }
             Err(error) => Err(std::io::Error::other(error)),
         }
     });
