@@ -56,6 +56,8 @@ pub struct Context {
     pub events: crate::flow::events::Writer,
     /// Idempotency keys for which requests of this server are at work.
     pub at_work: crate::flow::keyed::AtWork,
+    /// Turns for imports, which hold what is stored in their scopes.
+    pub imports: crate::flow::budget::Turns,
     /// Turns for pushes of more events than one batch.
     pub large_pushes: crate::flow::budget::Turns,
     /// Turns for assessments, reports and evidence, which read a whole project.
@@ -174,6 +176,7 @@ impl Context {
             events,
             at_work: Arc::default(),
             large_pushes: crate::flow::budget::turns(2),
+            imports: crate::flow::budget::turns(4),
             heavy: crate::flow::budget::turns(2),
             drawing: crate::flow::budget::turns(1),
             probation: Arc::default(),

@@ -29,6 +29,7 @@ mod m20261127_000026_daily_run;
 mod m20261127_000027_indices;
 mod m20261127_000028_original_process;
 mod m20261127_000029_finding_text;
+mod m20261127_000030_visible_imports;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000027_indices::Migration),
             Box::new(m20261127_000028_original_process::Migration),
             Box::new(m20261127_000029_finding_text::Migration),
+            Box::new(m20261127_000030_visible_imports::Migration),
         ]
     }
 }

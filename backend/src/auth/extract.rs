@@ -38,6 +38,12 @@ pub struct In<P: Permission> {
 }
 
 impl<P: Permission> In<P> {
+    /// The present as "known at": nothing that is visible in the project is later.
+    #[must_use]
+    pub fn known(&self) -> affiant_domain::Instant {
+        self.app.clock.now().max(affiant_store::instant(self.project.known_at))
+    }
+
     /// The project's id.
     #[must_use]
     pub const fn id(&self) -> ProjectId {

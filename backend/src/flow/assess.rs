@@ -101,12 +101,7 @@ impl<'c> Reading<'c> {
     ) -> Result<Self, FlowError> {
         let scoped = app.store.project(project);
         let scope = Scope::load(app, project, as_of, known).await?;
-        let assets = scoped.assets(false).await?;
-        let assets = assets
-            .into_iter()
-            .filter(|a| a.first_seen_at <= micros(as_of) && a.recorded_at <= micros(known))
-            .map(|a| (a.id, a))
-            .collect();
+        let assets = scoped.assets_known(as_of, known).await?;
         let mut scoped_out = HashMap::new();
         for framework in catalogue.frameworks.keys() {
             let mut out: HashSet<Uuid> = HashSet::new();
@@ -496,8 +491,6 @@ pub async fn score(
     frameworks: &[String],
     as_of: Instant,
 ) -> Result<Scored, FlowError> {
-    let app = &app.patient();
-    let wanted = chosen(&app.catalogue, frameworks)?;
     let now = app.clock.now();
     if as_of > now {
         return Err(super::invalid(
@@ -505,7 +498,24 @@ pub async fn score(
             "an assessment looks at the present or the past, not at the future",
         ));
     }
-    let reading = Reading::load(app, &app.catalogue, project, as_of, now).await?;
+    let known = app.store.project(project).known(now).await?;
+    score_known(app, project, frameworks, as_of, known).await
+}
+
+/// The same with what was known at an instant that [`affiant_store::Scoped::known`] gave.
+///
+/// # Errors
+/// [`FlowError`] where the framework is not known or the database fails.
+pub async fn score_known(
+    app: &Context,
+    project: ProjectId,
+    frameworks: &[String],
+    as_of: Instant,
+    known: Instant,
+) -> Result<Scored, FlowError> {
+    let app = &app.patient();
+    let wanted = chosen(&app.catalogue, frameworks)?;
+    let reading = Reading::load(app, &app.catalogue, project, as_of, known).await?;
     let scores = wanted.into_iter().map(|framework| {
         let input = reading.input(framework);
         (compute(&input), input.digest())
@@ -513,7 +523,7 @@ pub async fn score(
     Ok(Scored {
         project,
         scores: scores.collect(),
-        known: now,
+        known,
     })
 }
 

@@ -22,7 +22,15 @@ pub fn turns(count: usize) -> Turns {
 /// # Errors
 /// [`FlowError::Busy`] where none came free in time.
 pub async fn enter(turns: &Turns) -> Result<OwnedSemaphorePermit, FlowError> {
-    match tokio::time::timeout(PATIENCE, turns.clone().acquire_owned()).await {
+    enter_within(turns, PATIENCE).await
+}
+
+/// The same for work that may wait so long.
+///
+/// # Errors
+/// [`FlowError::Busy`] where none came free in time.
+pub async fn enter_within(turns: &Turns, patience: Duration) -> Result<OwnedSemaphorePermit, FlowError> {
+    match tokio::time::timeout(patience, turns.clone().acquire_owned()).await {
         Ok(Ok(turn)) => Ok(turn),
         _ => Err(FlowError::Busy),
     }

@@ -2,7 +2,7 @@
 
 use super::FlowError;
 use super::advise::recommend;
-use super::assess::{Reading, Request, Scored, chosen, score};
+use super::assess::{Reading, Request, Scored, chosen, score_known};
 use super::sources::share;
 use crate::app::Context;
 use affiant_domain::catalogue::{Applicability, Catalogue, Framework, Mapper, Polarity};
@@ -71,11 +71,16 @@ pub async fn draft(
     let framework = *chosen(&app.catalogue, &[framework.to_owned()])?
         .first()
         .ok_or(FlowError::Worker)?;
-    let report = gather(app, framework, projects, overall, period, now).await?;
+    // The report and the assessments that it cites look at one state of each project.
+    let mut known = Vec::new();
+    for project in projects {
+        known.push(app.store.project(ProjectId(project.id)).known(now).await?);
+    }
+    let report = gather(app, framework, (projects, &known), overall, period, now).await?;
     let wanted = [framework.row.id.clone()];
     let mut scored = Vec::new();
-    for project in projects {
-        scored.push(score(app, ProjectId(project.id), &wanted, report.scored_at).await?);
+    for (project, known) in projects.iter().zip(known) {
+        scored.push(score_known(app, ProjectId(project.id), &wanted, report.scored_at, known).await?);
     }
     Ok(Draft {
         report,
@@ -127,7 +132,7 @@ pub async fn store(app: &Context, draft: Draft, actor: &str) -> Result<(entity::
 async fn gather(
     app: &Context,
     framework: &Framework,
-    projects: &[entity::project::Model],
+    (projects, known): (&[entity::project::Model], &[Instant]),
     overall: bool,
     period: Period,
     now: Instant,
@@ -135,9 +140,9 @@ async fn gather(
     let end = period.end().min(now);
     let mut readings = Vec::new();
     let mut began = Vec::new();
-    for project in projects {
-        readings.push(Reading::load(app, &app.catalogue, ProjectId(project.id), end, now).await?);
-        let reading = Reading::load(app, &app.catalogue, ProjectId(project.id), period.start(), now).await?;
+    for (project, known) in projects.iter().zip(known) {
+        readings.push(Reading::load(app, &app.catalogue, ProjectId(project.id), end, *known).await?);
+        let reading = Reading::load(app, &app.catalogue, ProjectId(project.id), period.start(), *known).await?;
         began.push((project.slug.clone(), reading.input(framework)));
     }
     let inputs: Vec<(String, Input)> = readings

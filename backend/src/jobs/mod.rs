@@ -1,6 +1,7 @@
 //! Scheduled work. The tables name every job; the scheduler library is named only here, and only ticks: what is due is computed from rows.
 
 mod daily;
+mod end_imports;
 mod end_restrictions;
 mod enforce_retention;
 mod expire_backups;
@@ -27,7 +28,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job that ticks: its name, when it looks (UTC, with seconds), and what it does.
-const JOBS: [(&str, &str, Run); 11] = [
+const JOBS: [(&str, &str, Run); 12] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -42,6 +43,7 @@ const JOBS: [(&str, &str, Run); 11] = [
         Box::pin(write_refusals::run(app))
     }),
     ("purge_answers", "30 * * * * *", |app| Box::pin(purge_answers::run(app))),
+    ("end_imports", PULSE, |app| Box::pin(end_imports::run(app))),
     ("index_text", PULSE, |app| Box::pin(index_text::run(app))),
     ("work", PULSE, |app| Box::pin(work::run(app))),
     ("work_for_installation", PULSE, |app| {

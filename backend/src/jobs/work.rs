@@ -59,7 +59,7 @@ async fn one(app: &Context, job: &entity::job::Model) {
 async fn keep_alive(app: &Context, job: &entity::job::Model) {
     loop {
         tokio::time::sleep(std::time::Duration::from_secs(15)).await;
-        // A database with one writer that is at work for this very job cannot be asked: the lease outlives several tries.
+        // The lease outlives several tries.
         let renewed = app.store.renew_job(job, job.done, job.total, app.clock.now());
         if let Ok(Ok(false)) = tokio::time::timeout(std::time::Duration::from_secs(5), renewed).await {
             return;
@@ -130,7 +130,7 @@ async fn import(
     flow::ingest::import_kept(app, project, &upload, &wanted.options, Some(wanted.original)).await
 }
 
-/// How far the imports of this server are. A database with one writer cannot be told while the import holds it.
+/// How far the imports of this server are.
 fn lock(app: &Context) -> MutexGuard<'_, HashMap<Uuid, Arc<Progress>>> {
     app.progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

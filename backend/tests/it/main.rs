@@ -46,4 +46,5 @@ mod server;
 mod sources;
 mod traces;
 mod trail;
+mod visible;
 mod walk;

@@ -171,8 +171,14 @@ async fn postgres_plan(db: &DatabaseConnection, sql: &str) -> Vec<String> {
     rows.iter().map(|row| row.try_get("", "QUERY PLAN").unwrap()).collect()
 }
 
+/// An index over the imports that are under way, which may be read from end to end.
+const FEW: &str = "ix_import_project_unsettled";
+
 /// The large table that a step of a plan reads from end to end.
 fn scanned(step: &str) -> Option<&'static str> {
+    if step.contains(FEW) {
+        return None;
+    }
     let words: Vec<&str> = step.split_whitespace().collect();
     let after = |word: &str| {
         words

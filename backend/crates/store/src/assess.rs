@@ -5,7 +5,7 @@
 
 use crate::entity::{attestation, checks, waiver};
 use crate::sql::{column, marks, rows};
-use crate::stored::{damaged, numbers_in, stored_severity, stored_state};
+use crate::stored::{ATTESTED, WAIVER_STATES, damaged, numbers_in, stored_severity, stored_state, words_in};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::matching::State;
 use affiant_domain::observation::Check;
@@ -13,6 +13,12 @@ use affiant_domain::{Instant, Severity};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
+
+/// Imports that were under way at an instant: they had begun, and nobody could see them. Values: project, instant, instant.
+const HIDDEN: &str = "SELECT id FROM import WHERE project_id = ? AND recorded_at <= ? AND visible_at > ?";
+/// The scans of those, with the same values.
+const HIDDEN_SCANS: &str = "SELECT s.id FROM import i JOIN scan s ON s.import_id = i.id \
+                            WHERE i.project_id = ? AND i.recorded_at <= ? AND i.visible_at > ?";
 
 /// Open findings that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +100,8 @@ impl Scoped<'_> {
         let mut out = Aggregates::default();
         let (t, k) = (micros(at), micros(known));
         self.times_are_numbers().await?;
+        words_in(*self, ("waiver", "state"), &WAIVER_STATES).await?;
+        words_in(*self, ("attestation", "outcome"), &ATTESTED).await?;
         self.begin_states(&mut out, t, k).await?;
         self.later_states(&mut out, t, k).await?;
         self.heed_waivers(&mut out, t, k).await?;
@@ -118,15 +126,26 @@ impl Scoped<'_> {
         Ok(())
     }
 
+    /// Values for "up to `t`, recorded up to `k`", and for those of [`HIDDEN`] that follow.
     fn bound(&self, t: i64, k: i64) -> Vec<Value> {
-        vec![self.project.0.into(), t.into(), k.into()]
+        let project = self.project.0;
+        vec![project.into(), t.into(), k.into(), project.into(), k.into(), k.into()]
     }
 
     /// How findings began: counted by the database.
     async fn begin_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
-        let sql = "SELECT asset_id, check_id, first_severity, first_state, count(*) AS n FROM finding \
-                   WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, first_severity, first_state";
-        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+        // All are counted in the index alone; then those that were not visible are taken off, which are few.
+        let sql = format!(
+            "SELECT asset_id, check_id, first_severity, first_state, CAST(sum(n) AS bigint) AS n FROM (\
+             SELECT asset_id, check_id, first_severity, first_state, count(*) AS n FROM finding \
+             WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, first_severity, first_state \
+             UNION ALL \
+             SELECT asset_id, check_id, first_severity, first_state, -count(*) AS n FROM finding \
+             WHERE import_id IN ({HIDDEN}) AND opened_at <= ? GROUP BY asset_id, check_id, first_severity, first_state\
+             ) AS counted GROUP BY asset_id, check_id, first_severity, first_state HAVING sum(n) > 0"
+        );
+        let values = self.bound(t, k).into_iter().chain([t.into()]).collect();
+        for row in rows(&self.store.read, &sql, values).await? {
             let (asset, check): (Uuid, i64) = (column(&row, "asset_id")?, column(&row, "check_id")?);
             out.seen.insert((asset, check));
             // Counted: the asset and the check lead to the row.
@@ -149,11 +168,13 @@ impl Scoped<'_> {
 
     /// What became of those that changed: the last change up to the instant counts.
     async fn later_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
-        let sql = "SELECT f.id, f.asset_id, f.check_id, f.first_state, f.first_severity, x.state, x.severity FROM transition x \
-                   JOIN finding f ON f.id = x.finding_id \
-                   WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? ORDER BY x.at, x.id";
+        let sql = format!(
+            "SELECT f.id, f.asset_id, f.check_id, f.first_state, f.first_severity, x.state, x.severity FROM transition x \
+             JOIN finding f ON f.id = x.finding_id \
+             WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? AND x.scan_id NOT IN ({HIDDEN_SCANS}) ORDER BY x.at, x.id"
+        );
         let mut last: HashMap<Uuid, (FindingGroup, bool, State, Severity)> = HashMap::new();
-        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+        for row in rows(&self.store.read, &sql, self.bound(t, k)).await? {
             let id: Uuid = column(&row, "id")?;
             let first = stored_severity(id, column(&row, "first_severity")?)?;
             let group = FindingGroup {
@@ -254,10 +275,12 @@ impl Scoped<'_> {
     }
 
     async fn latest_scans(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
-        let sql = "SELECT asset_id, tool, checklist, max(completed_at) AS at FROM scan \
-                   WHERE project_id = ? AND completed_at <= ? AND recorded_at <= ? GROUP BY asset_id, tool, checklist \
-                   ORDER BY asset_id, tool, checklist";
-        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+        let sql = format!(
+            "SELECT asset_id, tool, checklist, max(completed_at) AS at FROM scan \
+             WHERE project_id = ? AND completed_at <= ? AND recorded_at <= ? AND import_id NOT IN ({HIDDEN}) \
+             GROUP BY asset_id, tool, checklist ORDER BY asset_id, tool, checklist"
+        );
+        for row in rows(&self.store.read, &sql, self.bound(t, k)).await? {
             out.scans.push(LatestScan {
                 asset: column(&row, "asset_id")?,
                 tool: column(&row, "tool")?,
@@ -292,10 +315,12 @@ impl Scoped<'_> {
     }
 
     async fn latest_results(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
-        let sql = "SELECT asset_id, check_id, outcome, max(observed_at) AS at FROM result \
-                   WHERE project_id = ? AND observed_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, outcome \
-                   ORDER BY asset_id, check_id, outcome";
-        for row in rows(&self.store.read, sql, self.bound(t, k)).await? {
+        let sql = format!(
+            "SELECT asset_id, check_id, outcome, max(observed_at) AS at FROM result \
+             WHERE project_id = ? AND observed_at <= ? AND recorded_at <= ? AND scan_id NOT IN ({HIDDEN_SCANS}) \
+             GROUP BY asset_id, check_id, outcome ORDER BY asset_id, check_id, outcome"
+        );
+        for row in rows(&self.store.read, &sql, self.bound(t, k)).await? {
             let (asset, check): (Uuid, i64) = (column(&row, "asset_id")?, column(&row, "check_id")?);
             let outcome: i16 = column(&row, "outcome")?;
             if !(0..=3).contains(&outcome) {
@@ -357,12 +382,12 @@ impl Scoped<'_> {
             };
             let sql = format!(
                 "SELECT finding_id, at, state, severity FROM transition WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
-                 AND finding_id IN ({marks}) ORDER BY at, id"
+                 AND scan_id NOT IN ({HIDDEN_SCANS}) AND finding_id IN ({marks}) ORDER BY at, id"
             );
             let changes = group_changes(rows(&self.store.read, &sql, bind(self.bound(t, k))).await?)?;
             let sql = format!(
                 "SELECT id, asset_id, check_id, first_state, first_severity, opened_at FROM finding \
-                 WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND id IN ({marks}) ORDER BY id"
+                 WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND import_id NOT IN ({HIDDEN}) AND id IN ({marks}) ORDER BY id"
             );
             for row in rows(&self.store.read, &sql, bind(self.bound(t, k))).await? {
                 out.push(history(&row, &changes)?);
@@ -382,15 +407,26 @@ impl Scoped<'_> {
         t: i64,
         k: i64,
     ) -> Result<Vec<EvidenceFinding>, StoreError> {
-        let sql = "SELECT id FROM finding WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND id > ? ORDER BY id LIMIT ?";
+        let after = after.unwrap_or(Uuid::nil());
+        let sql = format!(
+            "SELECT id, asset_id, check_id, first_state, first_severity, opened_at FROM finding \
+             WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? AND import_id NOT IN ({HIDDEN}) AND id > ? ORDER BY id LIMIT ?"
+        );
         let mut values = self.bound(t, k);
-        values.extend([after.unwrap_or(Uuid::nil()).into(), limit.cast_signed().into()]);
-        let ids = rows(&self.store.read, sql, values)
-            .await?
-            .iter()
-            .map(|row| column(row, "id"))
-            .collect::<Result<Vec<Uuid>, _>>()?;
-        self.finding_histories(&ids, t, k).await
+        values.extend([after.into(), limit.cast_signed().into()]);
+        let found = rows(&self.store.read, &sql, values).await?;
+        let Some(last) = found.last() else {
+            return Ok(Vec::new());
+        };
+        let last: Uuid = column(last, "id")?;
+        let sql = format!(
+            "SELECT finding_id, at, state, severity FROM transition WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
+             AND scan_id NOT IN ({HIDDEN_SCANS}) AND finding_id > ? AND finding_id <= ? ORDER BY at, id"
+        );
+        let mut values = self.bound(t, k);
+        values.extend([after.into(), last.into()]);
+        let changes = group_changes(rows(&self.store.read, &sql, values).await?)?;
+        found.iter().map(|row| history(row, &changes)).collect()
     }
 }
 

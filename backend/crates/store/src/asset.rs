@@ -1,26 +1,69 @@
 //! Assets and rulings on scope.
 
 use crate::entity::{asset, asset_scope, requirement_scope};
+use crate::import::IS_VISIBLE;
+use crate::sql::{column, rows};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::id::AssetId;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, Set};
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
 
 /// A stored asset.
 pub type AssetRow = asset::Model;
 
 impl Scoped<'_> {
-    /// The project's assets, by key; those that people named, or all.
+    /// The project's assets that people named, by key.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn assets(&self, named_only: bool) -> Result<Vec<AssetRow>, StoreError> {
-        let mut query = asset::Entity::find().filter(asset::Column::ProjectId.eq(self.project.0));
-        if named_only {
-            query = query.filter(asset::Column::Named.eq(true));
+    pub async fn named_assets(&self) -> Result<Vec<AssetRow>, StoreError> {
+        Ok(self
+            .visible_assets()
+            .filter(asset::Column::Named.eq(true))
+            .order_by_asc(asset::Column::Key)
+            .all(&self.store.read)
+            .await?)
+    }
+
+    /// The assets that had been seen at an instant, as it was known then.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn assets_known(&self, at: Instant, known: Instant) -> Result<HashMap<Uuid, AssetRow>, StoreError> {
+        // Those of imports that are not settled first: one that is settled meanwhile is found by the second query.
+        let sql = "SELECT ai.asset_id AS id, min(ai.at) AS at FROM asset_import ai JOIN import i ON i.id = ai.import_id \
+                   WHERE i.project_id = ? AND i.visible_at <= ? GROUP BY ai.asset_id";
+        let values = vec![self.project.0.into(), micros(known).into()];
+        let mut told: HashSet<Uuid> = HashSet::new();
+        for row in rows(&self.store.read, sql, values).await? {
+            if column::<i64>(&row, "at")? <= micros(at) {
+                told.insert(column::<Uuid>(&row, "id")?);
+            }
         }
-        Ok(query.order_by_asc(asset::Column::Key).all(&self.store.read).await?)
+        let found = asset::Entity::find()
+            .filter(asset::Column::ProjectId.eq(self.project.0))
+            .all(&self.store.read)
+            .await?;
+        let was_seen = |asset: &AssetRow| {
+            let is_settled =
+                asset.is_settled && asset.recorded_at <= micros(known) && asset.first_seen_at <= micros(at);
+            is_settled || told.contains(&asset.id)
+        };
+        Ok(found
+            .into_iter()
+            .filter(was_seen)
+            .map(|asset| (asset.id, asset))
+            .collect())
+    }
+
+    fn visible_assets(&self) -> Select<asset::Entity> {
+        asset::Entity::find()
+            .filter(asset::Column::ProjectId.eq(self.project.0))
+            .filter(Expr::cust(IS_VISIBLE))
     }
 
     /// One page of assets, by key, after a key.
@@ -28,8 +71,8 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn assets_after(&self, after: &str, limit: u64) -> Result<Vec<AssetRow>, StoreError> {
-        Ok(asset::Entity::find()
-            .filter(asset::Column::ProjectId.eq(self.project.0))
+        Ok(self
+            .visible_assets()
             .filter(asset::Column::Key.gt(after))
             .order_by_asc(asset::Column::Key)
             .limit(limit)
@@ -42,8 +85,8 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn asset(&self, key: &str) -> Result<Option<AssetRow>, StoreError> {
-        Ok(asset::Entity::find()
-            .filter(asset::Column::ProjectId.eq(self.project.0))
+        Ok(self
+            .visible_assets()
             .filter(asset::Column::Key.eq(key))
             .one(&self.store.read)
             .await?)
@@ -55,7 +98,7 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn register_asset(&self, key: &AssetKey, at: Instant, now: Instant) -> Result<AssetRow, StoreError> {
         let tx = self.store.begin().await?;
-        let assets = crate::import::intern_assets(&tx, self.project, &[(key.clone(), true)], at, now).await?;
+        let assets = crate::import::intern_assets(&tx, self.project, &[(key.clone(), true)], None, at, now).await?;
         tx.commit().await?;
         let id = assets.get(key.as_str()).copied().unwrap_or_default();
         asset::Entity::find_by_id(id)

@@ -312,6 +312,19 @@ impl Store {
         })
     }
 
+    /// The store as one state of the database: what is read through it does not change, until it is dropped. Within a transaction it stays
+    /// the transaction.
+    pub(crate) async fn snapshot(&self) -> Result<Self, StoreError> {
+        let Conn::Pool(pool) = &self.read else {
+            return Ok(self.clone());
+        };
+        let tx = Arc::new(pool.begin_to_read().await?);
+        Ok(Self {
+            read: Conn::Within(tx),
+            ..self.clone()
+        })
+    }
+
     /// Does several things as one: all of it is there when it comes back, or nothing is. What is given to the closure writes and reads
     /// within the transaction, and nothing else may be asked of the store meanwhile.
     ///

@@ -63,12 +63,25 @@ impl Pool {
 
     /// Begins a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<Transaction, DbErr> {
-        let mut session = self.acquire().await?;
         // SQLite: a transaction that reads first and writes later fails where another wrote in between.
-        let begin = match self.backend() {
+        self.begin_by(match self.backend() {
             DbBackend::Sqlite => "BEGIN IMMEDIATE",
             _ => "BEGIN",
-        };
+        })
+        .await
+    }
+
+    /// Begins a transaction whose statements all read one state of the database.
+    pub(crate) async fn begin_to_read(&self) -> Result<Transaction, DbErr> {
+        self.begin_by(match self.backend() {
+            DbBackend::Sqlite => "BEGIN DEFERRED",
+            _ => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        })
+        .await
+    }
+
+    async fn begin_by(&self, begin: &str) -> Result<Transaction, DbErr> {
+        let mut session = self.acquire().await?;
         session.in_transaction = true;
         if let Err(error) = session.run_text(begin).await {
             session.discard();

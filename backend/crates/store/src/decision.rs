@@ -1,6 +1,7 @@
 //! Waivers and attestations.
 
-use crate::entity::{attestation, finding, person, waiver};
+use crate::entity::{attestation, person, waiver};
+use crate::stored::{ATTESTED, WAIVER_STATES, stored_word};
 use crate::{Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -49,14 +50,8 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn request_waiver(&self, new: &NewWaiver<'_>, now: Instant) -> Result<Option<waiver::Model>, StoreError> {
-        let known = finding::Entity::find_by_id(new.finding)
-            .filter(finding::Column::ProjectId.eq(self.project.0))
-            .select_only()
-            .column(finding::Column::Id)
-            .into_tuple::<Uuid>()
-            .one(&self.store.read)
-            .await?;
-        if known.is_none() {
+        let known = self.findings_by_id(&[new.finding]).await?;
+        if known.is_empty() {
             return Ok(None);
         }
         let row = waiver::ActiveModel {
@@ -152,11 +147,15 @@ impl Scoped<'_> {
         if let Some(finding) = finding {
             query = query.filter(waiver::Column::FindingId.eq(finding));
         }
-        Ok(query
+        let found = query
             .order_by_desc(waiver::Column::Id)
             .limit(limit)
             .all(&self.store.read)
-            .await?)
+            .await?;
+        for waiver in &found {
+            stored_word(("waiver", waiver.id, "state"), &waiver.state, &WAIVER_STATES)?;
+        }
+        Ok(found)
     }
 
     /// One waiver.
@@ -200,11 +199,19 @@ impl Scoped<'_> {
         if let Some(control) = control {
             query = query.filter(attestation::Column::Control.eq(control));
         }
-        Ok(query
+        let found = query
             .order_by_desc(attestation::Column::Id)
             .limit(limit)
             .all(&self.store.read)
-            .await?)
+            .await?;
+        for attestation in &found {
+            stored_word(
+                ("attestation", attestation.id, "outcome"),
+                &attestation.outcome,
+                &ATTESTED,
+            )?;
+        }
+        Ok(found)
     }
 
     /// Withdraws an attestation from now on. False where it is not there.

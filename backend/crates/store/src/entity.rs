@@ -32,12 +32,18 @@ entities! {
     /// Projects.
     project = "project" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
-        slug: String, name: String, profiles: String, created_at: i64,
+        slug: String, name: String, profiles: String, created_at: i64, known_at: i64,
     }
     /// Assets.
     asset = "asset" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
-        project_id: Uuid, key: String, kind: String, named: bool, first_seen_at: i64, recorded_at: i64,
+        project_id: Uuid, key: String, kind: String, named: bool, first_seen_at: i64, recorded_at: i64, is_settled: bool,
+    }
+    /// Assets that imports on their way tell of.
+    asset_import = "asset_import" {
+        #[sea_orm(primary_key, auto_increment = false)] asset_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)] import_id: Uuid,
+        at: i64,
     }
     /// Rulings on assets' scope.
     asset_scope = "asset_scope" {
@@ -75,6 +81,7 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Uuid, asset_id: Uuid, original_id: Option<Uuid>, part: String, mode: String, format: String,
         format_version: String, digest: String, actor: String, result: String, size: i64, completed_at: i64, recorded_at: i64, is_searchable: bool,
+        state: i16, visible_at: i64, lease_until: i64, process: Option<Uuid>,
     }
     /// Scopes of scans.
     scan_scope = "scan_scope" {

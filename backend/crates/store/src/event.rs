@@ -6,6 +6,7 @@ use crate::idempotency::{Answer, Claim, settle_all};
 use crate::import::intern_assets;
 use crate::page::{Cursor, Page};
 use crate::sql::{clean, column, marks, rows, tuples};
+use crate::stored::{RISKS, stored_word};
 use crate::{Draft, Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
@@ -132,7 +133,7 @@ impl Scoped<'_> {
         }
         let first = events.iter().map(|e| e.at).min().map_or(now, crate::instant);
         let keys: Vec<(AssetKey, bool)> = wanted.values().map(|key| (key.clone(), true)).collect();
-        let ids = intern_assets(tx, self.project, &keys, first, now).await?;
+        let ids = intern_assets(tx, self.project, &keys, None, first, now).await?;
         let asset_of = |event: &NewEvent| {
             let own = || (!event.event.agent.is_empty()).then(|| AssetKey::resource("agent", &event.event.agent));
             asset
@@ -271,6 +272,9 @@ impl Scoped<'_> {
             .limit(limit + 1)
             .all(&self.store.read)
             .await?;
+        for event in &found {
+            stored_word(("audit_event", event.id, "risk"), &event.risk, &RISKS)?;
+        }
         let ids: Vec<Uuid> = found.iter().map(|event| event.id).collect();
         let mut persons: HashMap<Uuid, Person> = HashMap::new();
         for chunk in ids.chunks(1000) {

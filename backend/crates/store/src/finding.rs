@@ -1,16 +1,17 @@
 //! Lists of findings, and one finding with its history.
 
-use crate::entity::{asset, checks, finding, import, transition};
+use crate::entity::{asset, checks, finding, import, scan, transition};
 use crate::page::{Cursor, Page};
 use crate::sql::{column, rows};
 use crate::stored::{damaged, stored_severity, stored_state};
+use crate::view::{Standing, View};
 use crate::{Scoped, StoreError};
 use affiant_domain::Severity;
 use affiant_domain::matching::State;
 use affiant_domain::observation::Check;
-use sea_orm::sea_query::LikeExpr;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
-use std::collections::HashMap;
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, JoinType, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// Which findings are wanted. Every field narrows.
@@ -76,30 +77,33 @@ impl Scoped<'_> {
         cursor: Option<&Cursor>,
         limit: u64,
     ) -> Result<Page<FindingRow>, StoreError> {
-        let Some(condition) = self.condition(filter).await? else {
-            return Ok(Page {
-                items: Vec::new(),
-                next: None,
-            });
-        };
-        let mut query = finding::Entity::find().filter(condition);
-        if let Some(cursor) = cursor {
-            let severity = i16::try_from(cursor.sort).unwrap_or(i16::MAX);
-            query = query.filter(
-                Condition::any().add(finding::Column::Severity.gt(severity)).add(
-                    Condition::all()
-                        .add(finding::Column::Severity.eq(severity))
-                        .add(finding::Column::Id.gt(cursor.id)),
-                ),
-            );
+        let view = self.view().await?;
+        let mut found = Vec::new();
+        for standing in view.standings() {
+            let Some(condition) = view.scoped().condition(filter, *standing).await? else {
+                continue;
+            };
+            let mut query = view.select(*standing).filter(condition);
+            if let Some(cursor) = cursor {
+                let severity = i16::try_from(cursor.sort).unwrap_or(i16::MAX);
+                query = query.filter(
+                    Condition::any().add(standing.severity().gt(severity)).add(
+                        Condition::all()
+                            .add(standing.severity().eq(severity))
+                            .add(finding::Column::Id.gt(cursor.id)),
+                    ),
+                );
+            }
+            let query = query
+                .order_by(standing.severity(), Order::Asc)
+                .order_by_asc(finding::Column::Id)
+                .limit(limit + 1);
+            found.extend(query.all(&view.within.read).await?);
         }
-        let found = query
-            .order_by_asc(finding::Column::Severity)
-            .order_by_asc(finding::Column::Id)
-            .limit(limit + 1)
-            .all(&self.store.read)
-            .await?;
-        let items = self.dress(found).await?;
+        view.as_changed(&mut found).await?;
+        found.sort_by_key(|finding| (finding.severity, finding.id));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1));
+        let items = view.scoped().dress(found).await?;
         Ok(Page::cut(items, limit, |row| Cursor {
             sort: i64::from(row.finding.severity),
             id: row.finding.id,
@@ -111,25 +115,20 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn count_matching(&self, filter: &FindingFilter) -> Result<Option<HashMap<Severity, u64>>, StoreError> {
-        let Some(condition) = self.condition(filter).await? else {
-            return Ok(Some(HashMap::new()));
-        };
-        let found: Vec<i16> = finding::Entity::find()
-            .filter(condition)
-            .select_only()
-            .column(finding::Column::Severity)
-            .limit(COUNTED + 1)
-            .into_tuple()
-            .all(&self.store.read)
-            .await?;
-        if found.len() as u64 > COUNTED {
-            return Ok(None);
-        }
+        let view = self.view().await?;
         let mut counts = HashMap::new();
-        for rank in found {
-            *counts.entry(stored_severity("(counted)", rank)?).or_default() += 1;
+        for standing in view.standings() {
+            let Some(condition) = view.scoped().condition(filter, *standing).await? else {
+                continue;
+            };
+            let query = view.select(*standing).filter(condition).select_only();
+            let query = query.expr_as(standing.severity(), "rank").limit(COUNTED + 1);
+            let found: Vec<i16> = query.into_tuple().all(&view.within.read).await?;
+            for rank in found {
+                *counts.entry(stored_severity("(counted)", rank)?).or_default() += 1;
+            }
         }
-        Ok(Some(counts))
+        Ok((counts.values().sum::<u64>() <= COUNTED).then_some(counts))
     }
 
     /// How many findings there are, by severity.
@@ -137,30 +136,33 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn count_findings(&self, filter: &FindingFilter) -> Result<HashMap<Severity, u64>, StoreError> {
-        let Some(condition) = self.condition(filter).await? else {
-            return Ok(HashMap::new());
-        };
-        let found: Vec<(i16, i64)> = finding::Entity::find()
-            .filter(condition)
-            .select_only()
-            .column(finding::Column::Severity)
-            .column_as(finding::Column::Id.count(), "n")
-            .group_by(finding::Column::Severity)
-            .into_tuple()
-            .all(&self.store.read)
-            .await?;
-        let counted = |(rank, n): (i16, i64)| Ok((stored_severity("(counted)", rank)?, n.unsigned_abs()));
-        found.into_iter().map(counted).collect()
+        let view = self.view().await?;
+        let mut counts = HashMap::new();
+        for standing in view.standings() {
+            let Some(condition) = view.scoped().condition(filter, *standing).await? else {
+                continue;
+            };
+            let query = view.select(*standing).filter(condition).select_only();
+            let query = query
+                .expr_as(standing.severity(), "rank")
+                .column_as(finding::Column::Id.count(), "n")
+                .group_by(standing.severity());
+            let found: Vec<(i16, i64)> = query.into_tuple().all(&view.within.read).await?;
+            for (rank, n) in found {
+                *counts.entry(stored_severity("(counted)", rank)?).or_default() += n.unsigned_abs();
+            }
+        }
+        Ok(counts)
     }
 
     /// None where the filter can match nothing.
-    async fn condition(&self, filter: &FindingFilter) -> Result<Option<Condition>, StoreError> {
+    async fn condition(&self, filter: &FindingFilter, standing: Standing) -> Result<Option<Condition>, StoreError> {
         let mut all = Condition::all().add(finding::Column::ProjectId.eq(self.project.0));
         if let Some(state) = filter.state {
-            all = all.add(finding::Column::State.eq(state));
+            all = all.add(standing.state().eq(state));
         }
         if !filter.severity.is_empty() {
-            all = all.add(finding::Column::Severity.is_in(filter.severity.iter().map(|s| s.rank())));
+            all = all.add(standing.severity().is_in(filter.severity.iter().map(|s| s.rank())));
         }
         if let Some(key) = &filter.asset {
             let Some(found) = self.asset(key).await? else {
@@ -238,17 +240,7 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn findings_by_id(&self, ids: &[Uuid]) -> Result<Vec<FindingRow>, StoreError> {
-        let mut all = Vec::new();
-        for chunk in ids.chunks(1000) {
-            let found = finding::Entity::find()
-                .filter(finding::Column::ProjectId.eq(self.project.0))
-                .filter(finding::Column::Id.is_in(chunk.iter().copied()))
-                .order_by_asc(finding::Column::Id)
-                .all(&self.store.read)
-                .await?;
-            all.extend(self.dress(found).await?);
-        }
-        Ok(all)
+        self.view().await?.findings_by_id(ids).await
     }
 
     /// One finding with its history.
@@ -256,19 +248,27 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn finding(&self, id: Uuid) -> Result<Option<FindingDetail>, StoreError> {
-        let Some(row) = self.findings_by_id(&[id]).await?.pop() else {
+        let view = self.view().await?;
+        let Some(row) = view.findings_by_id(&[id]).await?.pop() else {
             return Ok(None);
         };
-        let transitions = transition::Entity::find()
-            .filter(transition::Column::FindingId.eq(id))
+        let mut transitions = transition::Entity::find().filter(transition::Column::FindingId.eq(id));
+        if !view.hidden.is_empty() {
+            let of_hidden = scan::Entity::find()
+                .select_only()
+                .column(scan::Column::Id)
+                .filter(scan::Column::ImportId.is_in(view.hidden.iter().copied()));
+            transitions = transitions.filter(transition::Column::ScanId.not_in_subquery(of_hidden.into_query()));
+        }
+        let transitions = transitions
             .order_by_asc(transition::Column::At)
             .order_by_asc(transition::Column::Id)
-            .all(&self.store.read)
+            .all(&view.within.read)
             .await?;
         let import = import::Entity::find_by_id(row.finding.import_id)
-            .one(&self.store.read)
+            .one(&view.within.read)
             .await?;
-        let same = self.same_issue(&row.finding).await?;
+        let same = view.same_issue(&row.finding).await?;
         Ok(Some(FindingDetail {
             row,
             transitions,
@@ -277,39 +277,33 @@ impl Scoped<'_> {
         }))
     }
 
-    async fn same_issue(&self, of: &finding::Model) -> Result<Vec<FindingRow>, StoreError> {
-        let Some(group) = &of.group_key else {
-            return Ok(Vec::new());
-        };
-        let mut same = finding::Entity::find()
-            .filter(finding::Column::ProjectId.eq(self.project.0))
-            .filter(finding::Column::GroupKey.eq(group.clone()))
-            .filter(finding::Column::Id.ne(of.id));
-        // A place is one within its asset; a vulnerable package is the same wherever it is installed.
-        if of.package.is_empty() {
-            same = same.filter(finding::Column::AssetId.eq(of.asset_id));
-        }
-        let found = same
-            .order_by_asc(finding::Column::State)
-            .order_by_asc(finding::Column::Id)
-            .limit(SAME)
-            .all(&self.store.read)
-            .await?;
-        self.dress(found).await
-    }
-
     /// Tools and rules of open findings with their counts, most first.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn open_by_tool(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let sql = "SELECT c.tool AS tool, count(*) AS n FROM finding f JOIN checks c ON c.id = f.check_id \
-                   WHERE f.project_id = ? AND f.state = 0 GROUP BY c.tool ORDER BY n DESC, c.tool";
-        let found = rows(&self.store.read, sql, vec![Value::from(self.project.0)]).await?;
-        found
-            .iter()
-            .map(|row| Ok((column(row, "tool")?, column::<i64>(row, "n")?.unsigned_abs())))
-            .collect()
+        let view = self.view().await?;
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for standing in view.standings() {
+            let mut query = view.select(*standing);
+            let of_finding =
+                Expr::col((checks::Entity, checks::Column::Id)).equals((finding::Entity, finding::Column::CheckId));
+            QueryTrait::query(&mut query).join(JoinType::InnerJoin, checks::Entity, of_finding);
+            let query = query
+                .filter(finding::Column::ProjectId.eq(self.project.0))
+                .filter(standing.state().eq(0))
+                .select_only()
+                .column(checks::Column::Tool)
+                .column_as(finding::Column::Id.count(), "n")
+                .group_by(checks::Column::Tool);
+            let found: Vec<(String, i64)> = query.into_tuple().all(&view.within.read).await?;
+            for (tool, n) in found {
+                *counts.entry(tool).or_default() += n.unsigned_abs();
+            }
+        }
+        let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
+        counts.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+        Ok(counts)
     }
 
     /// How many findings opened and how many closed in a period.
@@ -318,15 +312,17 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn changed_between(&self, start: i64, end: i64) -> Result<(u64, u64), StoreError> {
         let began = "SELECT count(*) AS opened, CAST(0 AS bigint) AS closed FROM finding \
-                     WHERE project_id = ? AND opened_at >= ? AND opened_at < ? AND first_state = 0";
+                     WHERE project_id = ? AND opened_at >= ? AND opened_at < ? AND first_state = 0 \
+                     AND import_id NOT IN (SELECT id FROM import WHERE project_id = ? AND state > 1)";
         let changed = "SELECT count(CASE WHEN state = 0 THEN 1 END) AS opened, count(CASE WHEN state = 1 THEN 1 END) AS closed \
-                       FROM transition WHERE project_id = ? AND at >= ? AND at < ?";
+                       FROM transition WHERE project_id = ? AND at >= ? AND at < ? \
+                       AND scan_id NOT IN (SELECT s.id FROM import i JOIN scan s ON s.import_id = i.id WHERE i.project_id = ? AND i.state > 1)";
         let (mut opened, mut closed) = (0, 0);
         for sql in [began, changed] {
             for row in rows(
                 &self.store.read,
                 sql,
-                vec![self.project.0.into(), start.into(), end.into()],
+                vec![self.project.0.into(), start.into(), end.into(), self.project.0.into()],
             )
             .await?
             {
@@ -335,6 +331,51 @@ impl Scoped<'_> {
             }
         }
         Ok((opened, closed))
+    }
+}
+
+impl View {
+    /// These findings, in order of id.
+    async fn findings_by_id(&self, ids: &[Uuid]) -> Result<Vec<FindingRow>, StoreError> {
+        let mut all = Vec::new();
+        for chunk in ids.chunks(1000) {
+            let found = self
+                .select_any()
+                .filter(finding::Column::ProjectId.eq(self.project.0))
+                .filter(finding::Column::Id.is_in(chunk.iter().copied()))
+                .order_by_asc(finding::Column::Id);
+            let mut found = found.all(&self.within.read).await?;
+            self.as_changed(&mut found).await?;
+            all.extend(self.scoped().dress(found).await?);
+        }
+        Ok(all)
+    }
+
+    async fn same_issue(&self, of: &finding::Model) -> Result<Vec<FindingRow>, StoreError> {
+        let Some(group) = &of.group_key else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for standing in self.standings() {
+            let mut same = self
+                .select(*standing)
+                .filter(finding::Column::ProjectId.eq(self.project.0))
+                .filter(finding::Column::GroupKey.eq(group.clone()))
+                .filter(finding::Column::Id.ne(of.id));
+            // A place is one within its asset; a vulnerable package is the same wherever it is installed.
+            if of.package.is_empty() {
+                same = same.filter(finding::Column::AssetId.eq(of.asset_id));
+            }
+            let same = same
+                .order_by(standing.state(), Order::Asc)
+                .order_by_asc(finding::Column::Id)
+                .limit(SAME);
+            found.extend(same.all(&self.within.read).await?);
+        }
+        self.as_changed(&mut found).await?;
+        found.sort_by_key(|finding| (finding.state, finding.id));
+        found.truncate(usize::try_from(SAME).unwrap_or(usize::MAX));
+        self.scoped().dress(found).await
     }
 }
 

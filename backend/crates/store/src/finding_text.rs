@@ -2,6 +2,7 @@
 //! full. Imports whose findings are not in the index yet are read.
 
 use crate::entity::{finding, import};
+use crate::import::VISIBLE;
 use crate::sql::{clean, column, row, rows, run};
 use crate::{Scoped, Store, StoreError};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
@@ -103,6 +104,7 @@ impl Store {
     pub async fn make_searchable(&self, last: Option<Batch>) -> Result<Option<Batch>, StoreError> {
         let waiting = import::Entity::find()
             .filter(import::Column::IsSearchable.eq(false))
+            .filter(import::Column::State.lte(VISIBLE))
             .order_by_asc(import::Column::RecordedAt)
             .limit(1);
         let Some(import) = waiting.one(&self.read).await? else {

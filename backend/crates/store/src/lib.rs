@@ -43,6 +43,7 @@ mod source;
 mod sql;
 mod stored;
 mod trail;
+mod view;
 
 pub use access::NewToken;
 pub use assess::{Aggregates, EvidenceFinding, FindingGroup, LatestResult, LatestScan};
@@ -57,7 +58,9 @@ pub use event::{EventRow, EventSummary, Keeping, NewEvent};
 pub use finding::{FindingDetail, FindingFilter, FindingRow};
 pub use foreign::{Behind, ForeignQuery, ForeignRow, foreign_rows};
 pub use idempotency::{Answer, Claim, Claimed};
-pub use import::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, ScopeRow, StoredFinding};
+pub use import::{
+    Begun, Change, Ending, NewFinding, NewImport, NewResult, NewScan, Now, PendingImport, ScopeRow, StoredFinding,
+};
 pub use job::{ATTEMPTS, JobState};
 pub use mention::Mention;
 pub use original::OriginalWriter;

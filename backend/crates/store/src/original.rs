@@ -1,14 +1,13 @@
 //! Originals, compressed in pieces so that any line can be shown without reading it all.
 
-use crate::connection::Transaction;
 use crate::entity::{original, original_chunk};
-use crate::sql::{column, rows};
+use crate::sql::{column, rows, run};
 use crate::stored::stored_json;
 use crate::{Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 use serde::Deserialize;
 use std::io::{Read, Write};
 use uuid::Uuid;
@@ -22,12 +21,14 @@ struct Waiting {
 /// Bytes in one piece, before compression.
 const PIECE: usize = 1 << 20;
 
-/// Writes an original piece by piece.
+/// Pieces that are deleted at once.
+const PIECES: u32 = 8;
+
+/// Writes an original, a piece in a transaction.
 pub struct OriginalWriter {
-    tx: Transaction,
-    id: Uuid,
-    project: ProjectId,
-    process: Uuid,
+    store: Store,
+    /// Its id.
+    pub id: Uuid,
     gzip: bool,
     pending: Vec<u8>,
     n: i32,
@@ -35,7 +36,8 @@ pub struct OriginalWriter {
 }
 
 impl Store {
-    /// Begins to keep an original for a process. `gzip` says that the bytes are a gzip stream already.
+    /// Begins to keep an original for a process. `gzip` says that the bytes are a gzip stream already. One that is not finished is to be
+    /// dropped ([`Store::drop_original`]); where its process ends before that, it is found by [`Store::unused_originals`].
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
@@ -44,13 +46,24 @@ impl Store {
         project: ProjectId,
         process: Uuid,
         gzip: bool,
+        now: Instant,
     ) -> Result<OriginalWriter, StoreError> {
-        let tx = self.patient().begin().await?;
+        let (store, id) = (self.patient(), Uuid::now_v7());
+        let row = original::ActiveModel {
+            id: Set(id),
+            project_id: Set(project.0),
+            digest: Set(String::new()),
+            gzip: Set(gzip),
+            size: Set(0),
+            created_at: Set(micros(now)),
+            process: Set(Some(process)),
+        };
+        original::Entity::insert(row)
+            .exec_without_returning(&store.write)
+            .await?;
         Ok(OriginalWriter {
-            tx,
-            id: Uuid::now_v7(),
-            project,
-            process,
+            store,
+            id,
             gzip,
             pending: Vec::with_capacity(PIECE),
             n: 0,
@@ -96,10 +109,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn drop_original(&self, id: Uuid) -> Result<(), StoreError> {
-        original_chunk::Entity::delete_many()
-            .filter(original_chunk::Column::OriginalId.eq(id))
-            .exec(&self.write)
-            .await?;
+        let sql = format!(
+            "DELETE FROM original_chunk WHERE original_id = ? AND n IN (SELECT n FROM original_chunk WHERE original_id = ? LIMIT {PIECES})"
+        );
+        while run(&self.write, &sql, vec![id.into(), id.into()])
+            .await?
+            .rows_affected()
+            > 0
+        {}
         original::Entity::delete_by_id(id).exec(&self.write).await?;
         Ok(())
     }
@@ -134,7 +151,7 @@ impl OriginalWriter {
             body: Set(body),
         };
         original_chunk::Entity::insert(row)
-            .exec_without_returning(&self.tx)
+            .exec_without_returning(&self.store.write)
             .await?;
         self.n += 1;
         self.start += length;
@@ -145,21 +162,13 @@ impl OriginalWriter {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn finish(mut self, digest: &str, now: Instant) -> Result<Uuid, StoreError> {
+    pub async fn finish(mut self, digest: &str) -> Result<Uuid, StoreError> {
         if !self.pending.is_empty() {
             self.flush().await?;
         }
-        let row = original::ActiveModel {
-            id: Set(self.id),
-            project_id: Set(self.project.0),
-            digest: Set(digest.to_owned()),
-            gzip: Set(self.gzip),
-            size: Set(self.start),
-            created_at: Set(micros(now)),
-            process: Set(Some(self.process)),
-        };
-        row.insert(&self.tx).await?;
-        self.tx.commit().await?;
+        let sql = "UPDATE original SET digest = ?, size = ? WHERE id = ?";
+        let values = vec![digest.to_owned().into(), self.start.into(), self.id.into()];
+        run(&self.store.write, sql, values).await?;
         Ok(self.id)
     }
 }

@@ -62,6 +62,7 @@ impl Store {
             name: Set(new.name.to_owned()),
             profiles: Set(serde_json::to_string(new.profiles).unwrap_or_default()),
             created_at: Set(micros(now)),
+            known_at: Set(0),
         };
         row.insert(&self.write).await.map_err(|error| match error.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => {

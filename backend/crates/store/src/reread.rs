@@ -50,7 +50,8 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn imports_with_originals(&self) -> Result<Vec<KeptImport>, StoreError> {
-        let sql = "SELECT id, original_id, format FROM import WHERE project_id = ? AND original_id IS NOT NULL ORDER BY recorded_at, id";
+        let sql = "SELECT id, original_id, format FROM import WHERE project_id = ? AND original_id IS NOT NULL AND state <= 1 \
+                   ORDER BY recorded_at, id";
         let found = rows(&self.store.read, sql, vec![self.project.0.into()]).await?;
         let kept = found.iter().map(|row| {
             Ok(KeptImport {

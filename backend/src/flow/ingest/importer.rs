@@ -8,7 +8,7 @@ use affiant_domain::asset::AssetKey;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::matching::{Matcher, Mode, State, Stored, Verdict, is_mass_close};
 use affiant_domain::observation::{Check, Outcome, RunInfo, tool_name};
-use affiant_store::{Change, ImportTx, NewFinding, NewImport, NewResult, NewScan, StoreError, StoredFinding, micros};
+use affiant_store::{Change, Ending, NewFinding, NewResult, NewScan, PendingImport, StoreError, StoredFinding, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,11 +36,9 @@ struct ToolState {
 /// An import under way: what was read, and what is yet to be written.
 pub(super) struct Importer<'a> {
     progress: Arc<Progress>,
-    tx: ImportTx,
+    pending: PendingImport,
     options: &'a Options,
     now: Instant,
-    id: Uuid,
-    asset: Uuid,
     tools: BTreeMap<String, ToolState>,
     checks: HashMap<Arc<Check>, i64>,
     assets: HashMap<AssetKey, Uuid>,
@@ -50,14 +48,12 @@ pub(super) struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    pub(super) fn new(tx: ImportTx, asset: Uuid, options: &'a Options, progress: Arc<Progress>, now: Instant) -> Self {
+    pub(super) fn new(pending: PendingImport, options: &'a Options, progress: Arc<Progress>) -> Self {
         Self {
             progress,
-            tx,
+            now: pending.recorded_at,
+            pending,
             options,
-            now,
-            id: Uuid::now_v7(),
-            asset,
             tools: BTreeMap::new(),
             checks: HashMap::new(),
             assets: HashMap::new(),
@@ -109,6 +105,19 @@ impl<'a> Importer<'a> {
         self.write().await
     }
 
+    /// Says that it is still at work.
+    pub(super) async fn renew(&self) -> Result<(), FlowError> {
+        Ok(self.pending.renew().await?)
+    }
+
+    /// Takes away what was written.
+    pub(super) async fn abandon(self) {
+        let id = self.pending.id;
+        if let Err(error) = self.pending.abandon().await {
+            tracing::warn!(%error, import = %id, "an import that failed is taken away when its lease is over");
+        }
+    }
+
     /// Gives every check and resource of a batch its id, in few statements.
     async fn intern(&mut self, batch: &[Item]) -> Result<(), FlowError> {
         let mut checks: Vec<Arc<Check>> = Vec::new();
@@ -131,14 +140,14 @@ impl<'a> Importer<'a> {
         }
         if !checks.is_empty() {
             let wanted: Vec<&Check> = checks.iter().map(AsRef::as_ref).collect();
-            let ids = self.tx.checks(&wanted).await?;
+            let ids = self.pending.checks(&wanted).await?;
             self.checks.extend(checks.into_iter().zip(ids));
         }
         if !resources.is_empty() {
-            let keys: Vec<(AssetKey, bool)> = resources.into_iter().map(|key| (key, false)).collect();
+            let keys: Vec<(AssetKey, bool)> = resources.iter().map(|key| (key.clone(), false)).collect();
             let at = self.options.scanned_at.unwrap_or(self.now).min(self.now);
-            let found = self.tx.assets(&keys, at, self.now).await?;
-            for (key, _) in keys {
+            let found = self.pending.assets(&keys, at).await?;
+            for key in resources {
                 if let Some(id) = found.get(&key.as_str().replace('\0', "\u{fffd}")) {
                     self.assets.insert(key, *id);
                 }
@@ -185,7 +194,7 @@ impl<'a> Importer<'a> {
         } else {
             info.tool.clone()
         };
-        let scope = self.tx.scope(self.asset, &tool, &self.options.part).await?;
+        let scope = self.pending.scope(&tool).await?;
         if let Some(future) = info.scanned_at.filter(|at| *at > self.now) {
             self.result.remarks.push(format!(
                 "{tool}: the file's time {future} lies in the future; the time of receipt is taken"
@@ -200,7 +209,7 @@ impl<'a> Importer<'a> {
         );
         let historic = scope.latest_at.is_some_and(|latest| at < latest);
         let gone_at = if historic {
-            self.tx.next_scan(scope.id, at).await?
+            self.pending.next_scan(scope.id, at).await?
         } else {
             None
         };
@@ -209,7 +218,7 @@ impl<'a> Importer<'a> {
                 "{tool}: the file is older than the latest scan of its scope; it closes and reopens nothing"
             ));
         }
-        let stored = self.tx.stored(scope.id).await?;
+        let stored = self.pending.stored(scope.id).await?;
         let known = stored.iter().enumerate().map(|(n, f)| {
             (
                 Fingerprint(f.fingerprint),
@@ -218,9 +227,11 @@ impl<'a> Importer<'a> {
         });
         let matcher = Matcher::new(known, historic);
         let open_before = stored.iter().filter(|f| f.state == State::Open).count() as u64;
+        let scan = Uuid::now_v7();
+        self.pending.begin_scan(scan, scope.id, &tool, at).await?;
         let state = ToolState {
             scope: scope.id,
-            scan: Uuid::now_v7(),
+            scan,
             info,
             at,
             historic,
@@ -245,7 +256,7 @@ impl<'a> Importer<'a> {
             .resource
             .as_ref()
             .and_then(|key| self.assets.get(key).copied())
-            .unwrap_or(self.asset);
+            .unwrap_or(self.pending.asset);
         let check = self.id_of(&row.check)?;
         let of_resource = row.resource.is_some();
         let tool = row.check.tool.clone();
@@ -337,14 +348,16 @@ impl<'a> Importer<'a> {
     }
 
     async fn write(&mut self) -> Result<(), FlowError> {
-        let findings = std::mem::take(&mut self.findings);
-        self.tx.insert_findings(self.id, findings, self.now).await?;
-        self.tx.change_findings(&self.changes, self.now).await?;
-        self.changes.clear();
+        let (findings, changes) = (std::mem::take(&mut self.findings), std::mem::take(&mut self.changes));
+        if !self.options.dry_run {
+            self.pending.insert_findings(findings).await?;
+            self.pending.change_findings(changes).await?;
+        }
         Ok(())
     }
 
-    /// Closes what is absent, stores the import and its scans, and commits; also whether the original is named.
+    /// Closes what is absent, completes the scans, and publishes; also whether the original is named. Where nothing is to be seen of it, it
+    /// is taken away.
     pub(super) async fn finish(
         mut self,
         mode: Mode,
@@ -385,7 +398,7 @@ impl<'a> Importer<'a> {
             ));
         }
         if is_mass_close(closing, open) && !self.options.confirm && !self.options.dry_run {
-            self.tx.rollback().await?;
+            self.abandon().await;
             return Err(FlowError::MassClose { closing, open });
         }
         let at = self
@@ -396,10 +409,11 @@ impl<'a> Importer<'a> {
             .unwrap_or_else(|| micros(self.now));
         self.result.scanned_at = Some(affiant_store::instant(at));
         if self.options.dry_run {
-            self.tx.rollback().await?;
-            return Ok((self.result, false));
+            let result = std::mem::take(&mut self.result);
+            self.abandon().await;
+            return Ok((result, false));
         }
-        self.result.import = Some(self.id);
+        self.result.import = Some(self.pending.id);
         self.write().await?;
         if !upload.keeps {
             self.result
@@ -412,51 +426,37 @@ impl<'a> Importer<'a> {
                     .to_owned(),
             );
         }
-        self.store_import(upload, original, at).await?;
-        for (tool, state) in std::mem::take(&mut self.tools) {
-            self.store_scan(&tool, state).await?;
+        let mut latest = Vec::new();
+        for state in std::mem::take(&mut self.tools).into_values() {
+            if !state.historic {
+                latest.push((state.scope, state.at));
+            }
+            self.store_scan(state).await?;
         }
-        upload.settle(&self.tx, &self.result).await?;
-        self.tx.commit().await?;
+        let ending = Ending {
+            original,
+            format_version: &self.result.format_version,
+            result: &serde_json::to_string(&self.result).unwrap_or_default(),
+            completed_at: affiant_store::instant(at),
+            latest: &latest,
+            answer: upload.answer(&self.result)?,
+        };
+        self.pending.publish(&ending).await?;
         Ok((self.result, original.is_some()))
     }
 
-    async fn store_import(&self, upload: &Upload, original: Option<Uuid>, at: i64) -> Result<(), FlowError> {
-        let new = NewImport {
-            id: self.id,
-            asset: self.asset,
-            original,
-            part: &self.options.part,
-            mode: &self.options.mode,
-            format: &self.result.format,
-            format_version: &self.result.format_version,
-            digest: &upload.digest,
-            size: upload.size.cast_signed(),
-            actor: &self.options.actor,
-            result: &serde_json::to_string(&self.result).unwrap_or_default(),
-            completed_at: affiant_store::instant(at),
-        };
-        Ok(self.tx.insert_import(&new, self.now).await?)
-    }
-
-    async fn store_scan(&self, tool: &str, state: ToolState) -> Result<(), FlowError> {
+    async fn store_scan(&self, state: ToolState) -> Result<(), FlowError> {
         let mut checks: Vec<i64> = state.listed.into_iter().collect();
         if !state.has_list {
             checks.insert(0, PROFILE);
         }
         let scan = NewScan {
             id: state.scan,
-            import: self.id,
-            scope: state.scope,
-            asset: self.asset,
-            tool: tool.to_owned(),
             tool_version: state.info.tool_version,
             checks,
-            completed_at: state.at,
-            latest: !state.historic,
         };
-        self.tx.insert_scan(&scan, self.now).await?;
-        let results: Vec<NewResult> = state
+        self.pending.complete_scan(&scan).await?;
+        let results = state
             .results
             .into_iter()
             .map(|((asset, check, outcome), count)| NewResult {
@@ -466,8 +466,7 @@ impl<'a> Importer<'a> {
                 outcome,
                 count,
                 observed_at: state.at,
-            })
-            .collect();
-        Ok(self.tx.insert_results(&results, self.now).await?)
+            });
+        Ok(self.pending.insert_results(results.collect()).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Imports a scanner's file: parsing runs beside storing, all in one transaction.
+//! Imports a scanner's file: parsing runs beside storing. Nobody sees it before it is all there.
 
 mod importer;
 mod mask;
@@ -6,14 +6,14 @@ mod reader;
 mod reread;
 
 use super::keyed::{Content, Keyed};
-use super::{FlowError, invalid};
+use super::{FlowError, budget, invalid};
 use crate::app::Context;
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::id::ProjectId;
 use affiant_domain::matching::Mode;
 use affiant_ingest::{FileSource, Format, Kind};
-use affiant_store::{ImportTx, NewImport, StoreError};
+use affiant_store::{Answer, Begun, Claim, Ending, NewImport, Now, OriginalWriter, PendingImport, StoreError};
 use importer::Importer;
 use mask::Masked;
 use reader::start_reader;
@@ -24,8 +24,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+/// How often an import says that it is still at work while it waits for the file's reader.
+const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Stands in a list of checks for the tool's profile.
 pub const PROFILE: i64 = 0;
@@ -52,13 +56,10 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Stores the answer of the request that brought it with what is imported.
-    async fn settle(&self, tx: &ImportTx, result: &ImportResult) -> Result<(), FlowError> {
-        if let Some(keyed) = &self.keyed {
-            let (claim, answer) = keyed.settled(201, &Content::json(result)?)?;
-            tx.settle(&claim, &answer).await?;
-        }
-        Ok(())
+    /// The answer of the request that brought it, to be stored with what is imported.
+    fn answer(&self, result: &ImportResult) -> Result<Option<(Claim, Answer)>, FlowError> {
+        let Some(keyed) = &self.keyed else { return Ok(None) };
+        keyed.settled(201, &Content::json(result)?).map(Some)
     }
 
     /// A file on disk, with its digest.
@@ -349,22 +350,33 @@ fn is_nothing(path: &std::path::Path) -> bool {
 /// # Errors
 /// [`FlowError`] where disk or database fail.
 pub async fn keep(app: &Context, project: ProjectId, upload: &Upload) -> Result<Uuid, FlowError> {
+    let mut writer = app
+        .store
+        .keep_original(project, app.spool.process(), upload.gzip, app.clock.now())
+        .await?;
+    let id = writer.id;
+    let kept = match copy(upload, &mut writer).await {
+        Ok(()) => writer.finish(&upload.digest).await.map_err(FlowError::from),
+        Err(error) => Err(error),
+    };
+    if kept.is_err() {
+        app.store.drop_original(id).await?;
+    }
+    kept
+}
+
+async fn copy(upload: &Upload, writer: &mut OriginalWriter) -> Result<(), FlowError> {
     use tokio::io::AsyncReadExt;
     let failed = |error| FlowError::Io(upload.path.display().to_string(), error);
     let mut file = tokio::fs::File::open(&upload.path).await.map_err(failed)?;
-    let mut writer = app
-        .store
-        .keep_original(project, app.spool.process(), upload.gzip)
-        .await?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         let n = file.read(&mut buffer).await.map_err(failed)?;
         if n == 0 {
-            break;
+            return Ok(());
         }
         writer.push(&buffer[..n]).await?;
     }
-    Ok(writer.finish(&upload.digest, app.clock.now()).await?)
 }
 
 /// A kept original as a file; none where it is not there.
@@ -399,6 +411,9 @@ pub async fn fetch(
     Ok(Some(file))
 }
 
+/// How long an import waits for another that is on its way into the same part of its asset, beyond the turns that imports take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The import itself; also whether it names the original.
 async fn run(
     app: &Context,
@@ -408,58 +423,107 @@ async fn run(
     (key, mode, format): (&AssetKey, Mode, Arc<Format>),
     original: Option<Uuid>,
 ) -> Result<(ImportResult, bool), FlowError> {
-    let now = app.clock.now();
-    let tx = app.store.begin_import(project).await?;
-    let at = options.scanned_at.unwrap_or(now).min(now);
-    let assets = tx.assets(&[(key.clone(), true)], at, now).await?;
-    let asset = assets.get(key.as_str()).copied().ok_or(FlowError::Worker)?;
-    if let Some((import, text)) = tx
-        .same_as_latest(asset, &options.part, (mode.as_str(), &format.name), &upload.digest)
-        .await?
-    {
+    let _turn = budget::enter_within(&app.imports, PATIENCE).await?;
+    let new = NewImport {
+        asset: key,
+        scanned_at: options.scanned_at,
+        part: &options.part,
+        mode: mode.as_str(),
+        format: &format.name,
+        digest: &upload.digest,
+        size: upload.size.cast_signed(),
+        actor: &options.actor,
+    };
+    let pending = begin(app, project, &new).await?;
+    if let Some((import, text)) = pending.same_as_latest(&new).await? {
         // Sent again to be confirmed, it is to close what it did not close before.
         let before: ImportResult = serde_json::from_str(&text).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        if options.confirm && before.is_unsure() {
-            return read_in(app, tx, upload, options, (asset, mode, format), original).await;
+        if !(options.confirm && before.is_unsure()) {
+            let result = repeat(app, pending, options, upload, (import, before)).await?;
+            return Ok((result, false));
         }
-        let result = repeat(tx, options, upload, (import, &text, asset, &format), now).await?;
-        return Ok((result, false));
     }
-    read_in(app, tx, upload, options, (asset, mode, format), original).await
+    read_in(app, pending, upload, options, (mode, format), original).await
+}
+
+/// Begins an import when it is its turn.
+async fn begin(app: &Context, project: ProjectId, new: &NewImport<'_>) -> Result<PendingImport, FlowError> {
+    let waits_since = std::time::Instant::now();
+    let mut pause = Duration::from_millis(10);
+    loop {
+        let begun = app
+            .store
+            .begin_import(project, new, app.spool.process(), now_of(app))
+            .await?;
+        match begun {
+            Begun::Pending(pending) => return Ok(*pending),
+            Begun::Busy if waits_since.elapsed() > PATIENCE => return Err(FlowError::Busy),
+            Begun::Busy => tokio::time::sleep(pause).await,
+        }
+        pause = (pause * 2).min(Duration::from_millis(250));
+    }
+}
+
+/// What an import asks for the time.
+#[must_use]
+pub fn now_of(app: &Context) -> Now {
+    let clock = app.clock.clone();
+    Arc::new(move || clock.now())
 }
 
 /// Reads a file into its scopes.
 async fn read_in(
     app: &Context,
-    tx: ImportTx,
+    pending: PendingImport,
     upload: &Upload,
     options: &Options,
-    (asset, mode, format): (Uuid, Mode, Arc<Format>),
+    (mode, format): (Mode, Arc<Format>),
     original: Option<Uuid>,
 ) -> Result<(ImportResult, bool), FlowError> {
-    let now = app.clock.now();
-    let mut importer = Importer::new(tx, asset, options, upload.progress.clone(), now);
+    let mut importer = Importer::new(pending, options, upload.progress.clone());
     let (mut receiver, reader) = start_reader(upload, format, app);
-    while let Some(batch) = receiver.recv().await {
-        importer.take(batch).await?;
+    let read = async {
+        loop {
+            match tokio::time::timeout(RENEWAL, receiver.recv()).await {
+                Ok(Some(batch)) => importer.take(batch).await?,
+                Ok(None) => break,
+                Err(_) => importer.renew().await?,
+            }
+        }
+        reader.await.map_err(|_| FlowError::Worker)??;
+        Ok(())
+    };
+    if let Err(error) = read.await {
+        importer.abandon().await;
+        return Err(error);
     }
-    reader.await.map_err(|_| FlowError::Worker)??;
-    importer.finish(mode, upload, original).await
+    let done = importer.finish(mode, upload, original).await?;
+    if let Some(import) = done.0.import {
+        settle(app, import).await;
+    }
+    Ok(done)
+}
+
+/// What an import changed is there; that it is copied into the findings may wait.
+async fn settle(app: &Context, import: Uuid) {
+    if let Err(error) = app.store.settle_import(import, &now_of(app)).await {
+        tracing::warn!(%error, %import, "an import is settled later");
+    }
 }
 
 /// The bytes of the latest import again: the scans count afresh, nothing else changes.
 async fn repeat(
-    tx: ImportTx,
+    app: &Context,
+    pending: PendingImport,
     options: &Options,
     upload: &Upload,
-    (import, text, asset, format): (Uuid, &str, Uuid, &Format),
-    now: Instant,
+    (import, before): (Uuid, ImportResult),
 ) -> Result<ImportResult, FlowError> {
-    let before: ImportResult = serde_json::from_str(text).map_err(|e| StoreError::Damaged(e.to_string()))?;
     // A file that says when it was made is no fresher for being sent again.
+    let now = pending.recorded_at;
     let at = before.file_time.or(options.scanned_at).unwrap_or(now).min(now);
     let seen = before.created + before.seen_again + before.reopened;
-    let id = Uuid::now_v7();
+    let id = pending.id;
     let result = ImportResult {
         import: (!options.dry_run).then_some(id),
         created: 0,
@@ -472,26 +536,19 @@ async fn repeat(
         ..before
     };
     if options.dry_run {
-        tx.rollback().await?;
+        pending.abandon().await?;
         return Ok(result);
     }
-    let new = NewImport {
-        id,
-        asset,
+    let latest = pending.repeat_scans(import, at).await?;
+    let ending = Ending {
         original: None,
-        part: &options.part,
-        mode: &options.mode,
-        format: &format.name,
         format_version: &result.format_version,
-        digest: &upload.digest,
-        size: upload.size.cast_signed(),
-        actor: &options.actor,
         result: &serde_json::to_string(&result).unwrap_or_default(),
         completed_at: at,
+        latest: &latest,
+        answer: upload.answer(&result)?,
     };
-    tx.insert_import(&new, now).await?;
-    tx.repeat_scans(import, id, at, now).await?;
-    upload.settle(&tx, &result).await?;
-    tx.commit().await?;
+    pending.publish(&ending).await?;
+    settle(app, id).await;
     Ok(result)
 }

@@ -90,7 +90,7 @@ pub async fn show(
     let row = at.app.catalogue.controls.get(&path.1).ok_or_else(missing)?;
     let framework = framework_of(&at, row, query.framework.as_deref()).ok_or_else(missing)?;
     let now = at.app.clock.now();
-    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
+    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, at.known()).await?;
     let input = reading.input(framework);
     let scores = compute(&input);
     let score = scores

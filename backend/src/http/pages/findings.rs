@@ -69,7 +69,7 @@ pub async fn show(at: In<Read>, query: web::Query<FindingQuery>) -> Result<HttpR
         severity: text(&query.severity),
         asset: text(&query.asset),
         tool: text(&query.tool),
-        assets: at.scoped().assets(true).await?.into_iter().map(|a| a.key).collect(),
+        assets: at.scoped().named_assets().await?.into_iter().map(|a| a.key).collect(),
         counts: counts.map(|counts| {
             let count = |s: Severity| (s.as_str(), counts.get(&s).copied().unwrap_or(0));
             Severity::ALL.into_iter().map(count).collect()

@@ -105,7 +105,7 @@ pub async fn show(
     let (assessment, score) = match stored {
         Some((row, score)) => (row.id.to_string(), score),
         None => {
-            let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
+            let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, at.known()).await?;
             (String::new(), compute(&reading.input(framework)))
         }
     };

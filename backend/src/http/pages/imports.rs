@@ -63,7 +63,7 @@ async fn render<P: crate::auth::Permission>(
             .map(|f| f.title.clone())
             .collect::<Vec<_>>()
             .join(", "),
-        assets: at.scoped().assets(true).await?.into_iter().map(|a| a.key).collect(),
+        assets: at.scoped().named_assets().await?.into_iter().map(|a| a.key).collect(),
         rows: rows
             .into_iter()
             .map(|(row, asset)| {

@@ -168,7 +168,7 @@ async fn fixes(at: &In<Read>, latest: Option<Uuid>, now: Instant) -> Result<Vec<
     if let Some(known) = latest.and_then(|id| at.app.advice.known(at.id(), id)) {
         return Ok(known);
     }
-    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, now).await?;
+    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, at.known()).await?;
     let advice = recommend_over_all(&reading);
     if let Some(id) = latest {
         at.app.advice.keep(at.id(), id, &advice);

@@ -1,5 +1,6 @@
 //! The imports of a project, to be shown.
 
+use super::VISIBLE;
 use crate::entity::{asset, import};
 use crate::{Scoped, StoreError};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -14,6 +15,7 @@ impl Scoped<'_> {
     pub async fn imports(&self, limit: u64) -> Result<Vec<(import::Model, String)>, StoreError> {
         let found = import::Entity::find()
             .filter(import::Column::ProjectId.eq(self.project.0))
+            .filter(import::Column::State.lte(VISIBLE))
             .order_by_desc(import::Column::RecordedAt)
             .order_by_desc(import::Column::Id)
             .limit(limit)
@@ -41,6 +43,7 @@ impl Scoped<'_> {
     pub async fn import(&self, id: Uuid) -> Result<Option<import::Model>, StoreError> {
         Ok(import::Entity::find_by_id(id)
             .filter(import::Column::ProjectId.eq(self.project.0))
+            .filter(import::Column::State.lte(VISIBLE))
             .one(&self.store.read)
             .await?)
     }

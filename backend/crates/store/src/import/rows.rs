@@ -1,11 +1,13 @@
 //! What an import reads and writes, row by row.
 
+use crate::idempotency::{Answer, Claim};
 use affiant_domain::Instant;
+use affiant_domain::asset::AssetKey;
 use affiant_domain::observation::Place;
 use affiant_domain::{Severity, matching::State};
 use uuid::Uuid;
 
-/// A scope: an asset, a tool and a part of it, locked until the end of the transaction.
+/// A scope: an asset, a tool and a part of it.
 #[derive(Clone, Debug)]
 pub struct ScopeRow {
     /// Its id.
@@ -104,54 +106,51 @@ pub struct NewResult {
     pub observed_at: i64,
 }
 
-/// A scan to write.
+/// What is known of a scan when its import ends.
 #[derive(Debug)]
 pub struct NewScan {
     /// Its id.
     pub id: Uuid,
-    /// The import.
-    pub import: Uuid,
-    /// The scope.
-    pub scope: i64,
-    /// The asset.
-    pub asset: Uuid,
-    /// The tool.
-    pub tool: String,
-    /// Its version.
+    /// The version of its tool.
     pub tool_version: String,
     /// Ids of the checks that ran.
     pub checks: Vec<i64>,
-    /// When the run ended.
-    pub completed_at: i64,
-    /// Whether it becomes the latest of its scope.
-    pub latest: bool,
 }
 
-/// An import to write.
+/// An import that begins.
 #[derive(Debug)]
 pub struct NewImport<'a> {
-    /// Its id.
-    pub id: Uuid,
     /// The asset.
-    pub asset: Uuid,
-    /// The original, where it is kept.
-    pub original: Option<Uuid>,
+    pub asset: &'a AssetKey,
+    /// When it was scanned, where the sender says so.
+    pub scanned_at: Option<Instant>,
     /// Part of the asset.
     pub part: &'a str,
     /// Snapshot or delta.
     pub mode: &'a str,
     /// Format.
     pub format: &'a str,
-    /// Its version.
-    pub format_version: &'a str,
     /// SHA-256 of what came.
     pub digest: &'a str,
     /// Size of what came.
     pub size: i64,
     /// Who sent it.
     pub actor: &'a str,
+}
+
+/// What an import comes to.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    /// The original, where it is kept.
+    pub original: Option<Uuid>,
+    /// Version of the format.
+    pub format_version: &'a str,
     /// What came of it, JSON.
     pub result: &'a str,
     /// When the run ended.
     pub completed_at: Instant,
+    /// Scopes whose latest scan it holds, with the time of that scan.
+    pub latest: &'a [(i64, i64)],
+    /// The answer of the request that imports.
+    pub answer: Option<(Claim, Answer)>,
 }

@@ -1,49 +1,43 @@
-//! What an import writes, in bulk.
+//! What an import writes, in bulk, before it is visible.
 
-use super::rows::{Change, NewFinding, NewImport, NewResult, NewScan};
-use super::{ImportTx, ROWS_AT_ONCE, state_code};
-use crate::sql::{clean, cleaned, marks, run, tuples};
+use super::rows::{Change, NewFinding, NewResult, NewScan};
+use super::{PendingImport, ROWS_AT_ONCE, state_code};
+use crate::connection::Transaction;
+use crate::sql::{clean, cleaned, run, tuples};
 use crate::{StoreError, micros};
-use affiant_domain::{Instant, sha256_hex};
+use affiant_domain::sha256_hex;
 use sea_orm::Value;
-use std::collections::HashMap;
-use std::sync::PoisonError;
 use uuid::Uuid;
 
 /// Findings written by one statement.
 const FINDINGS_AT_ONCE: usize = 100;
 
-impl ImportTx {
+impl PendingImport {
     /// Writes new findings.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn insert_findings(
-        &self,
-        import: Uuid,
-        findings: Vec<NewFinding>,
-        now: Instant,
-    ) -> Result<(), StoreError> {
+    pub async fn insert_findings(&self, findings: Vec<NewFinding>) -> Result<(), StoreError> {
         const COLUMNS: usize = 28;
         let head = "INSERT INTO finding (id, project_id, asset_id, import_id, scope_id, check_id, opened_at, recorded_at, changed_at, \
                     fingerprint, occurrence, line, place_length, place_offset, place_line, fingerprint_version, first_state, \
                     first_severity, state, severity, title, message, location, suppression, package, secret, cvss, group_key) VALUES ";
         let full = format!("{head}{}", tuples(COLUMNS, FINDINGS_AT_ONCE));
-        let mut findings = findings.into_iter();
-        while findings.len() > 0 {
-            let count = findings.len().min(FINDINGS_AT_ONCE);
+        let recorded_at = micros(self.recorded_at);
+        self.write_all(findings, FINDINGS_AT_ONCE, |findings| {
+            let count = findings.len();
             let mut values: Vec<Value> = Vec::with_capacity(count * COLUMNS);
-            for finding in findings.by_ref().take(count) {
+            for finding in findings {
                 let (state, severity) = (state_code(finding.state), finding.severity.rank());
                 values.extend([
                     finding.id.into(),
                     self.project.0.into(),
                     finding.asset.into(),
-                    import.into(),
+                    self.id.into(),
                     finding.scope.into(),
                     finding.check.into(),
                     finding.opened_at.into(),
-                    micros(now).into(),
+                    recorded_at.into(),
                     finding.opened_at.into(),
                     finding.fingerprint.to_be_bytes().to_vec().into(),
                     number(finding.occurrence).into(),
@@ -66,154 +60,118 @@ impl ImportTx {
                     finding.group.map(|group| group.to_be_bytes().to_vec()).into(),
                 ]);
             }
-            if count == FINDINGS_AT_ONCE {
-                run(&self.tx, &full, values).await?;
-            } else {
-                run(&self.tx, &format!("{head}{}", tuples(COLUMNS, count)), values).await?;
-            }
-        }
-        Ok(())
+            let sql = match count {
+                FINDINGS_AT_ONCE => full.clone(),
+                fewer => format!("{head}{}", tuples(COLUMNS, fewer)),
+            };
+            (sql, values)
+        })
+        .await
     }
 
-    /// Records changes of stored findings.
+    /// Records changes of findings. The findings themselves change when the import is visible and settled.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn change_findings(&self, changes: &[Change], now: Instant) -> Result<(), StoreError> {
-        for chunk in changes.chunks(ROWS_AT_ONCE) {
-            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 7);
-            for change in chunk {
+    pub async fn change_findings(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.write_all(changes, ROWS_AT_ONCE, |changes| {
+            let mut values: Vec<Value> = Vec::with_capacity(changes.len() * 7);
+            for change in &changes {
                 values.extend([
                     self.project.0.into(),
                     change.finding.into(),
                     change.scan.into(),
                     change.at.into(),
-                    micros(now).into(),
+                    micros(self.recorded_at).into(),
                     state_code(change.state).into(),
                     change.severity.rank().into(),
                 ]);
             }
             let insert = format!(
                 "INSERT INTO transition (project_id, finding_id, scan_id, at, recorded_at, state, severity) VALUES {}",
-                tuples(7, chunk.len())
+                tuples(7, changes.len())
             );
-            run(&self.tx, &insert, values).await?;
-            let mut groups: HashMap<(i16, i16, i64), Vec<Value>> = HashMap::new();
-            for change in chunk {
-                let key = (state_code(change.state), change.severity.rank(), change.at);
-                groups.entry(key).or_default().push(change.finding.into());
-            }
-            for ((state, severity, at), ids) in groups {
-                let update = format!(
-                    "UPDATE finding SET state = ?, severity = ?, changed_at = ? WHERE id IN ({})",
-                    marks(ids.len())
-                );
-                let mut values: Vec<Value> = vec![state.into(), severity.into(), at.into()];
-                values.extend(ids);
-                run(&self.tx, &update, values).await?;
-            }
-        }
-        Ok(())
+            (insert, values)
+        })
+        .await
     }
 
     /// Writes the outcomes of checks.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn insert_results(&self, results: &[NewResult], now: Instant) -> Result<(), StoreError> {
-        for chunk in results.chunks(ROWS_AT_ONCE) {
-            let mut values: Vec<Value> = Vec::with_capacity(chunk.len() * 8);
-            for result in chunk {
+    pub async fn insert_results(&self, results: Vec<NewResult>) -> Result<(), StoreError> {
+        self.write_all(results, ROWS_AT_ONCE, |results| {
+            let mut values: Vec<Value> = Vec::with_capacity(results.len() * 8);
+            for result in &results {
                 values.extend([
                     self.project.0.into(),
                     result.scan.into(),
                     result.asset.into(),
                     result.check.into(),
                     result.observed_at.into(),
-                    micros(now).into(),
+                    micros(self.recorded_at).into(),
                     result.outcome.into(),
                     result.count.into(),
                 ]);
             }
             let insert = format!(
                 "INSERT INTO result (project_id, scan_id, asset_id, check_id, observed_at, recorded_at, outcome, count) VALUES {}",
-                tuples(8, chunk.len())
+                tuples(8, results.len())
             );
-            run(&self.tx, &insert, values).await?;
-        }
-        Ok(())
+            (insert, values)
+        })
+        .await
     }
 
-    /// Writes an import.
+    /// Begins a scan of a scope: what it changes names it.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn insert_import(&self, import: &NewImport<'_>, now: Instant) -> Result<(), StoreError> {
-        let sql = "INSERT INTO import (id, project_id, asset_id, original_id, part, mode, format, format_version, digest, actor, result, \
-                   size, completed_at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    pub async fn begin_scan(&self, id: Uuid, scope: i64, tool: &str, completed_at: i64) -> Result<(), StoreError> {
+        let tx = self.step().await?;
+        self.insert_scan(&tx, id, scope, tool, completed_at).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(super) async fn insert_scan(
+        &self,
+        tx: &Transaction,
+        id: Uuid,
+        scope: i64,
+        tool: &str,
+        completed_at: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO scan (id, import_id, project_id, asset_id, scope_id, completed_at, recorded_at, tool, tool_version, checklist) \
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', '')";
         let values = vec![
-            import.id.into(),
+            id.into(),
+            self.id.into(),
             self.project.0.into(),
-            import.asset.into(),
-            import.original.into(),
-            clean(import.part).into(),
-            import.mode.to_owned().into(),
-            import.format.to_owned().into(),
-            clean(import.format_version).into(),
-            import.digest.to_owned().into(),
-            clean(import.actor).into(),
-            clean(import.result).into(),
-            import.size.into(),
-            micros(import.completed_at).into(),
-            micros(now).into(),
+            self.asset.into(),
+            scope.into(),
+            completed_at.into(),
+            micros(self.recorded_at).into(),
+            clean(tool).into(),
         ];
-        run(&self.tx, sql, values).await?;
-        let detail = serde_json::json!({ "import": import.id, "mode": import.mode, "part": import.part });
-        let of = (import.actor, "scan.imported", Some(self.project.0));
-        let mut draft = crate::people::action(of, &detail.to_string(), now);
-        draft.refs = vec![
-            ("import", import.id.to_string()),
-            ("sha256", import.digest.to_owned()),
-            ("format", import.format.to_owned()),
-        ];
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(draft);
+        run(tx, sql, values).await?;
         Ok(())
     }
 
-    /// Writes a scan, with the list of its checks.
+    /// Completes a scan with the list of its checks.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn insert_scan(&self, scan: &NewScan, now: Instant) -> Result<(), StoreError> {
+    pub async fn complete_scan(&self, scan: &NewScan) -> Result<(), StoreError> {
         let body = serde_json::to_string(&scan.checks).unwrap_or_default();
         let digest = sha256_hex(body.as_bytes());
+        let tx = self.step().await?;
         let list = "INSERT INTO checklist (digest, body) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING";
-        run(&self.tx, list, vec![digest.clone().into(), body.into()]).await?;
-        let sql = "INSERT INTO scan (id, import_id, project_id, asset_id, scope_id, completed_at, recorded_at, tool, tool_version, checklist) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let values = vec![
-            scan.id.into(),
-            scan.import.into(),
-            self.project.0.into(),
-            scan.asset.into(),
-            scan.scope.into(),
-            scan.completed_at.into(),
-            micros(now).into(),
-            clean(&scan.tool).into(),
-            clean(&scan.tool_version).into(),
-            digest.into(),
-        ];
-        run(&self.tx, sql, values).await?;
-        if scan.latest {
-            let sql = "UPDATE scan_scope SET latest_at = ?, latest_import_id = ? WHERE id = ?";
-            run(
-                &self.tx,
-                sql,
-                vec![scan.completed_at.into(), scan.import.into(), scan.scope.into()],
-            )
-            .await?;
-        }
-        Ok(())
+        run(&tx, list, vec![digest.clone().into(), body.into()]).await?;
+        let sql = "UPDATE scan SET tool_version = ?, checklist = ? WHERE id = ?";
+        let values = vec![clean(&scan.tool_version).into(), digest.into(), scan.id.into()];
+        run(&tx, sql, values).await?;
+        Ok(tx.commit().await?)
     }
 }
 
