@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The rigs at full length, on a release build: crash rounds, a soak under a memory limit, a million findings. About 50 minutes; the figures go
+# The rigs at full length, on a release build: crash rounds, events beside a large import, a million findings, a soak under a memory limit. About 60 minutes; the figures go
 # into docs/PERFORMANCE.md. Needs what ./test.sh installs.
 #
-# Usage: tests/long.sh [crashes|soak|million]…      all of them, where none is named
+# Usage: tests/long.sh [crashes|beside|million|soak]…      all of them, where none is named
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- crashes million soak
+[ $# -gt 0 ] || set -- crashes beside million soak
 
 bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb | sort -V | tail -1)")
 work=$(mktemp -d); chmod 755 "$work"
@@ -27,8 +27,9 @@ for rig in "$@"; do
   echo "== $rig"
   case "$rig" in
     crashes) AFFIANT_CRASH_ROUNDS=60 cargo test --release --workspace --locked --test it crashes -- --nocapture ;;
+    beside) for url in "" "$AFFIANT_TEST_POSTGRES/postgres"; do python3 tests/beside.py --binary "$target/release/affiant" --database-url "$url"; done ;;
     million) python3 bench/over_http.py --binary "$target/release/affiant" --n 1000000 ;;
     soak) for url in "" "$AFFIANT_TEST_POSTGRES/postgres"; do python3 tests/soak.py --binary "$target/release/affiant" --database-url "$url"; done ;;
-    *) echo "unknown rig $rig: crashes, million or soak" >&2; exit 2 ;;
+    *) echo "unknown rig $rig: crashes, beside, million or soak" >&2; exit 2 ;;
   esac
 done

@@ -176,7 +176,7 @@ impl Context {
             events,
             at_work: Arc::default(),
             large_pushes: crate::flow::budget::turns(2),
-            imports: crate::flow::budget::turns(4),
+            imports: crate::flow::budget::turns(crate::flow::ingest::IMPORTS),
             heavy: crate::flow::budget::turns(2),
             drawing: crate::flow::budget::turns(1),
             probation: Arc::default(),

@@ -100,8 +100,7 @@ impl Matcher {
     /// A matcher over what is stored, in order of occurrence. A `historic` file (older than the scope's latest) closes and
     /// reopens nothing.
     #[must_use]
-    pub fn new(stored: impl IntoIterator<Item = (Fingerprint, Stored)>, historic: bool) -> Self {
-        let mut stored: Vec<(Fingerprint, Stored)> = stored.into_iter().collect();
+    pub fn new(mut stored: Vec<(Fingerprint, Stored)>, historic: bool) -> Self {
         stored.sort_by_key(|(fingerprint, _)| *fingerprint);
         Self {
             stored,
@@ -173,7 +172,7 @@ mod tests {
                 Stored::new(u32::try_from(n).unwrap(), state, Severity::Low),
             )
         });
-        let mut matcher = Matcher::new(existing, false);
+        let mut matcher = Matcher::new(existing.collect(), false);
         let (mut created, mut seen, mut changed) = (0, 0, 0);
         for fp in file {
             match matcher.observe(Fingerprint(u128::from(*fp)), State::Open, Severity::Low) {
@@ -220,7 +219,7 @@ mod tests {
             (Fingerprint(1), Stored::new(0, State::Closed, Severity::Low)),
             (Fingerprint(2), Stored::new(1, State::Open, Severity::Low)),
         ];
-        let mut matcher = Matcher::new(stored, true);
+        let mut matcher = Matcher::new(stored.to_vec(), true);
         assert_eq!(
             matcher.observe(Fingerprint(1), State::Open, Severity::Low),
             Verdict::SeenAgain(0)

@@ -166,6 +166,8 @@ impl Store {
             // What is deleted or overwritten is not to be found in free pages.
             .pragma("secure_delete", "ON")
             .pragma("cache_size", "-8192")
+            // An import's transactions change pages all over the indices: written back less often, most are written back once for several.
+            .pragma("wal_autocheckpoint", "4000")
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
         let open = |connections: u32, wait: u64| {

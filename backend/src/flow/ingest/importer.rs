@@ -3,12 +3,12 @@
 use super::reader::{Item, Row};
 use super::{ImportResult, Options, PROFILE, Progress, Rejected, Upload};
 use crate::flow::FlowError;
-use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::fingerprint::Fingerprint;
 use affiant_domain::matching::{Matcher, Mode, State, Stored, Verdict, is_mass_close};
 use affiant_domain::observation::{Check, Outcome, RunInfo, tool_name};
-use affiant_store::{Change, Ending, NewFinding, NewResult, NewScan, PendingImport, StoreError, StoredFinding, micros};
+use affiant_domain::{Instant, Severity};
+use affiant_store::{Change, Ending, NewFinding, NewResult, NewScan, PendingImport, StoreError, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +16,13 @@ use uuid::Uuid;
 
 /// Rejected records that a result shows.
 const SHOWN: usize = 20;
+
+/// A stored finding of a scope, as short as it can be: there may be a million.
+struct Known {
+    id: Uuid,
+    state: State,
+    severity: Severity,
+}
 
 /// One tool's part of an import.
 struct ToolState {
@@ -25,7 +32,7 @@ struct ToolState {
     at: i64,
     historic: bool,
     gone_at: Option<i64>,
-    stored: Vec<StoredFinding>,
+    stored: Vec<Known>,
     matcher: Matcher,
     listed: BTreeSet<i64>,
     has_list: bool,
@@ -218,13 +225,21 @@ impl<'a> Importer<'a> {
                 "{tool}: the file is older than the latest scan of its scope; it closes and reopens nothing"
             ));
         }
-        let stored = self.pending.stored(scope.id).await?;
-        let known = stored.iter().enumerate().map(|(n, f)| {
-            (
-                Fingerprint(f.fingerprint),
-                Stored::new(u32::try_from(n).unwrap_or(u32::MAX), f.state, f.severity),
-            )
-        });
+        let (mut known, mut stored) = (Vec::new(), Vec::new());
+        let mut page = self.pending.stored(scope.id, None).await?;
+        while let Some(last) = page.last().copied() {
+            for finding in page {
+                let key = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+                let as_stored = Stored::new(key, finding.state, finding.severity);
+                known.push((Fingerprint(finding.fingerprint), as_stored));
+                stored.push(Known {
+                    id: finding.id,
+                    state: finding.state,
+                    severity: finding.severity,
+                });
+            }
+            page = self.pending.stored(scope.id, Some(&last)).await?;
+        }
         let matcher = Matcher::new(known, historic);
         let open_before = stored.iter().filter(|f| f.state == State::Open).count() as u64;
         let scan = Uuid::now_v7();

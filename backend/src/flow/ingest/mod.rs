@@ -28,6 +28,8 @@ use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// Imports at once.
+pub const IMPORTS: usize = 4;
 /// How often an import says that it is still at work while it waits for the file's reader.
 const RENEWAL: Duration = Duration::from_secs(5);
 
@@ -444,6 +446,12 @@ async fn run(
         }
     }
     read_in(app, pending, upload, options, (mode, format), original).await
+}
+
+/// Whether this server imports something.
+#[must_use]
+pub fn is_at_work(app: &Context) -> bool {
+    app.imports.available_permits() < IMPORTS
 }
 
 /// Begins an import when it is its turn.

@@ -306,38 +306,32 @@ impl PendingImport {
         })
     }
 
-    /// The findings of a scope, in order of fingerprint and occurrence.
+    /// The next findings of a scope, in order of fingerprint and occurrence, after one; none where there are no more.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn stored(&self, scope: i64) -> Result<Vec<StoredFinding>, StoreError> {
+    pub async fn stored(&self, scope: i64, after: Option<&StoredFinding>) -> Result<Vec<StoredFinding>, StoreError> {
         let sql = "SELECT id, fingerprint, occurrence, state, severity FROM finding \
                    WHERE scope_id = ? AND (fingerprint, occurrence) > (?, ?) ORDER BY fingerprint, occurrence LIMIT ?";
-        let mut stored: Vec<StoredFinding> = Vec::new();
-        // A reread may have left findings with occurrences below zero.
-        let (mut after, mut page) = ((Vec::<u8>::new(), i32::MIN), PAGE);
-        while page == PAGE {
-            let (fingerprint, occurrence) = after.clone();
-            let values = vec![scope.into(), fingerprint.into(), occurrence.into(), PAGE.into()];
-            let found = rows(&self.store.read, sql, values).await?;
-            page = found.len().try_into().unwrap_or(0);
-            for row in &found {
-                let bytes: Vec<u8> = column(row, "fingerprint")?;
-                let id: Uuid = column(row, "id")?;
-                let whole: [u8; 16] = bytes
-                    .as_slice()
-                    .try_into()
-                    .map_err(|_| damaged("finding", id, "fingerprint has not 16 bytes"))?;
-                stored.push(StoredFinding {
-                    id,
-                    fingerprint: u128::from_be_bytes(whole),
-                    state: stored_state(id, column(row, "state")?)?,
-                    severity: stored_severity(id, column(row, "severity")?)?,
-                });
-                after = (bytes, column(row, "occurrence")?);
-            }
-        }
-        Ok(stored)
+        let after = after.map(|last| (last.fingerprint.to_be_bytes().to_vec(), last.occurrence));
+        let (fingerprint, occurrence) = after.unwrap_or((Vec::new(), i32::MIN));
+        let values = vec![scope.into(), fingerprint.into(), occurrence.into(), PAGE.into()];
+        let found = rows(&self.store.read, sql, values).await?;
+        let stored = found.iter().map(|row| {
+            let bytes: Vec<u8> = column(row, "fingerprint")?;
+            let id: Uuid = column(row, "id")?;
+            let bytes: [u8; 16] = bytes
+                .try_into()
+                .map_err(|_| damaged("finding", id, "fingerprint has not 16 bytes"))?;
+            Ok(StoredFinding {
+                id,
+                fingerprint: u128::from_be_bytes(bytes),
+                occurrence: column(row, "occurrence")?,
+                state: stored_state(id, column(row, "state")?)?,
+                severity: stored_severity(id, column(row, "severity")?)?,
+            })
+        });
+        stored.collect()
     }
 
     /// Time of the first scan of a scope after an instant.

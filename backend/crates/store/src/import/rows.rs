@@ -25,6 +25,8 @@ pub struct StoredFinding {
     pub id: Uuid,
     /// Identity within the scope.
     pub fingerprint: u128,
+    /// Which of several equal ones.
+    pub occurrence: i32,
     /// Its present state.
     pub state: State,
     /// Its present severity.
