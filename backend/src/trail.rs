@@ -102,25 +102,22 @@ impl Trail {
         })
     }
 
-    /// The payload of an entry with its salt; none where nobody can read it.
+    /// A payload with its salt, that is sealed at a place under the key of its subject, or of nobody; none where nobody can read it.
     #[must_use]
     pub fn payload(
         &self,
-        entry: &entity::trail_entry::Model,
+        idx: i64,
+        sealed: &[u8],
         subject: Option<&Subject>,
         keys: &mut PersonKeys,
     ) -> Option<Payload> {
-        // What was sealed for a person is for nobody where the person is not there.
-        if entry.subject_id.is_some() && subject.is_none() {
-            return None;
-        }
         let key = keys.of(self, subject)?;
-        let bytes = open(&key, &identity(entry.idx.unsigned_abs()), entry.sealed.as_ref()?)?;
+        let bytes = open(&key, &identity(idx.unsigned_abs()), sealed)?;
         Payload::from_bytes(&bytes)
     }
 }
 
-/// Keys of people that were unwrapped for a page of entries.
+/// Keys of people that were unwrapped.
 #[derive(Default)]
 pub struct PersonKeys(HashMap<Option<Uuid>, Option<[u8; 32]>>);
 
@@ -162,8 +159,12 @@ impl Log for Trail {
     }
 
     fn open(&self, entry: &entity::trail_entry::Model, subject: Option<&Subject>) -> Option<String> {
-        self.payload(entry, subject, &mut PersonKeys::default())
-            .map(|payload| payload.content)
+        // What was sealed for a person is for nobody where the person is not there.
+        if entry.subject_id.is_some() && subject.is_none() {
+            return None;
+        }
+        let payload = self.payload(entry.idx, entry.sealed.as_ref()?, subject, &mut PersonKeys::default());
+        payload.map(|payload| payload.content)
     }
 
     fn extend(&self, frontier: &[u8], peopled: &[Peopled<'_>]) -> Result<Extended, String> {

@@ -4,8 +4,7 @@ use super::context;
 use super::output::{Failure, say};
 use crate::clock::Clock;
 use crate::config::Storage;
-use crate::flow::backup;
-use crate::flow::trail;
+use crate::flow::{backup, trail, verify_trail};
 use std::path::PathBuf;
 
 /// Arguments of `backup`.
@@ -84,7 +83,7 @@ pub(super) async fn restore(storage: &Storage, args: &RestoreArgs) -> Result<(),
     }
     let app = context(storage, Clock::system()).await?;
     let forgotten = backup::forget_again(&app).await?;
-    let checked = trail::check(&app).await?;
+    let checked = verify_trail::check(&app).await?.entries;
     backup::told(&app, &head, forgotten, "cli").await?;
     trail::sign(&app).await?;
     say(format_args!(

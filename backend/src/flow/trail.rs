@@ -4,12 +4,12 @@ use super::FlowError;
 use super::publish_checkpoint::{Signed, publish};
 use crate::app::Context;
 use crate::trail::PersonKeys;
-use affiant_store::{Draft, entity, instant, micros};
+use affiant_store::{Draft, Subject, ToldEntry, entity, instant, micros};
 use affiant_trail::proof::{At, Claim, fold};
-use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Trusted, Writer, signed_by};
+use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Told, Writer, signed_by};
 use chrono::SecondsFormat;
 use std::collections::HashMap;
-use std::io::{Seek, Write};
+use std::io::Write;
 use uuid::Uuid;
 
 /// What signing keys are sealed for.
@@ -17,7 +17,7 @@ pub(crate) const SIGNING: &str = "trail.signing";
 /// A checkpoint is signed again after so many seconds without a new entry, so that silence is vouched for too.
 const EMPTY: i64 = 3600;
 /// Entries that are read at once.
-const PAGE: u64 = 200;
+const PAGE: u64 = 500;
 
 /// The keys of the trail, first first; the first one is made where there is none.
 ///
@@ -208,6 +208,36 @@ pub async fn export<W: Write + Send>(
     with_payloads: bool,
 ) -> Result<W, FlowError> {
     let io = |error| FlowError::Io("the export".to_owned(), error);
+    let mut writer = Writer::new(out);
+    let wanted = Wanted {
+        project,
+        with_payloads,
+        is_shown: true,
+    };
+    tell(app, &mut writer, io, &wanted).await?;
+    writer.end().map_err(io)
+}
+
+/// What is told of a trail.
+pub(crate) struct Wanted {
+    /// The project whose entries are told; of others only the hashes. None for all.
+    pub project: Option<Uuid>,
+    /// With payloads, as far as they can be read.
+    pub with_payloads: bool,
+    /// Whether somebody reads it: then who is erased meanwhile is not shown from the next page on.
+    pub is_shown: bool,
+}
+
+/// Tells the trail in the order of an export.
+///
+/// # Errors
+/// [`FlowError`] where the database fails, or `failed` of what the one who is told says.
+pub(crate) async fn tell<T: Told>(
+    app: &Context,
+    told: &mut T,
+    failed: impl Fn(T::Error) -> FlowError,
+    wanted: &Wanted,
+) -> Result<(), FlowError> {
     let size = match sign(app).await {
         Ok(last) => Head::parse(&last).map_or(0, |head| head.size),
         Err(FlowError::Trail(_)) => {
@@ -217,42 +247,48 @@ pub async fn export<W: Write + Send>(
     };
     let keys = keys(app).await?;
     let first = keys.first().ok_or_else(|| damaged("there is no key"))?;
-    let mut writer = Writer::begin(out, &name_of(first.1.public()), size, first.1.public()).map_err(io)?;
+    told.begin(&name_of(first.1.public()), size, first.1.public())
+        .map_err(&failed)?;
     let mut notes = Notes::new(app).await?;
-    notes.up_to(app, 0, &mut writer).await?;
+    notes.up_to(app, 0, told, &failed).await?;
+    let mut people = People::default();
     let mut next = 0;
+    // Who checks signatures needs the entries that change keys, whatever else they may read.
+    let only = wanted.project.map(|project| (project, ROTATED));
     while next < size {
-        let entries = app.store.trail_from(next, PAGE.min(size - next)).await?;
+        let entries = app.store.told_from(next, PAGE.min(size - next), only).await?;
         // The header says how many there should be.
         if entries.is_empty() {
             break;
         }
-        let payloads = payloads(app, &entries, with_payloads).await?;
+        if wanted.is_shown || people.are_many() {
+            people = People::default();
+        }
+        people.meet(app, &entries).await?;
         for entry in &entries {
             let hash: [u8; 32] = entry
                 .hash
-                .clone()
+                .as_slice()
                 .try_into()
                 .map_err(|_| damaged(&format!("entry {}: its hash has not 32 bytes", entry.idx)))?;
             let index = entry.idx.unsigned_abs();
-            // Who checks signatures needs the entries that change keys, whatever else they may read.
-            let mine = project.is_none() || entry.project_id == project || entry.action == ROTATED;
-            let shown = payloads.get(&entry.idx).unwrap_or(&Shown::None);
-            if mine {
-                writer.entry(index, Hash(hash), Some(&entry.leaf), shown).map_err(io)?;
+            if entry.is_mine {
+                let shown = people.shown(app, entry, wanted.with_payloads);
+                told.entry(index, Hash(hash), Some(&entry.leaf), &shown)
+                    .map_err(&failed)?;
             } else {
-                writer.entry(index, Hash(hash), None, &Shown::None).map_err(io)?;
+                told.entry(index, Hash(hash), None, &Shown::None).map_err(&failed)?;
             }
             next = index + 1;
-            notes.up_to(app, next, &mut writer).await?;
+            notes.up_to(app, next, told, &failed).await?;
         }
     }
     // A checkpoint of more entries than there are shows that the tail was cut.
     let there = Frontier::from_bytes(&app.store.trail_frontier().await?).map_or(0, |tree| tree.size());
     for note in app.store.checkpoints(there + 1, 10).await? {
-        writer.checkpoint(&note.note).map_err(io)?;
+        told.checkpoint(&note.note).map_err(&failed)?;
     }
-    writer.end().map_err(io)
+    Ok(())
 }
 
 /// The checkpoints of an export, in order, of each size two at most.
@@ -291,13 +327,18 @@ impl Notes {
         Ok(())
     }
 
-    async fn up_to<W: Write>(&mut self, app: &Context, size: u64, writer: &mut Writer<W>) -> Result<(), FlowError> {
+    async fn up_to<T: Told>(
+        &mut self,
+        app: &Context,
+        size: u64,
+        told: &mut T,
+        failed: &impl Fn(T::Error) -> FlowError,
+    ) -> Result<(), FlowError> {
         while let Some(first) = self.waiting.front()
             && first.size.unsigned_abs() <= size
         {
             if first.size.unsigned_abs() == size {
-                let io = |error| FlowError::Io("the export".to_owned(), error);
-                writer.checkpoint(&first.note).map_err(io)?;
+                told.checkpoint(&first.note).map_err(failed)?;
             }
             self.waiting.pop_front();
             if self.waiting.is_empty() {
@@ -308,52 +349,51 @@ impl Notes {
     }
 }
 
-/// What an export shows of payloads.
-async fn payloads(
-    app: &Context,
-    entries: &[entity::trail_entry::Model],
-    open: bool,
-) -> Result<HashMap<i64, Shown>, FlowError> {
-    const PURGED: i16 = 2;
-    const ERASED: i16 = 3;
-    let mut ids: Vec<Uuid> = entries.iter().filter_map(|entry| entry.subject_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let subjects = app.store.subjects_by_id(&ids).await?;
-    let mut unwrapped = PersonKeys::default();
-    let mut shown = |entry: &entity::trail_entry::Model| {
-        let subject = entry.subject_id.and_then(|id| subjects.get(&id));
-        let readable = entry.subject_id.is_none() || subject.is_some_and(|subject| subject.wrapped.is_some());
-        match (entry.state, entry.sealed.is_some()) {
+/// The people of a trail that is told, with their keys.
+#[derive(Default)]
+struct People {
+    known: HashMap<Uuid, Subject>,
+    keys: PersonKeys,
+}
+
+impl People {
+    /// Whether they are more than are to be held.
+    fn are_many(&self) -> bool {
+        self.known.len() > 10_000
+    }
+
+    /// Reads those of entries that are not known yet.
+    async fn meet(&mut self, app: &Context, entries: &[ToldEntry]) -> Result<(), FlowError> {
+        let named = entries.iter().filter_map(|entry| entry.subject);
+        let mut new: Vec<Uuid> = named.filter(|id| !self.known.contains_key(id)).collect();
+        new.sort_unstable();
+        new.dedup();
+        if !new.is_empty() {
+            self.known.extend(app.store.subjects_by_id(&new).await?);
+        }
+        Ok(())
+    }
+
+    /// What is shown of the payload of an entry.
+    fn shown(&mut self, app: &Context, entry: &ToldEntry, open: bool) -> Shown {
+        const PURGED: i16 = 2;
+        const ERASED: i16 = 3;
+        let subject = entry.subject.and_then(|id| self.known.get(&id));
+        // What was sealed for a person is for nobody where the person is not there.
+        let readable = entry.subject.is_none() || subject.is_some_and(|subject| subject.wrapped.is_some());
+        match (entry.state, &entry.sealed) {
             (PURGED, _) => Shown::Purged,
             (ERASED, _) => Shown::Erased,
-            (_, false) => Shown::None,
-            (_, true) if !readable => Shown::Erased,
-            (_, true) if !open || subject.is_some_and(|subject| subject.restricted) => Shown::Sealed,
+            (_, None) => Shown::None,
+            (_, Some(_)) if !readable => Shown::Erased,
+            (_, Some(_)) if !open || subject.is_some_and(|subject| subject.restricted) => Shown::Sealed,
             // What does not open and should is told as it is: the file will not verify.
-            (_, true) => {
-                let payload = app.trail.payload(entry, subject, &mut unwrapped);
+            (_, Some(sealed)) => {
+                let payload = app.trail.payload(entry.idx, sealed, subject, &mut self.keys);
                 payload.map_or(Shown::None, Shown::Open)
             }
         }
-    };
-    Ok(entries.iter().map(|entry| (entry.idx, shown(entry))).collect())
-}
-
-/// Checks the trail as it is stored, payloads and all; gives how many entries it has.
-///
-/// # Errors
-/// [`FlowError::Trail`] with the first fault.
-pub async fn check(app: &Context) -> Result<u64, FlowError> {
-    sign(app).await?;
-    let failed = |error| FlowError::Io(app.spool.display().to_string(), error);
-    let mut file = tempfile::tempfile_in(&app.spool).map_err(failed)?;
-    export(app, std::io::BufWriter::new(&mut file), None, true).await?;
-    file.seek(std::io::SeekFrom::Start(0)).map_err(failed)?;
-    let checked = affiant_trail::verify(std::io::BufReader::with_capacity(1 << 20, file), &Trusted::default());
-    checked
-        .map(|found| found.entries)
-        .map_err(|fault| damaged(&fault.to_string()))
+    }
 }
 
 /// When a checkpoint was signed last.

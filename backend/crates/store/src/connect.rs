@@ -163,6 +163,8 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
+            // Rows that wait for who reads them: with fewer, the two threads spend their time waking each other.
+            .row_buffer_size(500)
             // What is deleted or overwritten is not to be found in free pages.
             .pragma("secure_delete", "ON")
             .pragma("cache_size", "-8192")

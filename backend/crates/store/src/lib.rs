@@ -77,7 +77,7 @@ pub use schedule::DueSlot;
 pub use sealed::{Sealed, SealedId};
 pub use source::{Checkpoint, Gap, NewSource};
 pub use stored::{damaged, stored_json, stored_severity, stored_state};
-pub use trail::{Draft, EntryFilter, Extended, Log, Peopled, Subject, Written};
+pub use trail::{Draft, EntryFilter, Extended, Log, Peopled, Subject, ToldEntry, Written};
 
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;

@@ -114,6 +114,25 @@ const CHUNK: usize = 100;
 /// Entries that are sealed between two statements: the database ends a transaction that idles while it holds the head.
 const SEALED_AT_ONCE: usize = 500;
 
+/// An entry as an export tells it.
+#[derive(Debug)]
+pub struct ToldEntry {
+    /// Its place.
+    pub idx: i64,
+    /// The leaf's hash.
+    pub hash: Vec<u8>,
+    /// The leaf.
+    pub leaf: String,
+    /// Its sealed payload.
+    pub sealed: Option<Vec<u8>>,
+    /// What became of the payload.
+    pub state: i16,
+    /// The person under whose key the payload is.
+    pub subject: Option<Uuid>,
+    /// Whether it is for who asks.
+    pub is_mine: bool,
+}
+
 impl Store {
     /// Appends entries in a transaction; they are there when it is committed, and not before.
     pub(crate) async fn append(&self, tx: &Transaction, drafts: &[Draft]) -> Result<(), StoreError> {
@@ -375,6 +394,44 @@ impl Store {
         let query = trail_entry::Entity::find().filter(trail_entry::Column::Idx.gte(from.cast_signed()));
         let query = query.order_by_asc(trail_entry::Column::Idx).limit(limit);
         Ok(query.all(&self.read).await?)
+    }
+
+    /// Entries from one place on, in order, as an export tells them: the leaf and what its payload is read by. Where a project is named, others'
+    /// are not `mine`, but for those of an action that is everybody's.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn told_from(
+        &self,
+        from: u64,
+        limit: u64,
+        project: Option<(Uuid, &str)>,
+    ) -> Result<Vec<ToldEntry>, StoreError> {
+        let mut values: Vec<sea_orm::Value> = Vec::new();
+        let mine = match project {
+            None => "1",
+            Some((project, action)) => {
+                values.extend([project.into(), action.into()]);
+                "CASE WHEN project_id = ? OR action = ? THEN 1 ELSE 0 END"
+            }
+        };
+        let sql = format!(
+            "SELECT idx, hash, leaf, sealed, state, subject_id, {mine} AS mine FROM trail_entry WHERE idx >= ? ORDER BY idx LIMIT ?"
+        );
+        values.extend([from.cast_signed().into(), limit.cast_signed().into()]);
+        let found = rows(&self.read, &sql, values).await?;
+        let told = found.iter().map(|row| {
+            Ok(ToldEntry {
+                idx: column(row, "idx")?,
+                hash: column(row, "hash")?,
+                leaf: column(row, "leaf")?,
+                sealed: column(row, "sealed")?,
+                state: column(row, "state")?,
+                subject: column(row, "subject_id")?,
+                is_mine: column::<i32>(row, "mine")? == 1,
+            })
+        });
+        told.collect()
     }
 
     /// The tree's frontier.

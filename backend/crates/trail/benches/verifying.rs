@@ -2,7 +2,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
-use affiant_trail::{Entry, Frontier, Head, Payload, Shown, SigningKey, Trusted, Writer, leaf_hash, signed_by, verify};
+use affiant_trail::{
+    Entry, Frontier, Head, Payload, Shown, SigningKey, Told as _, Trusted, Writer, leaf_hash, signed_by, verify,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sha2::{Digest, Sha256};
 
@@ -10,7 +12,8 @@ const ENTRIES: u64 = 50_000;
 
 fn file() -> Vec<u8> {
     let key = SigningKey::new("bench.example/trail", &[7; 32]).unwrap();
-    let mut writer = Writer::begin(Vec::new(), "bench.example/trail", ENTRIES, key.public()).unwrap();
+    let mut writer = Writer::new(Vec::new());
+    writer.begin("bench.example/trail", ENTRIES, key.public()).unwrap();
     let mut tree = Frontier::new();
     for n in 0..ENTRIES {
         let payload = Payload {

@@ -35,7 +35,7 @@ pub(crate) struct Line<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) leaf: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    pub(crate) payload: Option<Told<'a>>,
+    pub(crate) payload: Option<LinePayload<'a>>,
 }
 
 impl Line<'_> {
@@ -65,13 +65,37 @@ pub(crate) struct Header<'a> {
 /// A payload in a line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Told<'a> {
+pub(crate) struct LinePayload<'a> {
     #[serde(borrow)]
     pub(crate) state: Cow<'a, str>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) salt: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<Cow<'a, str>>,
+}
+
+/// Who is told a trail, in the order of such a file.
+pub trait Told {
+    /// Why it takes no more.
+    type Error;
+
+    /// A trail of this name begins, with so many entries, whose first checkpoints were signed by this key.
+    ///
+    /// # Errors
+    /// Where it takes no more.
+    fn begin(&mut self, origin: &str, size: u64, first: &PublicKey) -> Result<(), Self::Error>;
+
+    /// The next entry: its place, and its canonical form, or its hash alone where it is not for the reader.
+    ///
+    /// # Errors
+    /// Where it takes no more.
+    fn entry(&mut self, index: u64, hash: Hash, leaf: Option<&str>, payload: &Shown) -> Result<(), Self::Error>;
+
+    /// A checkpoint over the entries so far.
+    ///
+    /// # Errors
+    /// Where it takes no more.
+    fn checkpoint(&mut self, note: &str) -> Result<(), Self::Error>;
 }
 
 /// Writes such a file.
@@ -81,11 +105,26 @@ pub struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a file of a trail of this name, with so many entries, whose first checkpoints were signed by this key.
+    /// Begins a file.
+    #[must_use]
+    pub const fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    /// Ends the file.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn begin(mut out: W, origin: &str, size: u64, first: &PublicKey) -> io::Result<Self> {
+    pub fn end(mut self) -> io::Result<W> {
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+impl<W: Write> Told for Writer<W> {
+    type Error = io::Error;
+
+    fn begin(&mut self, origin: &str, size: u64, first: &PublicKey) -> io::Result<()> {
         let header = Header {
             version: 1,
             origin: origin.into(),
@@ -93,22 +132,17 @@ impl<W: Write> Writer<W> {
             key: first.as_str().into(),
         };
         line(
-            &mut out,
+            &mut self.out,
             &Line {
                 trail: Some(header),
                 ..Line::EMPTY
             },
-        )?;
-        Ok(Self { out })
+        )
     }
 
-    /// The next entry: its place, and its canonical form, or its hash alone where it is not for the reader.
-    ///
-    /// # Errors
-    /// Those of the writer.
-    pub fn entry(&mut self, index: u64, hash: Hash, leaf: Option<&str>, payload: &Shown) -> io::Result<()> {
+    fn entry(&mut self, index: u64, hash: Hash, leaf: Option<&str>, payload: &Shown) -> io::Result<()> {
         let state = |state: &'static str| {
-            Some(Told {
+            Some(LinePayload {
                 state: state.into(),
                 salt: None,
                 content: None,
@@ -119,7 +153,7 @@ impl<W: Write> Writer<W> {
             Shown::Sealed => state("sealed"),
             Shown::Erased => state("erased"),
             Shown::Purged => state("purged"),
-            Shown::Open(payload) => Some(Told {
+            Shown::Open(payload) => Some(LinePayload {
                 state: "open".into(),
                 salt: Some(hex::encode(payload.salt).into()),
                 content: Some(payload.content.as_str().into()),
@@ -137,11 +171,7 @@ impl<W: Write> Writer<W> {
         )
     }
 
-    /// A checkpoint over the entries so far.
-    ///
-    /// # Errors
-    /// Those of the writer.
-    pub fn checkpoint(&mut self, note: &str) -> io::Result<()> {
+    fn checkpoint(&mut self, note: &str) -> io::Result<()> {
         line(
             &mut self.out,
             &Line {
@@ -149,15 +179,6 @@ impl<W: Write> Writer<W> {
                 ..Line::EMPTY
             },
         )
-    }
-
-    /// Ends the file.
-    ///
-    /// # Errors
-    /// Those of the writer.
-    pub fn end(mut self) -> io::Result<W> {
-        self.out.flush()?;
-        Ok(self.out)
     }
 }
 

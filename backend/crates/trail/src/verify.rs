@@ -1,7 +1,7 @@
 //! Checks an exported file line by line, in flat memory: nothing else is needed, and nothing in the file is believed that is not signed.
 
-use crate::export::{Line, Told};
-use crate::{Entry, Frontier, Hash, Head, Payload, PublicKey, ROTATED, Witness, leaf_hash};
+use crate::export::{Line, LinePayload, Told};
+use crate::{Entry, Frontier, Hash, Head, Payload, PublicKey, ROTATED, Shown, Witness, leaf_hash};
 use std::io::{BufRead, Read};
 
 /// Bytes of a line at most: a skeleton and a payload, with escapes.
@@ -122,7 +122,8 @@ pub enum Fault {
     },
 }
 
-struct Check<'t> {
+/// Checks a trail as it is told, from its beginning.
+pub struct Verifier<'t> {
     found: Verified,
     tree: Frontier,
     line: u64,
@@ -141,46 +142,91 @@ struct Check<'t> {
 /// # Errors
 /// [`Fault`]: the first thing that is wrong.
 pub fn verify(mut file: impl BufRead, trusted: &Trusted) -> Result<Verified, Fault> {
-    let mut check = Check {
-        found: Verified {
-            witnessed: trusted
-                .witnesses
-                .iter()
-                .map(|witness| (witness.name().to_owned(), 0))
-                .collect(),
-            ..Verified::default()
-        },
-        tree: Frontier::new(),
-        line: 0,
-        key: None,
-        next_key: None,
-        good: 0,
-        size: 0,
-        kept: Vec::new(),
-        trusted,
-    };
-    for note in &trusted.checkpoints {
-        let head = Head::parse(note).ok_or_else(|| check.broken("a checkpoint that you named is none"))?;
-        check.kept.push(head);
-    }
+    let mut verifier = Verifier::new(trusted)?;
     let mut line = Vec::new();
     loop {
         line.clear();
-        check.line += 1;
+        verifier.line += 1;
         let read = (&mut file).take(LINE).read_until(b'\n', &mut line);
-        let read = read.map_err(|error| check.broken(&format!("cannot be read: {error}")))?;
+        let read = read.map_err(|error| verifier.broken(&format!("cannot be read: {error}")))?;
         if read == 0 {
             break;
         }
         if line.pop() != Some(b'\n') {
-            return Err(check.broken("the file ends inside a line, or a line is too long"));
+            return Err(verifier.broken("the file ends inside a line, or a line is too long"));
         }
-        check.line(&line)?;
+        verifier.line(&line)?;
     }
-    check.end()
+    verifier.end()
 }
 
-impl Check<'_> {
+impl Told for Verifier<'_> {
+    type Error = Fault;
+
+    fn begin(&mut self, origin: &str, size: u64, key: &PublicKey) -> Result<(), Fault> {
+        if name_of(key) != origin {
+            return Err(self.broken("the key has another name than the trail"));
+        }
+        self.size = size;
+        origin.clone_into(&mut self.found.origin);
+        self.found.keys = vec![key.clone()];
+        self.key = Some(key.clone());
+        self.agrees_with_kept()
+    }
+
+    fn entry(&mut self, index: u64, told: Hash, leaf: Option<&str>, payload: &Shown) -> Result<(), Fault> {
+        let expected = self.tree.size();
+        if index > expected {
+            return Err(Fault::Displaced { expected, found: index });
+        }
+        if index < expected {
+            return Err(Fault::Inserted {
+                at: expected,
+                found: index,
+            });
+        }
+        match leaf {
+            Some(leaf) => self.leaf(index, told, leaf, payload)?,
+            None if *payload != Shown::None => return Err(self.broken("a payload without its entry")),
+            None => self.found.hidden += 1,
+        }
+        self.tree.append(told, &mut |_| {});
+        self.agrees_with_kept()
+    }
+
+    fn checkpoint(&mut self, note: &str) -> Result<(), Fault> {
+        self.signed_state(note)
+    }
+}
+
+impl<'t> Verifier<'t> {
+    /// Begins, with what the one who checks brings along.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] where a checkpoint that was named is none.
+    pub fn new(trusted: &'t Trusted) -> Result<Self, Fault> {
+        let witnessed = trusted.witnesses.iter().map(|witness| (witness.name().to_owned(), 0));
+        let mut verifier = Self {
+            found: Verified {
+                witnessed: witnessed.collect(),
+                ..Verified::default()
+            },
+            tree: Frontier::new(),
+            line: 0,
+            key: None,
+            next_key: None,
+            good: 0,
+            size: 0,
+            kept: Vec::new(),
+            trusted,
+        };
+        for note in &trusted.checkpoints {
+            let head = Head::parse(note).ok_or_else(|| verifier.broken("a checkpoint that you named is none"))?;
+            verifier.kept.push(head);
+        }
+        Ok(verifier)
+    }
+
     fn broken(&self, what: &str) -> Fault {
         Fault::Broken {
             line: self.line,
@@ -207,7 +253,14 @@ impl Check<'_> {
                 hash: Some(hash),
                 leaf,
                 payload,
-            } => self.entry((&index, &hash), leaf.as_deref(), payload.as_ref()),
+            } => {
+                let index = number(&index).ok_or_else(|| self.broken("the index is no number"))?;
+                let mut told = [0; 32];
+                hex::decode_to_slice(hash.as_ref(), &mut told)
+                    .map_err(|_| self.broken("the hash is not 64 hexadecimal digits"))?;
+                let shown = payload.map_or(Ok(Shown::None), |payload| self.shown(index, payload))?;
+                self.entry(index, Hash(told), leaf.as_deref(), &shown)
+            }
             _ => Err(self.broken("neither an entry nor a checkpoint")),
         }
     }
@@ -216,46 +269,31 @@ impl Check<'_> {
         let header = line.trail.as_ref().filter(|header| header.version == 1);
         let header = header.ok_or_else(|| self.broken("the file does not begin as an export of version 1 does"))?;
         let key = PublicKey::parse(&header.key).ok_or_else(|| self.broken("the key is malformed"))?;
-        if name_of(&key) != header.origin {
-            return Err(self.broken("the key has another name than the trail"));
-        }
-        self.size = number(&header.size).ok_or_else(|| self.broken("the size is no number"))?;
-        self.found.origin = header.origin.clone().into_owned();
-        self.found.keys = vec![key.clone()];
-        self.key = Some(key);
-        self.agrees_with_kept()
+        let size = number(&header.size).ok_or_else(|| self.broken("the size is no number"))?;
+        self.begin(&header.origin, size, &key)
     }
 
-    fn entry(
-        &mut self,
-        (index, hash): (&str, &str),
-        leaf: Option<&str>,
-        payload: Option<&Told<'_>>,
-    ) -> Result<(), Fault> {
-        let expected = self.tree.size();
-        let index = number(index).ok_or_else(|| self.broken("the index is no number"))?;
-        if index > expected {
-            return Err(Fault::Displaced { expected, found: index });
-        }
-        if index < expected {
-            return Err(Fault::Inserted {
-                at: expected,
-                found: index,
-            });
-        }
-        let mut told = [0; 32];
-        hex::decode_to_slice(hash, &mut told).map_err(|_| self.broken("the hash is not 64 hexadecimal digits"))?;
-        let told = Hash(told);
-        match leaf {
-            Some(leaf) => self.leaf(index, told, leaf, payload)?,
-            None if payload.is_some() => return Err(self.broken("a payload without its entry")),
-            None => self.found.hidden += 1,
-        }
-        self.tree.append(told, &mut |_| {});
-        self.agrees_with_kept()
+    fn shown(&self, index: u64, payload: LinePayload<'_>) -> Result<Shown, Fault> {
+        Ok(match payload.state.as_ref() {
+            "open" => {
+                let salt = payload.salt.as_deref().and_then(|salt| hex::decode(salt).ok());
+                let salt = salt.and_then(|salt| salt.try_into().ok());
+                let (Some(salt), Some(content)) = (salt, payload.content) else {
+                    return Err(Fault::PayloadEdited(index));
+                };
+                Shown::Open(Payload {
+                    salt,
+                    content: content.into_owned(),
+                })
+            }
+            "sealed" => Shown::Sealed,
+            "erased" => Shown::Erased,
+            "purged" => Shown::Purged,
+            _ => return Err(self.broken("a payload is open, sealed, erased or purged")),
+        })
     }
 
-    fn leaf(&mut self, index: u64, told: Hash, leaf: &str, payload: Option<&Told<'_>>) -> Result<(), Fault> {
+    fn leaf(&mut self, index: u64, told: Hash, leaf: &str, payload: &Shown) -> Result<(), Fault> {
         let edited = |why: String| Fault::Edited { index, why };
         if leaf_hash(leaf) != told {
             return Err(edited("its hash is another".to_owned()));
@@ -283,37 +321,26 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn payload(&mut self, index: u64, committed: Option<&str>, told: Option<&Told<'_>>) -> Result<(), Fault> {
-        let (Some(committed), Some(told)) = (committed, told) else {
-            return match (committed, told) {
-                (None, None) => Ok(()),
-                (Some(_), _) => Err(Fault::PayloadMissing(index)),
-                (None, Some(_)) => Err(Fault::PayloadEdited(index)),
-            };
-        };
+    fn payload(&mut self, index: u64, committed: Option<&str>, shown: &Shown) -> Result<(), Fault> {
         let found = &mut self.found;
-        match told.state.as_ref() {
-            "open" => {
-                let salt = told.salt.as_deref().and_then(|salt| hex::decode(salt).ok());
-                let salt = salt.and_then(|salt| salt.try_into().ok());
-                let (Some(salt), Some(content)) = (salt, &told.content) else {
-                    return Err(Fault::PayloadEdited(index));
-                };
-                let content = content.clone().into_owned();
-                if (Payload { salt, content }).commitment() != committed {
+        match (committed, shown) {
+            (None, Shown::None) => {}
+            (None, _) => return Err(Fault::PayloadEdited(index)),
+            (Some(_), Shown::None) => return Err(Fault::PayloadMissing(index)),
+            (Some(committed), Shown::Open(payload)) => {
+                if payload.commitment() != committed {
                     return Err(Fault::PayloadEdited(index));
                 }
                 found.intact += 1;
             }
-            "sealed" => found.sealed += 1,
-            "erased" => found.erased += 1,
-            "purged" => found.purged += 1,
-            _ => return Err(self.broken("a payload is open, sealed, erased or purged")),
+            (Some(_), Shown::Sealed) => found.sealed += 1,
+            (Some(_), Shown::Erased) => found.erased += 1,
+            (Some(_), Shown::Purged) => found.purged += 1,
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self, note: &str) -> Result<(), Fault> {
+    fn signed_state(&mut self, note: &str) -> Result<(), Fault> {
         let head = Head::parse(note).ok_or_else(|| self.broken("a checkpoint that is none"))?;
         let size = head.size;
         let signed = |key: &PublicKey| key.check(note).is_some_and(|head| head.origin == self.found.origin);
@@ -373,7 +400,11 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<Verified, Fault> {
+    /// What the trail holds, once all of it was told.
+    ///
+    /// # Errors
+    /// [`Fault`] where it is not whole.
+    pub fn end(mut self) -> Result<Verified, Fault> {
         if self.key.is_none() {
             return Err(self.broken("the file is empty"));
         }

@@ -4,8 +4,8 @@
 
 use affiant_trail::proof::{At, Claim, fold};
 use affiant_trail::{
-    Entry, Fault, Frontier, Hash, Head, Payload, PublicKey, ROTATED, Shown, SigningKey, Trusted, Verified, Writer,
-    leaf_hash, open, seal, signed_by, tile_path, verify,
+    Entry, Fault, Frontier, Hash, Head, Payload, PublicKey, ROTATED, Shown, SigningKey, Told as _, Trusted, Verified,
+    Writer, leaf_hash, open, seal, signed_by, tile_path, verify,
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -41,7 +41,8 @@ fn trail(size: u64, at: &[u64]) -> Vec<String> {
 }
 
 fn lines(size: u64, at: &[u64], make: impl Fn(u64) -> Entry, keys: &dyn Fn(u64) -> Vec<SigningKey>) -> Vec<String> {
-    let mut writer = Writer::begin(Vec::new(), ORIGIN, size, key(1).public()).unwrap();
+    let mut writer = Writer::new(Vec::new());
+    writer.begin(ORIGIN, size, key(1).public()).unwrap();
     let mut tree = Frontier::new();
     for n in 0..size {
         let mut entry = make(n);
