@@ -27,21 +27,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# A database server of our own, on a port that is free, for as long as the tests run.
-bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1)")
-work=$(mktemp -d); chmod 755 "$work"
-as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-finish() {
-  kill ${moto:-} ${azurite:-} 2>/dev/null || true
-  as "$bin/pg_ctl" -s -D "$work/db" -m immediate stop >/dev/null 2>&1 || true
-  rm -rf "$work"
-}
-trap finish EXIT
-port=$((20000 + RANDOM % 20000))
-mkdir "$work/db"; [ "$(id -u)" != 0 ] || chown postgres "$work/db"
-as "$bin/initdb" -D "$work/db" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
-as "$bin/pg_ctl" -s -w -D "$work/db" -l "$work/db/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 -c fsync=off" start
-export AFFIANT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port"
+# A database server of our own, for as long as the tests run; they need not outlive a power cut.
+POSTGRES_OPTIONS="-c fsync=off" . tests/postgres.sh
 
 # An S3 server of our own.
 target=${CARGO_TARGET_DIR:-target}
@@ -52,7 +39,7 @@ if [ ! -x "$target/s3/bin/moto_server" ]; then
 fi
 s3_port=$((40000 + RANDOM % 20000))
 "$target/s3/bin/python" "$target/s3/bin/moto_server" -H 127.0.0.1 -p "$s3_port" >"$work/s3.log" 2>&1 &
-moto=$!
+also+=($!)
 export AFFIANT_TEST_S3="http://127.0.0.1:$s3_port"
 
 # And one of Azure's.
@@ -62,7 +49,7 @@ fi
 azure_port=$((s3_port - 20000 + RANDOM % 100))
 node "$target/azurite/node_modules/.bin/azurite-blob" --location "$work/azure" --blobHost 127.0.0.1 --blobPort "$azure_port" \
   --silent --skipApiVersionCheck --disableTelemetry >"$work/azure.log" 2>&1 &
-azurite=$!
+also+=($!)
 export AFFIANT_TEST_AZURE="http://127.0.0.1:$azure_port"
 
 for port in "$s3_port" "$azure_port"; do

@@ -7,20 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- crashes beside million soak
 
-bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb | sort -V | tail -1)")
-work=$(mktemp -d); chmod 755 "$work"
-as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-finish() {
-  as "$bin/pg_ctl" -s -D "$work/db" -m immediate stop >/dev/null 2>&1 || true
-  rm -rf "$work"
-}
-trap finish EXIT
-port=$((20000 + RANDOM % 20000))
-mkdir "$work/db"; [ "$(id -u)" != 0 ] || chown postgres "$work/db"
-as "$bin/initdb" -D "$work/db" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
-as "$bin/pg_ctl" -s -w -D "$work/db" -l "$work/db/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200" start
-export AFFIANT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port"
-
+. tests/postgres.sh
 cargo build --release --locked
 target=${CARGO_TARGET_DIR:-target}
 for rig in "$@"; do

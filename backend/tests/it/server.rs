@@ -151,20 +151,16 @@ impl Server {
     /// A server over data that is there, to which this token gives access.
     pub fn over(data: TempDir, database: Option<String>, token: &str, variables: &[(&str, &str)]) -> Self {
         let (child, data, url, _) = Self::spawn_in(data, database.as_deref(), variables);
-        Self {
-            url,
-            client: Client::new(),
-            jar: Arc::default(),
-            token: token.to_owned(),
-            data,
-            database,
-            child,
-        }
+        Self::of(child, data, database, (url, token))
     }
 
     /// A server that a command starts, over data to which this token gives access.
     pub fn by(command: Command, data: TempDir, database: Option<String>, token: &str) -> Self {
         let (child, data, url, _) = Self::spawn_by(command, data, database.as_deref(), &[]);
+        Self::of(child, data, database, (url, token))
+    }
+
+    fn of(child: Child, data: TempDir, database: Option<String>, (url, token): (String, &str)) -> Self {
         Self {
             url,
             client: Client::new(),
