@@ -50,6 +50,8 @@ pub struct Context {
     pub spool: Spool,
     /// Processes that were found to have ended without taking away what they had in hand.
     pub ended: Arc<Vec<Uuid>>,
+    /// Originals of failed imports that could not be removed yet.
+    pub left: Arc<Mutex<Vec<Uuid>>>,
     /// Folder for the keys of backups and the list of those who were forgotten.
     pub backup_keys: PathBuf,
     /// Audit events on their way into the database, committed together.
@@ -173,6 +175,7 @@ impl Context {
             limits: Limits::default(),
             spool: own_spool,
             ended: Arc::new(ended),
+            left: Arc::default(),
             events,
             at_work: Arc::default(),
             large_pushes: crate::flow::budget::turns(2),

@@ -9,6 +9,8 @@ mod demo;
 mod formats;
 mod frameworks;
 mod health;
+#[cfg(unix)]
+mod heaps;
 mod ingest;
 mod keys;
 mod output;
@@ -106,6 +108,10 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    #[cfg(unix)]
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        heaps::limit();
+    }
     let traces = match crate::telemetry::start() {
         Ok(traces) => traces,
         Err(why) => return Failure::Input(why).report(),
@@ -171,7 +177,7 @@ async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
     let store = affiant_store::Store::connect(&url).await.map_err(Failure::fault)?;
     let spool = storage.data.join("spool");
     let formats = storage.load_formats().map_err(Failure::input)?;
-    Context::new(store, Arc::new(catalogue), formats, clock, spool, storage.places())
-        .await
-        .map_err(Failure::from)
+    let app = Context::new(store, Arc::new(catalogue), formats, clock, spool, storage.places()).await?;
+    crate::flow::sweep::after_ended(&app).await?;
+    Ok(app)
 }

@@ -6,8 +6,9 @@ use crate::app::Context;
 use crate::auth::session::SignIn;
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Storage};
+use crate::flow::clock_watch;
+use crate::flow::fulfil_request::resume;
 use crate::flow::screen::Classifier;
-use crate::flow::{clock_watch, sweep};
 use chrono::Duration;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     if !app.store.has_trigrams().await.map_err(Failure::fault)? {
         tracing::warn!("PostgreSQL has no extension pg_trgm: findings are searched by whole words");
     }
-    sweep::at_start(&app).await?;
+    resume(&app).await?;
     let mut last = app.clone();
     let watching = tokio::spawn(clock_watch::watch(app.clone()));
     let jobs = crate::jobs::start(&app).await.map_err(Failure::fault)?;

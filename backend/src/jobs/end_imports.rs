@@ -3,6 +3,7 @@
 use crate::app::Context;
 
 pub(super) async fn run(app: Context) {
+    crate::flow::sweep::discard_left(&app).await;
     match app
         .store
         .end_imports(&app.ended, crate::flow::ingest::now_of(&app))

@@ -65,6 +65,39 @@ on_both! {
         refused(&server, &db, ("UPDATE audit_event SET risk = 'low'", "UPDATE audit_event SET risk = 'LOW'"), &[("GET", EVENTS, None)]).await;
     }
 
+    async fn damage_is_in_no_list_that_asks_for_something_else(server: Server) {
+        let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
+        assert_eq!(server.push("asset=repo:shop", file).await.0, 201);
+        let db = database(&server).await;
+        let lists = [
+            ("GET", "/api/v1/projects/payments/findings?state=open", None),
+            ("GET", "/api/v1/projects/payments/findings?severity=critical", None),
+        ];
+        refused(&server, &db, ("UPDATE finding SET state = 99", "UPDATE finding SET state = 0"), &lists).await;
+        let severity = ("UPDATE finding SET severity = -1", "UPDATE finding SET severity = first_severity");
+        refused(&server, &db, severity, &lists).await;
+        refused(&server, &db, ("UPDATE import SET state = 9", "UPDATE import SET state = 0"), &lists).await;
+    }
+
+    async fn what_deletes_stops_at_dates_that_cannot_be(server: Server) {
+        let event = json!({"timestamp": "2026-11-20T09:30:00Z", "agent_id": "bot", "action": "read", "event_id": "e1"});
+        server.post(EVENTS, event.clone()).await;
+        let db = database(&server).await;
+        let run = [("POST", RETENTION, Some(json!({"dry_run": true})))];
+        let hold = json!({"reason": "a case"});
+        assert!(server.send("POST", "/api/v1/projects/payments/holds", Some(hold)).await.status().is_success());
+        refused(&server, &db, ("UPDATE legal_hold SET released_at = 0", "UPDATE legal_hold SET released_at = NULL"), &run).await;
+        // A rule without a period, or of another tag, lets nothing go, and nothing in under a shorter one.
+        let no = if server.database.is_some() { "false" } else { "0" };
+        let rule = format!("INSERT INTO retention_rule (id, tag, reason, actor, at_least, at_most, changed_at, pending) \
+            VALUES ('ret-untagged', '', 'other', 'jane', 12, NULL, 0, {no}) ON CONFLICT (id) DO NOTHING");
+        db.execute_unprepared(&rule).await.unwrap();
+        let push = [("POST", EVENTS, Some(event.clone()))];
+        refused(&server, &db, ("UPDATE retention_rule SET at_least = NULL, at_most = NULL", "UPDATE retention_rule SET at_least = 12"), &push).await;
+        refused(&server, &db, ("UPDATE retention_rule SET tag = 'NOPE'", "UPDATE retention_rule SET tag = ''"), &push).await;
+        refused(&server, &db, ("UPDATE clock SET suspicion = 'the clock leapt'", "UPDATE clock SET suspicion = ''"), &[("GET", "/api/v1/clock", None)]).await;
+    }
+
     async fn a_download_that_lacks_a_piece_breaks_off(server: Server) {
         let file = sarif("semgrep", &[("sql", "a"), ("xss", "b")]);
         let (_, imported) = server.push("asset=repo:shop", file.clone()).await;

@@ -157,6 +157,20 @@ on_both! {
 }
 
 on_both! {
+    async fn mentions_are_found_in_any_spelling(server: Server) {
+        let breach = |title: &str| json!({"title": title, "what_happened": "a laptop was lost"});
+        for title in ["M\u{dc}LLER6c@example.org lost a key", "seen at /people/url8%40example.org", "CORP\\jdoe3 and o\"brien4"] {
+            let made = server.send("POST", "/api/v1/privacy/breaches", Some(breach(title))).await;
+            assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+        }
+        for (name, count) in [("m\u{fc}ller6c@example.org", 1), ("m\u{f6}ller6c@example.org", 0), ("url8@example.org", 1), ("corp\\jdoe3", 1), ("o\"brien4", 1)] {
+            let id = planned(&server, name).await;
+            let plan = server.get(&format!("/api/v1/privacy/requests/{id}")).await;
+            let found = plan["plan"].as_array().unwrap().iter().find(|class| class["records"] == "breaches that name them");
+            assert_eq!(found.map_or(0, |class| class["count"].as_u64().unwrap()), count, "{name}: {plan}");
+        }
+    }
+
     async fn a_retry_does_not_name_who_was_erased(server: Server) {
         let asked = async |server: &Server| {
             let body = json!({"right": "erasure", "identifier": "jane@corp.example"});
@@ -180,7 +194,7 @@ on_both! {
 }
 
 /// An erasure that was asked for, planned and approved by two people.
-async fn approved(server: &Server, identifier: &str) -> String {
+async fn planned(server: &Server, identifier: &str) -> String {
     let request = server
         .post(
             "/api/v1/privacy/requests",
@@ -193,6 +207,12 @@ async fn approved(server: &Server, identifier: &str) -> String {
         .post(&steps, json!({"step": "verify_identity", "text": "passport seen"}))
         .await;
     server.post(&steps, json!({"step": "plan"})).await;
+    id
+}
+
+async fn approved(server: &Server, identifier: &str) -> String {
+    let id = planned(server, identifier).await;
+    let steps = format!("/api/v1/privacy/requests/{id}/steps");
     let other = server.new_token("admin", None).await;
     let answer = server
         .send_as(&other, "POST", &steps, Some(json!({"step": "approve"})))

@@ -159,7 +159,8 @@ impl Rules {
             (Some((least, _)), Some((most, rule))) if most >= least => (most, &*rule.id),
             (Some((least, rule)), _) => (least, &*rule.id),
             (None, Some((most, rule))) => (most, &*rule.id),
-            (None, None) => (0, ""),
+            // No rule says that it may go.
+            (None, None) => (LONGEST, ""),
         };
         let (mut until, mut rule) = (after_months(at, months), rule.to_owned());
         let asked = sender_days.and_then(|days| at.checked_add_signed(Duration::days(i64::from(days))));
@@ -208,6 +209,9 @@ impl Rules {
         all
     }
 }
+
+/// Months that a rule may ask for at most.
+pub const LONGEST: u32 = 1200;
 
 /// So many calendar months later. A day that the month does not have (29 February) is the next day, so that no period ends early.
 #[must_use]

@@ -113,11 +113,17 @@ impl Scoped<'_> {
 
     /// A time that is none would put its row outside of every period.
     async fn times_are_numbers(&self) -> Result<(), StoreError> {
-        let tables: [(&str, &[&str]); 4] = [
+        let tables: [(&str, &[&str]); 10] = [
             ("finding", &["opened_at", "recorded_at"]),
             ("transition", &["at", "recorded_at"]),
             ("scan", &["completed_at", "recorded_at"]),
             ("result", &["observed_at", "recorded_at"]),
+            ("import", &["recorded_at", "state", "visible_at"]),
+            ("asset", &["first_seen_at", "recorded_at", "is_settled"]),
+            ("asset_scope", &["at", "recorded_at", "in_scope"]),
+            ("requirement_scope", &["at", "recorded_at", "applicable"]),
+            ("attestation", &["from_at", "until_at", "recorded_at", "revoked_at"]),
+            ("waiver", &["from_at", "until_at", "decided_at", "revoked_at"]),
         ];
         for (table, columns) in tables {
             let of_project = ("project_id = ?", vec![self.project.0.into()]);

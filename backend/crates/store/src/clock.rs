@@ -2,7 +2,7 @@
 
 use crate::entity::clock;
 use crate::sql::{column, row, run};
-use crate::{Store, StoreError, instant, micros};
+use crate::{Store, StoreError, damaged, instant, micros};
 use affiant_domain::Instant;
 use sea_orm::EntityTrait;
 
@@ -38,7 +38,10 @@ impl Store {
     pub async fn clock_suspicion(&self) -> Result<Option<(String, Instant)>, StoreError> {
         let known = clock::Entity::find_by_id(1_i16).one(&self.read).await?;
         let known = known.ok_or_else(|| StoreError::Damaged("clock 1: the row is missing".to_owned()))?;
-        Ok(known.suspected_at.map(|at| (known.suspicion, instant(at))))
+        match known.suspected_at {
+            None if !known.suspicion.is_empty() => Err(damaged("clock", 1, "a suspicion without its time")),
+            at => Ok(at.map(|at| (known.suspicion, instant(at)))),
+        }
     }
 
     /// Puts the clock under suspicion. An earlier suspicion gives way: what waits, waits anew.

@@ -18,7 +18,7 @@ pub struct Mention {
 }
 
 /// Records, their table, and the columns whose text is searched.
-const PLACES: [(&str, &str, &[&str]); 20] = [
+const PLACES: [(&str, &str, &[&str]); 23] = [
     (
         "findings that name them",
         "finding",
@@ -104,6 +104,17 @@ const PLACES: [(&str, &str, &[&str]); 20] = [
     ),
     ("imports that name them", "import", &["part", "actor", "result"]),
     ("jobs that name them", "job", &["payload", "result"]),
+    (
+        "memberships of groups that are named after them",
+        "membership",
+        &["member_of"],
+    ),
+    (
+        "requests of data subjects whose notes name them",
+        "privacy_request",
+        &["reason", "proof"],
+    ),
+    ("entries of the trail that name them in clear", "trail_entry", &["leaf"]),
 ];
 /// Bytes of an original that are searched at once.
 const WINDOW: usize = 1 << 20;
@@ -118,34 +129,63 @@ impl Store {
         if needle.is_empty() {
             return Ok(Vec::new());
         }
-        let pattern = format!("%{}%", crate::finding::escape(&needle));
+        let store = self.patient();
+        let spellings = spellings(&needle);
         let mut found = Vec::new();
         for (records, table, columns) in PLACES {
-            let each: Vec<String> = columns
-                .iter()
-                .map(|name| format!("lower({name}) LIKE ? ESCAPE '\\'"))
-                .collect();
-            let sql = format!("SELECT count(*) AS n FROM {table} WHERE {}", each.join(" OR "));
-            let values = vec![Value::from(pattern.clone()); columns.len()];
-            let counted = row(&self.read, &sql, values).await?;
-            let count = counted
-                .map_or(Ok(0), |counted| column::<i64>(&counted, "n"))?
-                .unsigned_abs();
+            let count = store.rows_with(table, columns, &spellings).await?;
             found.push(Mention { records, count });
         }
         found.push(Mention {
             records: "originals of imports that name them",
-            count: self.originals_with(&spellings(&needle)).await?,
+            count: store.originals_with(&spellings).await?,
         });
         found.push(Mention {
             records: "stored reports that name them",
-            count: self.reports_with(&spellings(&needle)).await?,
+            count: store.reports_with(&spellings).await?,
         });
         found.retain(|mention| mention.count > 0);
         Ok(found)
     }
 
-    async fn originals_with(&self, needles: &[Vec<u8>]) -> Result<u64, StoreError> {
+    /// How many rows of a table hold one of the lower-case spellings, whatever the case of their letters.
+    async fn rows_with(&self, table: &str, columns: &[&str], spellings: &[String]) -> Result<u64, StoreError> {
+        // SQLite knows the case of ASCII letters alone: any letter may stand for another one, and is looked at here.
+        let is_exact = self.is_postgres() || spellings.iter().all(|spelling| spelling.is_ascii());
+        let pattern = |spelling: &String| {
+            let escaped = crate::finding::escape(spelling);
+            let any = |c: char| if is_exact || c.is_ascii() { c } else { '_' };
+            format!("%{}%", escaped.chars().map(any).collect::<String>())
+        };
+        let patterns: Vec<String> = spellings.iter().map(pattern).collect();
+        let mut each = Vec::new();
+        let mut values: Vec<Value> = Vec::new();
+        for name in columns {
+            for pattern in &patterns {
+                each.push(format!("lower({name}) LIKE ? ESCAPE '\\'"));
+                values.push(pattern.clone().into());
+            }
+        }
+        let each = each.join(" OR ");
+        if is_exact {
+            let sql = format!("SELECT count(*) AS n FROM {table} WHERE {each}");
+            let counted = row(&self.read, &sql, values).await?;
+            return Ok(counted
+                .map_or(Ok(0), |counted| column::<i64>(&counted, "n"))?
+                .unsigned_abs());
+        }
+        let texts: Vec<String> = columns.iter().map(|name| format!("coalesce({name}, '')")).collect();
+        let shown = texts.join(" || char(10) || ");
+        let sql = format!("SELECT {shown} AS shown FROM {table} WHERE {each}");
+        let mut count = 0;
+        for row in rows(&self.read, &sql, values).await? {
+            let text = column::<String>(&row, "shown")?.to_lowercase();
+            count += u64::from(spellings.iter().any(|spelling| text.contains(spelling.as_str())));
+        }
+        Ok(count)
+    }
+
+    async fn originals_with(&self, needles: &[String]) -> Result<u64, StoreError> {
         let mut count = 0;
         for original in rows(&self.read, "SELECT id, gzip FROM original ORDER BY id", Vec::new()).await? {
             let (id, gzip): (Uuid, bool) = (column(&original, "id")?, column(&original, "gzip")?);
@@ -154,7 +194,7 @@ impl Store {
         Ok(count)
     }
 
-    async fn original_holds(&self, id: Uuid, gzip: bool, needles: &[Vec<u8>]) -> Result<bool, StoreError> {
+    async fn original_holds(&self, id: Uuid, gzip: bool, needles: &[String]) -> Result<bool, StoreError> {
         let damaged = |error: std::io::Error| crate::damaged("original", id, error);
         let sql = "SELECT body FROM original_chunk WHERE original_id = ? AND n = ?";
         let mut whole = Vec::new();
@@ -179,7 +219,7 @@ impl Store {
         holds(&mut carried, &mut MultiGzDecoder::new(whole.as_slice()), needles).map_err(damaged)
     }
 
-    async fn reports_with(&self, needles: &[Vec<u8>]) -> Result<u64, StoreError> {
+    async fn reports_with(&self, needles: &[String]) -> Result<u64, StoreError> {
         let mut count = 0;
         for report in rows(&self.read, "SELECT id FROM report ORDER BY id", Vec::new()).await? {
             let id: Uuid = column(&report, "id")?;
@@ -194,7 +234,7 @@ impl Store {
 }
 
 /// How an identifier may be written in a file, in lower case: as it is, as JSON escapes it, and as addresses do.
-fn spellings(needle: &str) -> Vec<Vec<u8>> {
+fn spellings(needle: &str) -> Vec<String> {
     let escaped = |c: char, at_sign: bool| match c {
         '"' => "\\\"".to_owned(),
         '\\' => "\\\\".to_owned(),
@@ -214,24 +254,21 @@ fn spellings(needle: &str) -> Vec<Vec<u8>> {
             byte => format!("%{byte:02x}"),
         })
         .collect();
-    let mut all: Vec<Vec<u8>> = [needle.to_owned(), json(false), json(true), address]
-        .into_iter()
-        .map(String::into_bytes)
-        .collect();
+    let mut all = vec![needle.to_owned(), json(false), json(true), address];
     all.sort();
     all.dedup();
     all
 }
 
-fn is_in(text: &[u8], needles: &[Vec<u8>]) -> bool {
+fn is_in(text: &[u8], needles: &[String]) -> bool {
     needles
         .iter()
-        .any(|needle| memchr::memmem::find(text, needle).is_some())
+        .any(|needle| memchr::memmem::find(text, needle.as_bytes()).is_some())
 }
 
 /// Whether a stream holds one of the lower-case needles, whatever the case of its own letters; `carried` is the end of what came before
 /// it, and its own end when it is through.
-fn holds(carried: &mut Vec<u8>, stream: &mut impl Read, needles: &[Vec<u8>]) -> std::io::Result<bool> {
+fn holds(carried: &mut Vec<u8>, stream: &mut impl Read, needles: &[String]) -> std::io::Result<bool> {
     let mut window = vec![0; WINDOW];
     loop {
         let read = stream.read(&mut window)?;
@@ -243,7 +280,7 @@ fn holds(carried: &mut Vec<u8>, stream: &mut impl Read, needles: &[Vec<u8>]) -> 
         if is_in(carried, needles) {
             return Ok(true);
         }
-        let longest = needles.iter().map(Vec::len).max().unwrap_or(0);
+        let longest = needles.iter().map(String::len).max().unwrap_or(0);
         carried.drain(..carried.len().saturating_sub(longest));
     }
 }

@@ -3,10 +3,11 @@
 use crate::connection::Transaction;
 use crate::entity::{legal_hold, retention_rule};
 use crate::sql::{column, marks, row, rows, run};
-use crate::stored::{damaged, holds_are_whole, stored_json};
+use crate::stored::{damaged, holds_are_whole, numbers_in, stored_json};
 use crate::{Draft, Keeping, Scoped, Store, StoreError, micros};
 use affiant_domain::Instant;
-use affiant_domain::retention::{Rule, Rules};
+use affiant_domain::audit::COMPLIANCE_TAGS;
+use affiant_domain::retention::{LONGEST, Rule, Rules};
 use sea_orm::sea_query::Expr;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
@@ -73,16 +74,26 @@ const HELD: &str = "EXISTS (SELECT 1 FROM legal_hold h WHERE h.project_id = e.pr
 /// Something personal is still there of an entry `t`: its payload, or what others are found by in it.
 const PERSONAL: &str = "(t.state = 1 OR EXISTS (SELECT 1 FROM trail_subject s WHERE s.idx = t.idx))";
 
-/// Months that a rule may ask for, as the API bounds them.
-const LONGEST_MONTHS: u32 = 1200;
-
 impl Scoped<'_> {
+    /// Whether what deletes by date can go by what is stored.
+    async fn dates_are_whole(&self) -> Result<(), StoreError> {
+        holds_are_whole(self.store).await?;
+        let columns = ["at", "keep_until", "payload_until"];
+        numbers_in(
+            self.store,
+            "audit_event",
+            ("project_id = ?", vec![self.project.0.into()]),
+            &columns,
+        )
+        .await
+    }
+
     /// Counts what is past its date.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn due(&self, now: Instant) -> Result<Due, StoreError> {
-        holds_are_whole(self.store).await?;
+        self.dates_are_whole().await?;
         let sql = format!(
             "SELECT count(*) AS n, count(CASE WHEN {HELD} THEN 1 END) AS held FROM audit_event e \
              LEFT JOIN trail_entry t ON t.record_id = e.id WHERE e.project_id = ? AND e.keep_until <= ?"
@@ -300,13 +311,30 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn retention_rules(&self) -> Result<Rules, StoreError> {
         let months = |id: &str, months: Option<i64>| {
-            let known = |months: i64| u32::try_from(months).ok().filter(|months| *months <= LONGEST_MONTHS);
+            let known = |months: i64| u32::try_from(months).ok().filter(|months| *months <= LONGEST);
             let unknown = |months| damaged("retention_rule", id, format_args!("{months} months"));
             months
                 .map(|months| known(months).ok_or_else(|| unknown(months)))
                 .transpose()
         };
+        let usual = Rules::default();
         let rule = |row: retention_rule::Model| {
+            if row.at_least.is_none() && row.at_most.is_none() {
+                return Err(damaged("retention_rule", &row.id, "it has no period"));
+            }
+            // The tag of a rule that is there from the beginning is not changed.
+            let own = usual.iter().find(|rule| rule.id == row.id);
+            let is_known = own.map_or_else(
+                || COMPLIANCE_TAGS.contains(&row.tag.as_str()),
+                |rule| rule.tag == row.tag,
+            );
+            if !is_known {
+                return Err(damaged(
+                    "retention_rule",
+                    &row.id,
+                    format_args!("unknown tag \"{}\"", row.tag),
+                ));
+            }
             Ok::<_, StoreError>(Rule {
                 at_least: months(&row.id, row.at_least)?,
                 at_most: months(&row.id, row.at_most)?,

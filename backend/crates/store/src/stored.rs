@@ -125,6 +125,15 @@ pub(crate) async fn numbers_in(
 pub(crate) async fn holds_are_whole(store: &Store) -> Result<(), StoreError> {
     let columns = ["created_at", "from_at", "until_at", "released_at"];
     numbers_in(store, "legal_hold", ("1 = 1", Vec::new()), &columns).await?;
+    // One that ends before it begins, or was released before it was made, would hold nothing.
+    let sql = "SELECT id FROM legal_hold WHERE released_at < created_at OR until_at < from_at LIMIT 1";
+    if let Some(found) = row(&store.read, sql, Vec::new()).await? {
+        return Err(damaged(
+            "legal_hold",
+            column::<uuid::Uuid>(&found, "id")?,
+            "it ends before it begins",
+        ));
+    }
     let sql = "SELECT 1 AS one FROM legal_hold h WHERE NOT EXISTS (SELECT 1 FROM project p WHERE p.id = h.project_id) \
                OR (h.subject_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.id = h.subject_id)) LIMIT 1";
     match row(&store.read, sql, Vec::new()).await? {

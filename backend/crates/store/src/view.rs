@@ -2,8 +2,9 @@
 //! whose changes are not copied into the findings yet.
 
 use crate::entity::{finding, transition};
-use crate::import::{SETTLED, VISIBLE};
-use crate::sql::{column, rows};
+use crate::import::{ABANDONED, PENDING, SETTLED, VISIBLE};
+use crate::sql::{column, row, rows};
+use crate::stored::damaged;
 use crate::{Scoped, Store, StoreError};
 use affiant_domain::id::ProjectId;
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
@@ -54,11 +55,16 @@ impl Scoped<'_> {
         let within = self.store.snapshot().await?;
         let sql = format!("SELECT id, state FROM import WHERE project_id = ? AND state <> {SETTLED}");
         let (mut hidden, mut settling) = (Vec::new(), Vec::new());
+        within.project(self.project).findings_are_whole().await?;
         for import in rows(&within.read, &sql, vec![self.project.0.into()]).await? {
             let id: Uuid = column(&import, "id")?;
-            if column::<i16>(&import, "state")? != VISIBLE {
-                hidden.push(id);
-                continue;
+            match column::<i16>(&import, "state")? {
+                VISIBLE => {}
+                PENDING | ABANDONED => {
+                    hidden.push(id);
+                    continue;
+                }
+                other => return Err(damaged("import", id, format_args!("unknown state {other}"))),
             }
             for scan in rows(&within.read, "SELECT id FROM scan WHERE import_id = ?", vec![id.into()]).await? {
                 settling.push(column(&scan, "id")?);
@@ -70,6 +76,24 @@ impl Scoped<'_> {
             hidden,
             settling,
         })
+    }
+}
+
+impl Scoped<'_> {
+    /// Whether every finding has a state and a severity: one without would be in no list that asks for one. Both are looked up in indices.
+    async fn findings_are_whole(&self) -> Result<(), StoreError> {
+        for (name, highest) in [("state", 2), ("severity", 5)] {
+            let sql = format!(
+                "SELECT id FROM finding WHERE project_id = ? AND {name} < 0 \
+                 UNION ALL SELECT id FROM finding WHERE project_id = ? AND {name} > {highest} LIMIT 1"
+            );
+            let values = vec![self.project.0.into(), self.project.0.into()];
+            if let Some(found) = row(&self.store.read, &sql, values).await? {
+                let id: Uuid = column(&found, "id")?;
+                return Err(damaged("finding", id, format_args!("unknown {name}")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +134,8 @@ impl View {
             Standing::Row => {
                 let change = transition::Entity::find().select_only().expr(Expr::value(1));
                 let change = change.filter(of_finding).filter(of_settling).into_query();
-                query.filter(Expr::exists(change).not())
+                // Looked up for each row that is read: as "not exists", PostgreSQL would join the whole table without knowing how much changed.
+                query.filter(Expr::value(1).not_in_subquery(change))
             }
             Standing::Change => {
                 QueryTrait::query(&mut query).join(JoinType::InnerJoin, transition::Entity, of_finding);

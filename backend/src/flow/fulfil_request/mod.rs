@@ -159,6 +159,10 @@ pub async fn step(
             row.plan = serde_json::to_string(&plan).unwrap_or_default();
         }
         Step::Approve => {
+            // Whoever planned it is among them.
+            if handlers.is_empty() {
+                return Err(affiant_store::damaged("privacy_request", id, "nobody handled it").into());
+            }
             if handlers.iter().any(|handler| are_one(handler, actor)) {
                 return Err(FlowError::Forbidden(
                     "a request is approved by somebody else than those who handled it".to_owned(),

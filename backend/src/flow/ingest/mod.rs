@@ -6,7 +6,7 @@ mod reader;
 mod reread;
 
 use super::keyed::{Content, Keyed};
-use super::{FlowError, budget, invalid};
+use super::{FlowError, budget, invalid, sweep};
 use crate::app::Context;
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
@@ -294,7 +294,7 @@ pub async fn import_kept(
     let outcome = run(app, project, upload, options, (&asset, mode, format), original).await;
     let used = matches!(&outcome, Ok((_, true)));
     if let Some(id) = original.filter(|_| !used) {
-        app.store.drop_original(id).await?;
+        sweep::discard(app, id).await;
     }
     outcome.map(|(result, _)| result)
 }
@@ -362,7 +362,7 @@ pub async fn keep(app: &Context, project: ProjectId, upload: &Upload) -> Result<
         Err(error) => Err(error),
     };
     if kept.is_err() {
-        app.store.drop_original(id).await?;
+        sweep::discard(app, id).await;
     }
     kept
 }

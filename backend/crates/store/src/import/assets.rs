@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What restricts a query of assets to those that can be seen.
-pub(crate) const IS_VISIBLE: &str = "(is_settled OR EXISTS (SELECT 1 FROM asset_import ai JOIN import i ON i.id = ai.import_id \
+pub(crate) const IS_VISIBLE: &str = "(is_settled <> FALSE OR EXISTS (SELECT 1 FROM asset_import ai JOIN import i ON i.id = ai.import_id \
                                      WHERE ai.asset_id = asset.id AND i.state <= 1))";
 const _: () = assert!(VISIBLE == 1);
 
