@@ -107,6 +107,7 @@ async fn known(app: &Context, request: &ServiceRequest) -> Result<(), Problem> {
     let found = principal_of(app, request).await?;
     admit(app, request, found.as_ref())?;
     if let Some(principal) = found {
+        meant(request, &principal)?;
         let project = asked_project(app, &principal, request.path()).await?;
         let asked = project.as_ref().map(|project| project.id);
         if principal.is_guest(asked) {
@@ -244,27 +245,32 @@ fn principal(request: &HttpRequest) -> Result<Principal, Problem> {
     })
 }
 
-/// Refuses what another site made the browser send.
-fn meant(request: &HttpRequest, principal: Principal) -> Result<Principal, Problem> {
-    // A session is sent by the browser whether its owner means it or not: what changes something through the API must show that it
-    // does not come from another site. Forms of pages carry a secret of their own.
+/// Refuses what another site made the browser send, whatever the route. A session is sent by the browser whether its owner means it or not: what
+/// changes something must show that it comes from this site. Forms of pages carry a secret of their own, too.
+fn meant(request: &ServiceRequest, principal: &Principal) -> Result<(), Problem> {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes
-        && matches!(principal.way, Way::Session { .. })
-        && request.match_pattern().is_none_or(|route| route.starts_with("/api/"))
-        && !same_origin(request)
-    {
-        return Err(Problem::forbidden("a request of this site"));
+    if !changes || !matches!(principal.way, Way::Session { .. }) {
+        return Ok(());
     }
-    Ok(principal)
+    // Browsers say where a request comes from; programs with a session must say it too.
+    let site = request.headers().get("sec-fetch-site");
+    if site.is_some_and(|site| site == "same-origin" || site == "none") {
+        return Ok(());
+    }
+    let why = "the browser does not say that this request comes from this site (Sec-Fetch-Site: same-origin)";
+    Err(Problem::new("forbidden", why))
 }
 
-/// Browsers say where a request comes from; programs with a session must say it too.
-fn same_origin(request: &HttpRequest) -> bool {
-    request
-        .headers()
-        .get("sec-fetch-site")
-        .is_some_and(|site| site == "same-origin" || site == "none")
+/// Refuses a session where the permission is for programs.
+fn by_session<P: Permission>(principal: Principal) -> Result<Principal, Problem> {
+    if P::BY_SESSION || !matches!(principal.way, Way::Session { .. }) {
+        return Ok(principal);
+    }
+    let why = format!(
+        "the permission {} is for programs: send an API token, not the session of a browser",
+        P::NAME
+    );
+    Err(Problem::new("forbidden", why))
 }
 
 impl<P: Permission> Allowed<P> {
@@ -274,7 +280,7 @@ impl<P: Permission> Allowed<P> {
             return Err(Problem::forbidden(P::NAME));
         }
         Ok(Self {
-            principal: meant(request, principal)?,
+            principal: by_session::<P>(principal)?,
             marker: PhantomData,
         })
     }
@@ -302,7 +308,7 @@ impl<P: Permission> In<P> {
             return Err(Problem::forbidden(P::NAME));
         }
         Ok(Self {
-            principal: meant(request, principal)?,
+            principal: by_session::<P>(principal)?,
             project,
             app,
             marker: PhantomData,

@@ -22,6 +22,8 @@ pub trait Permission: 'static {
     const ROLES: &'static [Role];
     /// Whether somebody in a room has it; who asks for it holds what is shown against the room.
     const IN_ROOM: bool;
+    /// Whether a session of a browser has it, or programs with a token alone.
+    const BY_SESSION: bool;
 }
 
 /// What somebody may do, as a name for a set of permissions.
@@ -72,8 +74,27 @@ impl Role {
     }
 }
 
+macro_rules! in_room {
+    (room) => {
+        true
+    };
+    ($($other:ident)?) => {
+        false
+    };
+}
+
+macro_rules! by_session {
+    (token) => {
+        false
+    };
+    ($($other:ident)?) => {
+        true
+    };
+}
+
+/// A permission is followed by `room` where somebody in a room has it, and by `token` where no session of a browser has it.
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident = $text:literal for $($role:ident),+ $(=> $room:ident)?;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal for $($role:ident),+ $(=> $mark:ident)?;)+) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -81,7 +102,8 @@ macro_rules! permissions {
             impl Permission for $name {
                 const NAME: &'static str = $text;
                 const ROLES: &'static [Role] = &[$(Role::$role),+];
-                const IN_ROOM: bool = false $(|| !stringify!($room).is_empty())?;
+                const IN_ROOM: bool = in_room!($($mark)?);
+                const BY_SESSION: bool = by_session!($($mark)?);
             }
         )+
         /// Every permission with its roles.
@@ -129,7 +151,7 @@ permissions! {
     /// Give and take roles.
     WritePeople = "people:write" for Admin;
     /// Tell people and groups by SCIM.
-    ProvisionPeople = "people:provision" for Admin;
+    ProvisionPeople = "people:provision" for Admin => token;
     /// Let go of what is past its date, and hold what must stay.
     WriteRetention = "retention:write" for Admin, Compliance, Privacy;
     /// Bring requests of data subjects forward.

@@ -185,6 +185,7 @@ async fn what_one_replica_ends_is_over_on_the_other() {
     first
         .client
         .post(first.at("/sign-out"))
+        .header("sec-fetch-site", "same-origin")
         .form(&[("csrf", csrf)])
         .send()
         .await
@@ -389,5 +390,67 @@ on_both! {
         let (new, otpauth) = make();
         assert_eq!(attempt(&password, &code(&otpauth)).await, (200, 401), "made anew, the old one is worth nothing");
         assert_eq!(attempt(&new, &code(&otpauth)).await, (303, 200));
+    }
+}
+
+/// Every route that changes something, as the source declares it: method and address.
+fn changing_routes() -> Vec<(String, String)> {
+    fn below(folder: &std::path::Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                below(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for method in ["post", "put", "patch", "delete"] {
+                let attribute = format!("#[{method}(\"");
+                found.extend(
+                    text.split(attribute.as_str())
+                        .skip(1)
+                        .map(|rest| (method.to_uppercase(), rest.split('"').next().unwrap().to_owned())),
+                );
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(
+        &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"),
+        &mut found,
+    );
+    found
+}
+
+on_both! {
+    async fn no_route_takes_what_another_site_makes_a_browser_send(server: Server) {
+        let id = "018f0000-0000-7000-8000-000000000001";
+        let routes = changing_routes();
+        assert!(routes.len() > 80, "{}", routes.len());
+        let mut taken = Vec::new();
+        for (method, route) in &routes {
+            let named = route.replace("{project}", "payments");
+            let parts: Vec<&str> = named.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect();
+            let path = parts.join("/");
+            for site in [Some("same-site"), Some("cross-site"), None] {
+                for (kind, body) in [("application/json", "{}"), ("application/scim+json", "{}"), ("text/plain", "{}"), ("application/x-www-form-urlencoded", "a=b")] {
+                    let method = method.parse::<reqwest::Method>().unwrap();
+                    let request = reqwest::Client::new().request(method.clone(), server.at(&path)).header("cookie", server.cookies());
+                    let request = request.header("content-type", kind).body(body);
+                    let request = match site {
+                        Some(site) => request.header("sec-fetch-site", site),
+                        None => request,
+                    };
+                    let status = request.send().await.unwrap().status().as_u16();
+                    if status != 403 {
+                        taken.push(format!("{method} {path} {site:?} {kind}: {status}"));
+                    }
+                }
+            }
+        }
+        assert!(taken.is_empty(), "{}", taken.join("\n"));
+        // A session is no way to provision, wherever the request comes from.
+        let list = reqwest::Client::new().get(server.at("/scim/v2/any/Users")).header("cookie", server.cookies());
+        let list = list.header("sec-fetch-site", "same-origin").send().await.unwrap();
+        assert_eq!(list.status(), 403);
     }
 }
