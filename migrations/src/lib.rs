@@ -30,6 +30,7 @@ mod m20261127_000027_indices;
 mod m20261127_000028_original_process;
 mod m20261127_000029_finding_text;
 mod m20261127_000030_visible_imports;
+mod m20261127_000031_transitions_in_order;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000028_original_process::Migration),
             Box::new(m20261127_000029_finding_text::Migration),
             Box::new(m20261127_000030_visible_imports::Migration),
+            Box::new(m20261127_000031_transitions_in_order::Migration),
         ]
     }
 }

@@ -16,6 +16,7 @@ mod sign_trail;
 mod sweep;
 mod tell_processors;
 mod work;
+mod write_log_back;
 mod write_refusals;
 
 use crate::app::Context;
@@ -28,7 +29,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job that ticks: its name, when it looks (UTC, with seconds), and what it does.
-const JOBS: [(&str, &str, Run); 12] = [
+const JOBS: [(&str, &str, Run); 13] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -45,6 +46,7 @@ const JOBS: [(&str, &str, Run); 12] = [
     ("purge_answers", "30 * * * * *", |app| Box::pin(purge_answers::run(app))),
     ("end_imports", PULSE, |app| Box::pin(end_imports::run(app))),
     ("index_text", PULSE, |app| Box::pin(index_text::run(app))),
+    ("write_log_back", PULSE, |app| Box::pin(write_log_back::run(app))),
     ("work", PULSE, |app| Box::pin(work::run(app))),
     ("work_for_installation", PULSE, |app| {
         Box::pin(work::run_for_installation(app))

@@ -91,6 +91,30 @@ pub struct EvidenceFinding {
     pub open: Vec<(i64, Option<i64>)>,
 }
 
+/// Changes that are read at once.
+const PAGE: usize = 5000;
+
+/// A finding with the last change of it.
+struct Changed {
+    finding: Uuid,
+    began: FindingGroup,
+    began_open: bool,
+    state: State,
+    severity: Severity,
+}
+
+impl Changed {
+    fn count(self, out: &mut Aggregates) {
+        let Self { began, severity, .. } = self;
+        if self.began_open {
+            take(&mut out.open, began, 1);
+        }
+        if self.state == State::Open {
+            *out.open.entry(FindingGroup { severity, ..began }).or_default() += 1;
+        }
+    }
+}
+
 impl Scoped<'_> {
     /// What an assessment at `at` reads, as it was known at `known`.
     ///
@@ -174,33 +198,46 @@ impl Scoped<'_> {
 
     /// What became of those that changed: the last change up to the instant counts.
     async fn later_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+        // In order of findings, a page at a time: a project may have millions of changes.
         let sql = format!(
-            "SELECT f.id, f.asset_id, f.check_id, f.first_state, f.first_severity, x.state, x.severity FROM transition x \
-             JOIN finding f ON f.id = x.finding_id \
-             WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? AND x.scan_id NOT IN ({HIDDEN_SCANS}) ORDER BY x.at, x.id"
+            "SELECT x.id AS id, x.at AS at, x.finding_id AS finding, f.asset_id, f.check_id, f.first_state, f.first_severity, x.state, x.severity \
+             FROM transition x JOIN finding f ON f.id = x.finding_id \
+             WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? AND x.scan_id NOT IN ({HIDDEN_SCANS}) \
+             AND (x.finding_id, x.at, x.id) > (?, ?, ?) ORDER BY x.finding_id, x.at, x.id LIMIT {PAGE}"
         );
-        let mut last: HashMap<Uuid, (FindingGroup, bool, State, Severity)> = HashMap::new();
-        for row in rows(&self.store.read, &sql, self.bound(t, k)).await? {
-            let id: Uuid = column(&row, "id")?;
-            let first = stored_severity(id, column(&row, "first_severity")?)?;
-            let group = FindingGroup {
-                asset: column(&row, "asset_id")?,
-                check: column(&row, "check_id")?,
-                severity: first,
-                waived: false,
-            };
-            let began_open = stored_state(id, column(&row, "first_state")?)? == State::Open;
-            let state = stored_state(id, column(&row, "state")?)?;
-            let severity = stored_severity(id, column(&row, "severity")?)?;
-            last.insert(id, (group, began_open, state, severity));
+        let mut after = (Uuid::nil(), i64::MIN, i64::MIN);
+        let mut last: Option<Changed> = None;
+        loop {
+            let mut values = self.bound(t, k);
+            values.extend([after.0.into(), after.1.into(), after.2.into()]);
+            let page = rows(&self.store.read, &sql, values).await?;
+            for row in &page {
+                let finding: Uuid = column(row, "finding")?;
+                let first = stored_severity(finding, column(row, "first_severity")?)?;
+                let changed = Changed {
+                    finding,
+                    began: FindingGroup {
+                        asset: column(row, "asset_id")?,
+                        check: column(row, "check_id")?,
+                        severity: first,
+                        waived: false,
+                    },
+                    began_open: stored_state(finding, column(row, "first_state")?)? == State::Open,
+                    state: stored_state(finding, column(row, "state")?)?,
+                    severity: stored_severity(finding, column(row, "severity")?)?,
+                };
+                after = (finding, column(row, "at")?, column(row, "id")?);
+                // The last change of each counts.
+                if let Some(before) = last.replace(changed).filter(|before| before.finding != finding) {
+                    before.count(out);
+                }
+            }
+            if page.len() < PAGE {
+                break;
+            }
         }
-        for (began, began_open, state, severity) in last.into_values() {
-            if began_open {
-                take(&mut out.open, began, 1);
-            }
-            if state == State::Open {
-                *out.open.entry(FindingGroup { severity, ..began }).or_default() += 1;
-            }
+        if let Some(last) = last {
+            last.count(out);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::outage::Outage;
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::sqlx::{ConnectOptions, Connection, Database, Error};
+use sea_orm::sqlx::{ConnectOptions, Connection, Database, Error, Executor};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement,
@@ -291,6 +291,35 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.read.execute_unprepared("SELECT 1").await?;
         Ok(())
+    }
+
+    /// Writes SQLite's log back into the database and empties it, where it has grown: under load there is always somebody who reads, and what is
+    /// read keeps the log from being used anew. Writers wait for it, shortly.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn write_log_back(&self) -> Result<(), StoreError> {
+        /// Bytes from which on the log is emptied, and from which on that may take longer.
+        const GROWN: u64 = 64 << 20;
+        const HUGE: u64 = 512 << 20;
+        let Connections::Sqlite(pool) = self.connections()? else {
+            return Ok(());
+        };
+        let options = (*pool.connect_options()).clone();
+        let mut log = options.get_filename().to_path_buf().into_os_string();
+        log.push("-wal");
+        let size = std::fs::metadata(&log).map_or(0, |file| file.len());
+        if size < GROWN {
+            return Ok(());
+        }
+        let wait = Duration::from_millis(if size < HUGE { 100 } else { 1000 });
+        let failed = |error| StoreError::from(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))));
+        let mut connection = options.busy_timeout(wait).connect().await.map_err(failed)?;
+        // Most of it beside the writers, the rest before them. Where readers are in the way, the next try may find none.
+        for step in ["PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+            connection.execute(step).await.map_err(failed)?;
+        }
+        connection.close().await.map_err(failed)
     }
 
     /// Lets the database gather what its planner goes by, where that has changed much.

@@ -252,7 +252,9 @@ impl Scoped<'_> {
         let Some(row) = view.findings_by_id(&[id]).await?.pop() else {
             return Ok(None);
         };
-        let mut transitions = transition::Entity::find().filter(transition::Column::FindingId.eq(id));
+        let mut transitions = transition::Entity::find()
+            .filter(transition::Column::ProjectId.eq(self.project.0))
+            .filter(transition::Column::FindingId.eq(id));
         if !view.hidden.is_empty() {
             let of_hidden = scan::Entity::find()
                 .select_only()
