@@ -460,9 +460,17 @@ pub struct Request<'a> {
 /// Scores that are not stored yet.
 pub struct Scored {
     project: ProjectId,
-    /// Each score with the digest of its evidence.
-    scores: Vec<(FrameworkScore, String)>,
+    /// Each score with the id that its assessment will have, and the digest of its evidence.
+    scores: Vec<(Uuid, FrameworkScore, String)>,
     known: Instant,
+}
+
+impl Scored {
+    /// The id of the first assessment, and the digest of its evidence, for who cites it.
+    #[must_use]
+    pub fn cited(&self) -> Option<(Uuid, &str)> {
+        self.scores.first().map(|(id, _, digest)| (*id, digest.as_str()))
+    }
 }
 
 /// Scores frameworks of a project at an instant and stores the scores. All of the catalogue's, where none is named.
@@ -518,7 +526,7 @@ pub async fn score_known(
     let reading = Reading::load(app, &app.catalogue, project, as_of, known).await?;
     let scores = wanted.into_iter().map(|framework| {
         let input = reading.input(framework);
-        (compute(&input), input.digest())
+        (Uuid::now_v7(), compute(&input), input.digest())
     });
     Ok(Scored {
         project,
@@ -539,8 +547,9 @@ pub async fn store(
     let Scored { project, scores, known } = scored;
     let keep = |app: Context| async move {
         let mut stored = Vec::new();
-        for (score, digest) in scores {
+        for (id, score, digest) in scores {
             let new = NewAssessment {
+                id,
                 score: &score,
                 catalogue_digest: app.catalogue.digest(),
                 evidence_digest: &digest,

@@ -102,27 +102,33 @@ pub async fn store(app: &Context, draft: Draft, actor: &str) -> Result<(entity::
         actor,
         slot: None,
     };
-    let project = draft.project;
-    let keep = |app: Context| async move {
-        let mut report = draft.report;
-        for (line, scored) in report.projects.iter_mut().zip(draft.scored) {
-            let stored = super::assess::store(&app, scored, request).await?;
-            if let Some((row, _)) = stored.first() {
-                line.assessment = row.id.to_string();
-                row.evidence_digest.clone_into(&mut line.evidence_digest);
-            }
+    let (project, mut report) = (draft.project, draft.report);
+    for (line, scored) in report.projects.iter_mut().zip(&draft.scored) {
+        if let Some((assessment, digest)) = scored.cited() {
+            line.assessment = assessment.to_string();
+            digest.clone_into(&mut line.evidence_digest);
         }
+    }
+    // A large one takes a second, for which nobody waits who writes.
+    let packed = tokio::task::spawn_blocking(move || {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| FlowError::Report(e.to_string()))?;
+        Ok::<_, FlowError>((report, sha256_hex(&json), affiant_store::pack(&json)?))
+    });
+    let (report, digest, packed) = packed.await.map_err(|_| FlowError::Worker)??;
+    let keep = |app: Context| async move {
+        for scored in draft.scored {
+            super::assess::store(&app, scored, request).await?;
+        }
         let new = NewReport {
             project: draft.project,
             framework: &draft.framework,
-            digest: &sha256_hex(&json),
+            digest: &digest,
             actor,
             start: draft.period.start(),
             end: draft.period.end(),
-            body: &json,
+            packed,
         };
-        let row = app.store.store_report(&new, draft.made_at).await?;
+        let row = app.store.store_report(new, draft.made_at).await?;
         let detail = serde_json::json!({ "report": row.id, "framework": row.framework, "sha256": row.digest });
         Ok::<_, FlowError>(((row, report), detail))
     };

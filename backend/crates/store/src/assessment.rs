@@ -13,6 +13,8 @@ use uuid::Uuid;
 /// An assessment to store.
 #[derive(Debug)]
 pub struct NewAssessment<'a> {
+    /// Its id.
+    pub id: Uuid,
     /// The score.
     pub score: &'a FrameworkScore,
     /// Digest of the catalogue.
@@ -27,8 +29,11 @@ pub struct NewAssessment<'a> {
     pub slot: Option<(Uuid, i64)>,
 }
 
-/// JSON, compressed.
-pub(crate) fn pack(json: &[u8]) -> Result<Vec<u8>, StoreError> {
+/// JSON, compressed, as it is stored.
+///
+/// # Errors
+/// [`StoreError`] where it cannot be compressed.
+pub fn pack(json: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder
         .write_all(json)
@@ -93,7 +98,7 @@ impl Scoped<'_> {
     ) -> Result<assessment::Model, StoreError> {
         let score = new.score;
         let row = assessment::ActiveModel {
-            id: Set(Uuid::now_v7()),
+            id: Set(new.id),
             project_id: Set(self.project.0),
             schedule_id: Set(new.slot.map(|(schedule, _)| schedule)),
             slot: Set(new.slot.map(|(_, slot)| slot)),

@@ -47,7 +47,7 @@ mod view;
 
 pub use access::NewToken;
 pub use assess::{Aggregates, EvidenceFinding, FindingGroup, LatestResult, LatestScan};
-pub use assessment::NewAssessment;
+pub use assessment::{NewAssessment, pack};
 pub use asset::AssetRow;
 pub use backup::BackupError;
 pub use connect::{OpenTransaction, Store, StoreError};

@@ -1,6 +1,6 @@
 //! Stored reports.
 
-use crate::assessment::{pack, unpack};
+use crate::assessment::unpack;
 use crate::entity::report;
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
@@ -22,8 +22,8 @@ pub struct NewReport<'a> {
     pub start: Instant,
     /// First instant after it.
     pub end: Instant,
-    /// The report, JSON.
-    pub body: &'a [u8],
+    /// The report, JSON, as [`crate::pack`] packs it: that takes its time, and others wait for who writes.
+    pub packed: Vec<u8>,
 }
 
 impl Store {
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn store_report(&self, new: &NewReport<'_>, now: Instant) -> Result<report::Model, StoreError> {
+    pub async fn store_report(&self, new: NewReport<'_>, now: Instant) -> Result<report::Model, StoreError> {
         let row = report::ActiveModel {
             id: Set(Uuid::now_v7()),
             project_id: Set(new.project),
@@ -41,7 +41,7 @@ impl Store {
             start_at: Set(micros(new.start)),
             end_at: Set(micros(new.end)),
             recorded_at: Set(micros(now)),
-            body: Set(pack(new.body)?),
+            body: Set(new.packed),
         };
         Ok(row.insert(&self.write).await?)
     }
