@@ -9,8 +9,9 @@ use sea_orm_migration::prelude::*;
 pub(crate) struct Migration;
 
 /// What is there is visible since it was recorded. One import at a time is on its way into a part of an asset.
-const STATEMENTS: [&str; 3] = [
+const STATEMENTS: [&str; 4] = [
     "UPDATE import SET visible_at = recorded_at",
+    "UPDATE project SET known_at = coalesce((SELECT max(i.recorded_at) FROM import i WHERE i.project_id = project.id), 0)",
     "CREATE UNIQUE INDEX ix_import_unsettled ON import (asset_id, part) WHERE state <> 0",
     "CREATE INDEX ix_import_project_unsettled ON import (project_id, state) WHERE state <> 0",
 ];

@@ -40,7 +40,8 @@ impl PendingImport {
     /// # Errors
     /// [`StoreError`] where the database fails, another took the import for dead, or the request's claim was taken over.
     pub async fn publish(mut self, ending: &Ending<'_>) -> Result<(), StoreError> {
-        let now = (self.now)();
+        // Never before it began, where the clock went back meanwhile: what is known later would leave it out.
+        let now = (self.now)().max(self.recorded_at);
         let tx = self.store.begin().await?;
         let visible_at = tick(&tx, self.project, now).await?.unwrap_or(now);
         let sql = format!(
