@@ -22,6 +22,7 @@ def group(megabytes):
         folder = os.path.join(parent, f'soak-{os.getpid()}')
         try:
             os.mkdir(folder)
+            if not os.path.exists(os.path.join(folder, limit)): raise OSError('no cgroups are mounted here')
             with open(os.path.join(folder, limit), 'w') as out: out.write(str(megabytes << 20))
             return folder
         except OSError:

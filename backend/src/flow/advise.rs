@@ -1,32 +1,62 @@
 //! Says what to fix first: what raises a score or its coverage most.
 
+use super::FlowError;
 use super::assess::Reading;
+use crate::app::Context;
+use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;
 use affiant_domain::score::{FrameworkScore, Input, compute};
 use affiant_report::Recommendation;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// Remembers for each project what to fix first, until its next assessment.
+type Worked = Arc<OnceCell<Vec<Recommendation>>>;
+
+/// Remembers for each project what to fix first, until its next assessment. Whoever asks while it is worked out waits for it.
 #[derive(Debug, Default)]
-pub struct Advice(Mutex<HashMap<ProjectId, (Uuid, Vec<Recommendation>)>>);
+pub struct Advice(Mutex<HashMap<ProjectId, (Uuid, Worked)>>);
 
 impl Advice {
-    /// What was worked out for this assessment.
-    #[must_use]
-    pub fn known(&self, project: ProjectId, assessment: Uuid) -> Option<Vec<Recommendation>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(&project)
-            .filter(|(of, _)| *of == assessment)
-            .map(|(_, advice)| advice.clone())
-    }
-
-    /// Keeps what was worked out.
-    pub fn keep(&self, project: ProjectId, assessment: Uuid, advice: &[Recommendation]) {
+    fn of(&self, project: ProjectId, assessment: Uuid) -> Worked {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(project, (assessment, advice.to_vec()));
+        match known.get(&project) {
+            Some((of, worked)) if *of == assessment => worked.clone(),
+            _ => {
+                let worked = Worked::default();
+                known.insert(project, (assessment, worked.clone()));
+                worked
+            }
+        }
+    }
+}
+
+/// What to fix first in a project, over all frameworks, as it is known; worked out once for each assessment.
+///
+/// # Errors
+/// [`FlowError`] where the project is not there or the database fails.
+pub async fn first_fixes(
+    app: &Context,
+    project: ProjectId,
+    assessment: Option<Uuid>,
+    known: Instant,
+) -> Result<Vec<Recommendation>, FlowError> {
+    let work = || async move {
+        let app = app.clone();
+        let worked = tokio::task::spawn_blocking(move || {
+            Handle::current().block_on(async {
+                let now = app.clock.now();
+                let reading = Reading::load(&app, &app.catalogue, project, now, known).await?;
+                Ok(recommend_over_all(&reading))
+            })
+        });
+        worked.await.map_err(|_| FlowError::Worker)?
+    };
+    match assessment {
+        Some(id) => app.advice.of(project, id).get_or_try_init(work).await.cloned(),
+        None => work().await,
     }
 }
 

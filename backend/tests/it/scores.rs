@@ -1,6 +1,7 @@
 //! Scores can be recomputed, and follow what people decide.
 
 use crate::server::{Server, binary, on_both, sarif};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -28,7 +29,58 @@ async fn control(server: &Server, assessment: &Value, id: &str) -> Value {
     controls.into_iter().find(|c| c["id"] == id).unwrap()
 }
 
+/// A report of some of twelve findings, scanned on a day of November: their severity, and whether they are suppressed, differ by file.
+fn drawn(draw: &mut StdRng, day: u32) -> String {
+    let mut report: Value = serde_json::from_str(&sarif("semgrep", &[])).unwrap();
+    let run = &mut report["runs"][0];
+    run["invocations"] = json!([{"executionSuccessful": true, "endTimeUtc": format!("2026-11-{day:02}T08:00:00Z")}]);
+    let high = ["9.5", "8.0", "5.0", "2.0"][draw.random_range(0..4)];
+    run["tool"]["driver"]["rules"][0]["properties"]["security-severity"] = high.into();
+    let mut results = Vec::new();
+    for n in 0..12 {
+        if draw.random_bool(0.4) {
+            continue;
+        }
+        let place = json!({"physicalLocation": {"artifactLocation": {"uri": format!("src/{n}.py")}, "region": {"startLine": 7}}});
+        let mut result = json!({"ruleId": (if n % 2 == 0 { "sql" } else { "xss" }), "message": {"text": format!("m{n}")}, "locations": [place]});
+        if draw.random_bool(0.2) {
+            result["suppressions"] = json!([{"kind": "external"}]);
+        }
+        results.push(result);
+    }
+    run["results"] = results.into();
+    report.to_string()
+}
+
 on_both! {
+    async fn a_score_counts_what_its_evidence_replays(server: Server) {
+        // The score counts present states and puts later changes back; the evidence replays every change from the start.
+        let seed: u64 = rand::rng().random();
+        let mut draw = StdRng::seed_from_u64(seed);
+        let mut made = Vec::new();
+        for step in 0..14 {
+            let asset = ["repo:a", "repo:b"][draw.random_range(0..2)];
+            let day = if draw.random_bool(0.7) { 6 + step } else { draw.random_range(1..20) };
+            let file = drawn(&mut draw, day);
+            let (status, told) = server.push(&format!("asset={asset}&confirm=true"), file).await;
+            assert!(status == 201 || status == 200, "seed {seed}: {status} {told}");
+            for _ in 0..2 {
+                let as_of = format!("2026-11-{:02}T12:00:00Z", draw.random_range(1..22));
+                let wanted = json!({"frameworks": ["pci-dss"], "as_of": as_of});
+                made.push(server.post("/api/v1/projects/payments/assessments", wanted).await[0].clone());
+            }
+        }
+        let mut digests = std::collections::BTreeSet::new();
+        for assessment in made {
+            let path = format!("/api/v1/projects/payments/assessments/{}/evidence", assessment["id"].as_str().unwrap());
+            let evidence = server.send("GET", &path, None).await.bytes().await.unwrap();
+            let replayed = affiant_domain::score::build(&affiant_domain::score::parse(&evidence).unwrap()).digest();
+            assert_eq!(replayed, assessment["evidence_digest"].as_str().unwrap(), "seed {seed}, {}", assessment["as_of"]);
+            digests.insert(replayed);
+        }
+        assert!(digests.len() > 10, "seed {seed}: only {} states were seen", digests.len());
+    }
+
     async fn an_exported_evidence_file_gives_the_stored_score(server: Server) {
         server.push("asset=repo:payments", sarif("semgrep", &[("sql", "one"), ("sql", "two"), ("xss", "three")])).await;
         server.push("asset=repo:ledger", sarif("semgrep", &[("xss", "three")])).await;

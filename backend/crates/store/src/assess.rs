@@ -91,29 +91,19 @@ pub struct EvidenceFinding {
     pub open: Vec<(i64, Option<i64>)>,
 }
 
-/// Changes that are read at once.
-const PAGE: usize = 5000;
-
-/// A finding with the last change of it.
-struct Changed {
-    finding: Uuid,
-    began: FindingGroup,
-    began_open: bool,
-    state: State,
-    severity: Severity,
-}
-
-impl Changed {
-    fn count(self, out: &mut Aggregates) {
-        let Self { began, severity, .. } = self;
-        if self.began_open {
-            take(&mut out.open, began, 1);
-        }
-        if self.state == State::Open {
-            *out.open.entry(FindingGroup { severity, ..began }).or_default() += 1;
-        }
-    }
-}
+/// Tables that an assessment reads by their times: one that is none would put its row outside of every period.
+const READ_BY_TIME: [&str; 10] = [
+    "finding",
+    "transition",
+    "scan",
+    "result",
+    "import",
+    "asset",
+    "asset_scope",
+    "requirement_scope",
+    "attestation",
+    "waiver",
+];
 
 impl Scoped<'_> {
     /// What an assessment at `at` reads, as it was known at `known`.
@@ -121,39 +111,23 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn aggregates(&self, at: Instant, known: Instant) -> Result<Aggregates, StoreError> {
+        // One state of the database: the counts of one statement are corrected by the next.
+        let view = self.view().await?;
+        view.scoped().aggregates_within(micros(at), micros(known)).await
+    }
+
+    async fn aggregates_within(self, t: i64, k: i64) -> Result<Aggregates, StoreError> {
         let mut out = Aggregates::default();
-        let (t, k) = (micros(at), micros(known));
-        self.times_are_numbers().await?;
-        words_in(*self, ("waiver", "state"), &WAIVER_STATES).await?;
-        words_in(*self, ("attestation", "outcome"), &ATTESTED).await?;
-        self.begin_states(&mut out, t, k).await?;
-        self.later_states(&mut out, t, k).await?;
+        numbers_in(self.store, Some(self.project), &READ_BY_TIME).await?;
+        words_in(self, ("waiver", "state"), &WAIVER_STATES).await?;
+        words_in(self, ("attestation", "outcome"), &ATTESTED).await?;
+        self.present_states(&mut out, t, k).await?;
+        self.earlier_states(&mut out, t, k).await?;
         self.heed_waivers(&mut out, t, k).await?;
         self.latest_scans(&mut out, t, k).await?;
         self.latest_results(&mut out, t, k).await?;
         self.name_checks(&mut out).await?;
         Ok(out)
-    }
-
-    /// A time that is none would put its row outside of every period.
-    async fn times_are_numbers(&self) -> Result<(), StoreError> {
-        let tables: [(&str, &[&str]); 10] = [
-            ("finding", &["opened_at", "recorded_at"]),
-            ("transition", &["at", "recorded_at"]),
-            ("scan", &["completed_at", "recorded_at"]),
-            ("result", &["observed_at", "recorded_at"]),
-            ("import", &["recorded_at", "state", "visible_at"]),
-            ("asset", &["first_seen_at", "recorded_at", "is_settled"]),
-            ("asset_scope", &["at", "recorded_at", "in_scope"]),
-            ("requirement_scope", &["at", "recorded_at", "applicable"]),
-            ("attestation", &["from_at", "until_at", "recorded_at", "revoked_at"]),
-            ("waiver", &["from_at", "until_at", "decided_at", "revoked_at"]),
-        ];
-        for (table, columns) in tables {
-            let of_project = ("project_id = ?", vec![self.project.0.into()]);
-            numbers_in(self.store, table, of_project, columns).await?;
-        }
-        Ok(())
     }
 
     /// Values for "up to `t`, recorded up to `k`", and for those of [`HIDDEN`] that follow.
@@ -162,82 +136,63 @@ impl Scoped<'_> {
         vec![project.into(), t.into(), k.into(), project.into(), k.into(), k.into()]
     }
 
-    /// How findings began: counted by the database.
-    async fn begin_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
+    /// The findings that there were, in the state of their rows.
+    async fn present_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
         // All are counted in the index alone; then those that were not visible are taken off, which are few.
         let sql = format!(
-            "SELECT asset_id, check_id, first_severity, first_state, CAST(sum(n) AS bigint) AS n FROM (\
-             SELECT asset_id, check_id, first_severity, first_state, count(*) AS n FROM finding \
-             WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, first_severity, first_state \
+            "SELECT asset_id, check_id, severity, state, CAST(sum(n) AS bigint) AS n FROM (\
+             SELECT asset_id, check_id, severity, state, count(*) AS n FROM finding \
+             WHERE project_id = ? AND opened_at <= ? AND recorded_at <= ? GROUP BY asset_id, check_id, severity, state \
              UNION ALL \
-             SELECT asset_id, check_id, first_severity, first_state, -count(*) AS n FROM finding \
-             WHERE import_id IN ({HIDDEN}) AND opened_at <= ? GROUP BY asset_id, check_id, first_severity, first_state\
-             ) AS counted GROUP BY asset_id, check_id, first_severity, first_state HAVING sum(n) > 0"
+             SELECT asset_id, check_id, severity, state, -count(*) AS n FROM finding \
+             WHERE import_id IN ({HIDDEN}) AND opened_at <= ? GROUP BY asset_id, check_id, severity, state\
+             ) AS counted GROUP BY asset_id, check_id, severity, state HAVING sum(n) > 0"
         );
         let values = self.bound(t, k).into_iter().chain([t.into()]).collect();
         for row in rows(&self.store.read, &sql, values).await? {
             let (asset, check): (Uuid, i64) = (column(&row, "asset_id")?, column(&row, "check_id")?);
             out.seen.insert((asset, check));
-            // Counted: the asset and the check lead to the row.
-            let place = format_args!("of asset {asset} and check {check}").to_string();
-            let severity = stored_severity(&place, column(&row, "first_severity")?)?;
-            if stored_state(&place, column(&row, "first_state")?)? == State::Open {
-                let n: i64 = column(&row, "n")?;
-                *out.open
-                    .entry(FindingGroup {
-                        asset,
-                        check,
-                        severity,
-                        waived: false,
-                    })
-                    .or_default() += n.unsigned_abs();
+            let n: i64 = column(&row, "n")?;
+            if let Some(group) = open_group(&row, (asset, check), ("severity", "state"))? {
+                *out.open.entry(group).or_default() += n.unsigned_abs();
             }
         }
         Ok(())
     }
 
-    /// What became of those that changed: the last change up to the instant counts.
-    async fn later_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
-        // In order of findings, a page at a time: a project may have millions of changes.
+    /// Those whose row tells a later state, put back into the one that they had: the last change up to the instant counts, else how they
+    /// began. Their row is ahead where a change came after the instant, or was not known; it is behind where a visible import is still being
+    /// settled. How often findings changed before does not matter.
+    async fn earlier_states(&self, out: &mut Aggregates, t: i64, k: i64) -> Result<(), StoreError> {
         let sql = format!(
-            "SELECT x.id AS id, x.at AS at, x.finding_id AS finding, f.asset_id, f.check_id, f.first_state, f.first_severity, x.state, x.severity \
-             FROM transition x JOIN finding f ON f.id = x.finding_id \
-             WHERE x.project_id = ? AND x.at <= ? AND x.recorded_at <= ? AND x.scan_id NOT IN ({HIDDEN_SCANS}) \
-             AND (x.finding_id, x.at, x.id) > (?, ?, ?) ORDER BY x.finding_id, x.at, x.id LIMIT {PAGE}"
+            "SELECT n.asset_id, n.check_id, n.severity, n.state, n.was_severity, n.was_state, count(*) AS n FROM (\
+             SELECT f.asset_id, f.check_id, f.severity, f.state, coalesce(x.severity, f.first_severity) AS was_severity, \
+             coalesce(x.state, f.first_state) AS was_state FROM finding f LEFT JOIN transition x ON x.id = (\
+             SELECT y.id FROM transition y WHERE y.project_id = f.project_id AND y.finding_id = f.id AND y.at <= ? AND y.recorded_at <= ? \
+             AND y.scan_id NOT IN ({HIDDEN_SCANS}) ORDER BY y.at DESC, y.id DESC LIMIT 1) \
+             WHERE f.opened_at <= ? AND f.recorded_at <= ? AND f.import_id NOT IN ({HIDDEN}) AND f.id IN (\
+             SELECT finding_id FROM transition WHERE project_id = ? AND at > ? \
+             UNION SELECT c.finding_id FROM import i JOIN scan s ON s.import_id = i.id JOIN transition c ON c.scan_id = s.id \
+             WHERE i.project_id = ? AND (i.visible_at > ? OR i.state <> 0))\
+             ) AS n GROUP BY n.asset_id, n.check_id, n.severity, n.state, n.was_severity, n.was_state"
         );
-        let mut after = (Uuid::nil(), i64::MIN, i64::MIN);
-        let mut last: Option<Changed> = None;
-        loop {
-            let mut values = self.bound(t, k);
-            values.extend([after.0.into(), after.1.into(), after.2.into()]);
-            let page = rows(&self.store.read, &sql, values).await?;
-            for row in &page {
-                let finding: Uuid = column(row, "finding")?;
-                let first = stored_severity(finding, column(row, "first_severity")?)?;
-                let changed = Changed {
-                    finding,
-                    began: FindingGroup {
-                        asset: column(row, "asset_id")?,
-                        check: column(row, "check_id")?,
-                        severity: first,
-                        waived: false,
-                    },
-                    began_open: stored_state(finding, column(row, "first_state")?)? == State::Open,
-                    state: stored_state(finding, column(row, "state")?)?,
-                    severity: stored_severity(finding, column(row, "severity")?)?,
-                };
-                after = (finding, column(row, "at")?, column(row, "id")?);
-                // The last change of each counts.
-                if let Some(before) = last.replace(changed).filter(|before| before.finding != finding) {
-                    before.count(out);
-                }
+        let project: Value = self.project.0.into();
+        let (t, k): (Value, Value) = (t.into(), k.into());
+        let hidden = [project.clone(), k.clone(), k.clone()];
+        let mut values = vec![t.clone(), k.clone()];
+        values.extend(hidden.clone());
+        values.extend([t.clone(), k.clone()]);
+        values.extend(hidden);
+        values.extend([project.clone(), t, project, k]);
+        for row in rows(&self.store.read, &sql, values).await? {
+            let of = (column(&row, "asset_id")?, column(&row, "check_id")?);
+            let n = column::<i64>(&row, "n")?.unsigned_abs();
+            if let Some(group) = open_group(&row, of, ("severity", "state"))? {
+                take(&mut out.open, group, n);
             }
-            if page.len() < PAGE {
-                break;
+            if let Some(group) = open_group(&row, of, ("was_severity", "was_state"))? {
+                *out.open.entry(group).or_default() += n;
             }
-        }
-        if let Some(last) = last {
-            last.count(out);
         }
         Ok(())
     }
@@ -471,6 +426,24 @@ impl Scoped<'_> {
         let changes = group_changes(rows(&self.store.read, &sql, values).await?)?;
         found.iter().map(|row| history(row, &changes)).collect()
     }
+}
+
+/// The group of counted findings in a state, where that is open.
+fn open_group(
+    row: &sea_orm::QueryResult,
+    (asset, check): (Uuid, i64),
+    (severity, state): (&str, &str),
+) -> Result<Option<FindingGroup>, StoreError> {
+    // Counted: the asset and the check lead to the row.
+    let place = format_args!("of asset {asset} and check {check}").to_string();
+    let severity = stored_severity(&place, column(row, severity)?)?;
+    let state = stored_state(&place, column(row, state)?)?;
+    Ok((state == State::Open).then_some(FindingGroup {
+        asset,
+        check,
+        severity,
+        waived: false,
+    }))
 }
 
 fn take(open: &mut BTreeMap<FindingGroup, u64>, group: FindingGroup, n: u64) {

@@ -6,13 +6,14 @@ use crate::idempotency::{Answer, Claim, settle_all};
 use crate::import::intern_assets;
 use crate::page::{Cursor, Page};
 use crate::sql::{clean, column, marks, rows, tuples};
-use crate::stored::{RISKS, stored_word};
+use crate::stored::{RISKS, numbers_in, stored_word};
 use crate::{Draft, Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::AuditEvent;
 use affiant_domain::retention::Kept;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
@@ -250,28 +251,32 @@ impl Scoped<'_> {
         cursor: Option<&Cursor>,
         limit: u64,
     ) -> Result<Page<EventRow>, StoreError> {
+        numbers_in(self.store, Some(self.project), &["audit_event"]).await?;
         let mut query = audit_event::Entity::find()
             .filter(audit_event::Column::ProjectId.eq(self.project.0))
             .filter(audit_event::Column::At.gte(period.0))
-            .filter(audit_event::Column::At.lt(period.1));
-        if !risk.is_empty() {
-            query = query.filter(audit_event::Column::Risk.is_in(risk.iter().copied()));
-        }
-        if let Some(cursor) = cursor {
-            query = query.filter(
-                Condition::any().add(audit_event::Column::At.lt(cursor.sort)).add(
-                    Condition::all()
-                        .add(audit_event::Column::At.eq(cursor.sort))
-                        .add(audit_event::Column::Id.lt(cursor.id)),
-                ),
-            );
-        }
-        let found = query
+            .filter(audit_event::Column::At.lt(period.1))
             .order_by_desc(audit_event::Column::At)
             .order_by_desc(audit_event::Column::Id)
-            .limit(limit + 1)
-            .all(&self.store.read)
-            .await?;
+            .limit(limit + 1);
+        if let Some(cursor) = cursor {
+            let place = Expr::tuple([Expr::col(audit_event::Column::At), Expr::col(audit_event::Column::Id)]);
+            query = query.filter(place.lt(Expr::tuple([cursor.sort.into(), cursor.id.into()])));
+        }
+        // Each risk is read in the order of its index; of several, the latest over all are kept.
+        let mut found = match risk {
+            [] => query.all(&self.store.read).await?,
+            risks => {
+                let mut found = Vec::new();
+                for risk in risks {
+                    let of_risk = query.clone().filter(audit_event::Column::Risk.eq(*risk));
+                    found.extend(of_risk.all(&self.store.read).await?);
+                }
+                found
+            }
+        };
+        found.sort_unstable_by_key(|event| std::cmp::Reverse((event.at, event.id)));
+        found.truncate(usize::try_from(limit).map_or(usize::MAX, |limit| limit + 1));
         for event in &found {
             stored_word(("audit_event", event.id, "risk"), &event.risk, &RISKS)?;
         }

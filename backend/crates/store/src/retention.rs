@@ -78,14 +78,7 @@ impl Scoped<'_> {
     /// Whether what deletes by date can go by what is stored.
     async fn dates_are_whole(&self) -> Result<(), StoreError> {
         holds_are_whole(self.store).await?;
-        let columns = ["at", "keep_until", "payload_until"];
-        numbers_in(
-            self.store,
-            "audit_event",
-            ("project_id = ?", vec![self.project.0.into()]),
-            &columns,
-        )
-        .await
+        numbers_in(self.store, Some(self.project), &["audit_event"]).await
     }
 
     /// Counts what is past its date.

@@ -93,26 +93,55 @@ pub(crate) async fn words_in(
     }
 }
 
-/// Whether these columns hold numbers in every row that a condition names, or nothing where they may. SQLite takes any value in any column,
-/// and compares a text as greater than every number: a row with one would be passed over. PostgreSQL has types.
+/// Columns that must hold numbers, by table: those that decide which period a row belongs to, who may see it and when it is deleted.
+const NUMBERS: [(&str, &[&str]); 12] = [
+    ("finding", &["opened_at", "recorded_at"]),
+    ("transition", &["at", "recorded_at"]),
+    ("scan", &["completed_at", "recorded_at"]),
+    ("result", &["observed_at", "recorded_at"]),
+    ("import", &["recorded_at", "state", "visible_at"]),
+    ("asset", &["first_seen_at", "recorded_at", "is_settled"]),
+    ("asset_scope", &["at", "recorded_at", "in_scope"]),
+    ("requirement_scope", &["at", "recorded_at", "applicable"]),
+    ("attestation", &["from_at", "until_at", "recorded_at", "revoked_at"]),
+    ("waiver", &["from_at", "until_at", "decided_at", "revoked_at"]),
+    ("audit_event", &["at", "recorded_at", "keep_until", "payload_until"]),
+    ("legal_hold", &["created_at", "from_at", "until_at", "released_at"]),
+];
+
+/// Whether the columns of [`NUMBERS`] hold numbers in every row of these tables, or nothing where they may; of one project where one is
+/// given. SQLite takes any value in any column, and compares a text as greater than every number: a row with one would be passed over. Each
+/// table has an index over the rows that are wrong, so that this reads none that is right. PostgreSQL has types.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] names the table and a column.
+/// [`StoreError::Damaged`] names table, row and column.
 pub(crate) async fn numbers_in(
     store: &Store,
-    table: &str,
-    (condition, values): (&str, Vec<Value>),
-    columns: &[&str],
+    project: Option<affiant_domain::id::ProjectId>,
+    tables: &[&str],
 ) -> Result<(), StoreError> {
     if store.is_postgres() {
         return Ok(());
     }
-    for name in columns {
+    for (table, columns) in NUMBERS.iter().filter(|(table, _)| tables.contains(table)) {
+        let wrong = columns
+            .iter()
+            .map(|name| format!("typeof({name}) NOT IN ('integer', 'null')"));
+        let names = columns
+            .iter()
+            .map(|name| format!("WHEN typeof({name}) NOT IN ('integer', 'null') THEN '{name}'"));
         let sql = format!(
-            "SELECT 1 AS one FROM {table} WHERE {condition} AND typeof({name}) NOT IN ('integer', 'null') LIMIT 1"
+            "SELECT CASE typeof(id) WHEN 'blob' THEN hex(id) ELSE CAST(id AS text) END AS id, CASE {} END AS name \
+             FROM {table} INDEXED BY ix_{table}_no_number WHERE ({}){} LIMIT 1",
+            names.collect::<Vec<_>>().join(" "),
+            wrong.collect::<Vec<_>>().join(" OR "),
+            if project.is_some() { " AND project_id = ?" } else { "" }
         );
-        if row(&store.read, &sql, values.clone()).await?.is_some() {
-            return Err(damaged(table, "(some row)", format_args!("{name} holds no number")));
+        let values = project.map(|project| project.0.into()).into_iter().collect();
+        if let Some(found) = row(&store.read, &sql, values).await? {
+            let (id, name): (String, String) = (column(&found, "id")?, column(&found, "name")?);
+            let id = uuid::Uuid::try_parse(&id).map_or(id, |id| id.to_string());
+            return Err(damaged(table, id, format_args!("{name} holds no number")));
         }
     }
     Ok(())
@@ -123,8 +152,7 @@ pub(crate) async fn numbers_in(
 /// # Errors
 /// [`StoreError::Damaged`] where one cannot.
 pub(crate) async fn holds_are_whole(store: &Store) -> Result<(), StoreError> {
-    let columns = ["created_at", "from_at", "until_at", "released_at"];
-    numbers_in(store, "legal_hold", ("1 = 1", Vec::new()), &columns).await?;
+    numbers_in(store, None, &["legal_hold"]).await?;
     // One that ends before it begins, or was released before it was made, would hold nothing.
     let sql = "SELECT id FROM legal_hold WHERE released_at < created_at OR until_at < from_at LIMIT 1";
     if let Some(found) = row(&store.read, sql, Vec::new()).await? {

@@ -3,8 +3,7 @@
 use super::{Chrome, check_csrf, day, filters, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Assess, In, Principal, Read, WriteRetention};
-use crate::flow::advise::recommend_over_all;
-use crate::flow::assess::Reading;
+use crate::flow::advise::first_fixes;
 use crate::flow::decide::without_owner;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
@@ -15,7 +14,6 @@ use affiant_store::{FindingFilter, instant, micros};
 use askama::Template;
 use chrono::Duration;
 use serde::Deserialize;
-use uuid::Uuid;
 
 #[derive(Template)]
 #[template(path = "pages/overview.html")]
@@ -111,7 +109,7 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
             now,
         ));
     }
-    let fixes = fixes(&at, latest, now).await?;
+    let fixes = first_fixes(&at.app, at.id(), latest, at.known()).await?;
     let month = micros(now - Duration::days(30));
     let (opened, closed) = at.scoped().changed_between(month, micros(now) + 1).await?;
     let counts = at
@@ -161,19 +159,6 @@ fn card(id: &str, name: &str, score: Option<&FrameworkScore>, trend: &[TrendRow]
         curve: Curve::new(trend),
         trend_label: format!("Course of the {name} score with its bounds"),
     }
-}
-
-/// What to fix first, over all frameworks; worked out once for each assessment.
-async fn fixes(at: &In<Read>, latest: Option<Uuid>, now: Instant) -> Result<Vec<Recommendation>, Problem> {
-    if let Some(known) = latest.and_then(|id| at.app.advice.known(at.id(), id)) {
-        return Ok(known);
-    }
-    let reading = Reading::load(&at.app, &at.app.catalogue, at.id(), now, at.known()).await?;
-    let advice = recommend_over_all(&reading);
-    if let Some(id) = latest {
-        at.app.advice.keep(at.id(), id, &advice);
-    }
-    Ok(advice)
 }
 
 /// Why the clock is not trusted, and whether whoever looks may confirm it.
