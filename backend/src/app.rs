@@ -74,6 +74,8 @@ pub struct Context {
     pub progress: Arc<Mutex<HashMap<Uuid, Arc<Progress>>>>,
     /// What to fix first, as it was worked out for the latest assessment of each project.
     pub advice: Arc<crate::flow::advise::Advice>,
+    /// How many findings opened and closed in the last 30 days.
+    pub changes: Arc<crate::flow::recent::Recent<(u64, u64)>>,
 }
 
 /// Folders and files outside the database.
@@ -186,6 +188,7 @@ impl Context {
             readiness: Arc::default(),
             progress: Arc::default(),
             advice: Arc::default(),
+            changes: Arc::default(),
         })
     }
 }

@@ -21,6 +21,8 @@ const OWN: [&str; 8] = [
 ];
 /// Characters of a fact in an entry.
 const FACT: usize = 1000;
+/// The facts that name other entries by their places. They are told whole.
+pub const PLACES: &str = "entries";
 
 /// The trail of an installation.
 #[derive(Debug)]
@@ -79,7 +81,10 @@ impl Trail {
             refs: draft
                 .refs
                 .iter()
-                .map(|(key, text)| ((*key).to_owned(), fact(text)))
+                .map(|(key, text)| {
+                    let is_whole = matches!(*key, PLACES | "named");
+                    ((*key).to_owned(), if is_whole { text.clone() } else { fact(text) })
+                })
                 .collect(),
             v: 1,
         };

@@ -32,6 +32,7 @@ mod m20261127_000029_finding_text;
 mod m20261127_000030_visible_imports;
 mod m20261127_000031_transitions_in_order;
 mod m20261127_000032_lists_in_order;
+mod m20261127_000033_lineage;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -78,6 +79,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000030_visible_imports::Migration),
             Box::new(m20261127_000031_transitions_in_order::Migration),
             Box::new(m20261127_000032_lists_in_order::Migration),
+            Box::new(m20261127_000033_lineage::Migration),
         ]
     }
 }

@@ -40,7 +40,8 @@ const INDICES: [(&str, &str); 7] = [
 ];
 
 /// What is new.
-const NEW: [&str; 2] = [
+const NEW: [&str; 3] = [
+    "ix_audit_event_processing ON audit_event (project_id, at) WHERE is_processing",
     "ix_assessment_latest ON assessment (project_id, as_of, id)",
     "ix_waiver_latest ON waiver (project_id, id)",
 ];

@@ -150,7 +150,11 @@ async fn principal_of(app: &Context, request: &ServiceRequest) -> Result<Option<
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         {
             Some((_, secret)) => {
-                let shown = certificate::shown(request, &app.sign_in.trusted_proxies);
+                let proxies = (
+                    app.sign_in.trusted_proxies.as_slice(),
+                    app.sign_in.told_certificates.as_deref(),
+                );
+                let shown = certificate::shown(request, proxies, app.clock.now());
                 by_token(app, secret.trim(), shown.as_ref()).await
             }
             None => Ok(None),
@@ -203,7 +207,7 @@ async fn by_token(
     {
         app.store.touch_token(row.id, now).await?;
     }
-    let mut name = format!("token:{}", row.name);
+    let mut name = actor::nameless(&row.name);
     if let Some(id) = row.person_id {
         // Who has left leaves no token behind.
         let Some(person) = app.store.person(id).await?.filter(session::is_here) else {
@@ -225,6 +229,7 @@ async fn by_token(
             role,
             project: row.project_id,
             room: None,
+            until: None,
         }],
         person: row.person_id,
         scopes: (!row.scopes.is_empty()).then(|| row.scopes.split(' ').map(str::to_owned).collect()),
@@ -246,15 +251,22 @@ fn principal(request: &HttpRequest) -> Result<Principal, Problem> {
 }
 
 /// Refuses what another site made the browser send, whatever the route. A session is sent by the browser whether its owner means it or not: what
-/// changes something must show that it comes from this site. Forms of pages carry a secret of their own, too.
+/// changes something must show that it comes from this site, and what reads is opened as a page or comes from this site, since a reading is
+/// written down in its owner's name. Forms of pages carry a secret of their own, too.
 fn meant(request: &ServiceRequest, principal: &Principal) -> Result<(), Problem> {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !changes || !matches!(principal.way, Way::Session { .. }) {
+    if !matches!(principal.way, Way::Session { .. }) {
         return Ok(());
     }
-    // Browsers say where a request comes from; programs with a session must say it too.
-    let site = request.headers().get("sec-fetch-site");
-    if site.is_some_and(|site| site == "same-origin" || site == "none") {
+    let told = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_meant = if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        // Links from elsewhere lead here; images and scripts of another site do not.
+        let is_opened = told("sec-fetch-mode") == Some("navigate") && told("sec-fetch-dest") == Some("document");
+        is_opened || !matches!(told("sec-fetch-site"), Some("same-site" | "cross-site"))
+    } else {
+        // Browsers say where a request comes from; programs with a session must say it too.
+        told("sec-fetch-site") == Some("same-origin")
+    };
+    if is_meant {
         return Ok(());
     }
     let why = "the browser does not say that this request comes from this site (Sec-Fetch-Site: same-origin)";

@@ -12,6 +12,8 @@ pub use room::Room;
 pub use secret::{hash, random, token};
 
 use affiant_domain::Instant;
+use affiant_domain::actor::{Actor, Behind};
+use affiant_store::Maker;
 use uuid::Uuid;
 
 /// What a permission covers.
@@ -189,6 +191,8 @@ pub struct Grant {
     pub project: Option<Uuid>,
     /// The room that it is for, where it is not for everything.
     pub room: Option<Room>,
+    /// When it ends, where it does.
+    pub until: Option<Instant>,
 }
 
 /// The projects in which something may be done.
@@ -255,6 +259,7 @@ impl Principal {
                 role: Role::Admin,
                 project: None,
                 room: None,
+                until: None,
             }],
             person: None,
             scopes: None,
@@ -284,6 +289,51 @@ impl Principal {
             (Way::Token(id), _) => format!("token {id}"),
             (_, Some(person)) => format!("person {person}"),
             _ => self.name.clone(),
+        }
+    }
+
+    /// Who acts, for what wants a second pair of eyes.
+    #[must_use]
+    pub fn actor(&self) -> Actor<'_> {
+        let behind = match (&self.way, self.person) {
+            (Way::Machine, _) | (_, Some(_)) => Behind::Known,
+            (Way::Session { .. }, None) => Behind::Somebody,
+            (Way::Token(_), None) => Behind::Nobody,
+        };
+        Actor {
+            name: &self.name,
+            behind,
+        }
+    }
+
+    /// When what they may do ends, where it does: the last of the roles that have a permission in a project, or in all.
+    #[must_use]
+    pub fn until_of<P: Permission>(&self, project: Option<Uuid>) -> Option<Instant> {
+        let covers = |grant: &&Grant| {
+            P::ROLES.contains(&grant.role) && (grant.project.is_none() || project.is_some() && grant.project == project)
+        };
+        let ends = self.grants.iter().filter(covers).map(|grant| grant.until);
+        // One that does not end outlasts all that do.
+        let last = ends.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten();
+        match (last, self.until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// By what they make tokens and memberships.
+    #[must_use]
+    pub fn maker(&self) -> Maker {
+        match &self.way {
+            Way::Token(id) => Maker {
+                token: Some(*id),
+                session: String::new(),
+            },
+            Way::Session { hash, .. } => Maker {
+                token: None,
+                session: hash.clone(),
+            },
+            Way::Machine => Maker::default(),
         }
     }
 
@@ -337,6 +387,7 @@ mod tests {
             role: *role,
             project: project.map(Uuid::from_u128),
             room: None,
+            until: None,
         };
         Principal {
             name: String::new(),
@@ -347,6 +398,19 @@ mod tests {
             until: None,
             way: Way::Token(Uuid::nil()),
         }
+    }
+
+    #[test]
+    fn what_is_given_ends_with_what_the_giver_holds() {
+        let at = |day: u32| chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap();
+        let mut ann = who(&[(Role::Admin, Some(1)), (Role::Admin, None), (Role::Member, None)]);
+        assert_eq!(ann.until_of::<WritePeople>(None), None);
+        ann.grants[0].until = Some(at(9));
+        ann.grants[1].until = Some(at(5));
+        assert_eq!(ann.until_of::<WritePeople>(None), Some(at(5)));
+        assert_eq!(ann.until_of::<WritePeople>(Some(Uuid::from_u128(1))), Some(at(9)));
+        ann.until = Some(at(2));
+        assert_eq!(ann.until_of::<WritePeople>(None), Some(at(2)));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::config::{self, Config};
 use affiant_store::{Arrival, StoreError, damaged, entity, micros, stored_json};
 use chrono::Duration;
 use ipnet::IpNet;
+use rustls::server::danger::ClientCertVerifier;
+use std::sync::Arc;
 
 /// How people get in.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub struct SignIn {
     pub limits: config::Limits,
     /// Networks of the proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What checks the certificates that trusted proxies tell; nothing of that is believed where there is none.
+    pub told_certificates: Option<Arc<dyn ClientCertVerifier>>,
     /// Networks from which metrics are read.
     pub metrics_from: Vec<IpNet>,
 }
@@ -43,6 +47,10 @@ impl SignIn {
             break_glass: config.server.break_glass,
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            told_certificates: match config.server.client_cert_header {
+                true => Some(config::tls::clients(&config.server.tls_client_authorities)?),
+                false => None,
+            },
             metrics_from: config.server.metrics_from.clone(),
         })
     }
@@ -168,6 +176,7 @@ pub async fn principal(app: &Context, secret: &str) -> Result<Option<Principal>,
                 role,
                 project: None,
                 room: None,
+                until: None,
             }],
             person: None,
             scopes: None,
@@ -206,36 +215,48 @@ fn way(row: &entity::session::Model) -> Way {
     }
 }
 
-/// What a person may do: by themselves, and by the groups that their own provider last told, or its directory tells.
+/// What a person may do: by themselves, and by the groups that their own provider last told, or its directory tells. A group that only the
+/// directory tells administers where the configuration says so: else whoever may tell groups could make anybody an administrator.
 pub(super) async fn grants(app: &Context, person: &entity::person::Model) -> Result<Vec<Grant>, StoreError> {
-    let mut groups: Vec<String> = stored_json(("person", person.id, "member_of"), &person.member_of)?;
+    let claimed: Vec<String> = stored_json(("person", person.id, "member_of"), &person.member_of)?;
+    let mut groups = claimed.clone();
     if !person.standing.is_empty() {
         let told = app.store.told_groups_of(person.id).await?;
         groups.extend(told.into_iter().map(|group| group.name));
     }
     let own = app.sign_in.providers.by_issuer(&person.issuer);
     let provider = own.as_ref().map_or_else(String::new, |own| own.settings.name.clone());
-    let administers = own.is_some_and(|provider| {
-        let admins = &provider.settings.admin_groups;
-        groups.iter().any(|group| admins.contains(group))
+    let from_directory = own.as_ref().map_or(&[][..], |own| &own.settings.directory_admin_groups);
+    let may_administer = |group: &String| claimed.contains(group) || from_directory.contains(group);
+    let administers = own.as_ref().is_some_and(|provider| {
+        let is_admin = |group: &String| provider.settings.admin_groups.contains(group) && claimed.contains(group);
+        groups
+            .iter()
+            .any(|group| is_admin(group) || from_directory.contains(group))
     });
     let rows = app
         .store
         .memberships_of(person.id, (&provider, &groups), app.clock.now())
         .await?;
-    let held = rows.iter().map(|row| {
+    let mut held = Vec::new();
+    for row in &rows {
         let unknown = || damaged("membership", row.id, format_args!("unknown role {}", row.role));
-        Ok(Grant {
-            role: Role::parse(&row.role).ok_or_else(unknown)?,
+        let role = Role::parse(&row.role).ok_or_else(unknown)?;
+        if role == Role::Admin && !row.member_of.is_empty() && !may_administer(&row.member_of) {
+            continue;
+        }
+        held.push(Grant {
+            role,
             project: row.project_id,
             room: room(row)?,
-        })
-    });
-    let held: Vec<Grant> = held.collect::<Result<_, StoreError>>()?;
+            until: row.ends_at.map(affiant_store::instant),
+        });
+    }
     let admin = administers.then_some(Grant {
         role: Role::Admin,
         project: None,
         room: None,
+        until: None,
     });
     Ok(admin.into_iter().chain(held).collect())
 }
@@ -326,6 +347,8 @@ mod tests {
             until_at: None,
             actor: String::new(),
             created_at: 0,
+            by_token: None,
+            by_session: String::new(),
         };
         assert!(room(&row).unwrap().is_some_and(|room| room.frameworks == ["sox"]));
         row.frameworks = "[\"sox\"".to_owned();

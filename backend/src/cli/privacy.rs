@@ -8,6 +8,7 @@ use crate::config::Storage;
 use crate::flow::FlowError;
 use crate::flow::fulfil_request::{due_at, identifier_of, package, preview, receive, step};
 use crate::flow::register_evidence;
+use affiant_domain::actor::Actor;
 use affiant_domain::request::{Right, Step};
 use affiant_store::{entity, instant, stored_json};
 use chrono::SecondsFormat;
@@ -135,7 +136,7 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         } => {
             let known = Step::ALL.map(|(word, _)| word).join(", ");
             let chosen = Step::parse(&word).ok_or_else(|| Failure::Input(format!("a step is one of {known}")))?;
-            let row = step(&app, request, (chosen, &text, &ground), actor).await?;
+            let row = step(&app, request, (chosen, &text, &ground), Actor::known(actor)).await?;
             say_json(&told(&app, &row)?);
         }
         Command::Package { request, out } => {

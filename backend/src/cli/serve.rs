@@ -102,6 +102,9 @@ pub(super) async fn serve(mut app: Context, listen: &Listen, config: &Config) ->
     if let Err(error) = crate::flow::refusals::write(&last).await {
         tracing::error!(%error, "refused access could not be written into the trail");
     }
+    if let Err(error) = crate::flow::refusals::write_strangers(&last).await {
+        tracing::error!(%error, "what strangers caused could not be written into the trail");
+    }
     if let Err(error) = crate::flow::trail::sign(&last).await {
         tracing::error!(%error, "the trail was not signed");
     }

@@ -29,11 +29,22 @@ pub(super) fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
             wrong("server.public_url".to_owned(), "with TLS it begins with https://");
         }
     }
-    if !server.tls_client_authorities.is_empty() && server.tls_certificate.is_empty() {
+    let is_of_use = !server.tls_certificate.is_empty() || server.client_cert_header;
+    if !server.tls_client_authorities.is_empty() && !is_of_use {
         wrong(
             "server.tls_client_authorities".to_owned(),
-            "only with tls_certificate; a proxy checks clients itself and tells by Client-Cert (RFC 9440)",
+            "only with tls_certificate, or with client_cert_header for a proxy that tells by Client-Cert (RFC 9440)",
         );
+    }
+    if server.client_cert_header {
+        if server.tls_client_authorities.is_empty() || server.trusted_proxies.is_empty() {
+            wrong(
+                "server.client_cert_header".to_owned(),
+                "only with trusted_proxies and tls_client_authorities: what a proxy tells is checked again",
+            );
+        } else if let Err(what) = super::tls::clients(&server.tls_client_authorities) {
+            wrong("server.tls_client_authorities".to_owned(), &what);
+        }
     }
     let limits = &config.limits;
     if limits.identity_per_second == 0 || limits.anonymous_per_second == 0 {

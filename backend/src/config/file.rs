@@ -48,6 +48,8 @@ pub struct Server {
     pub tls_key: String,
     /// File with the authorities that vouch for clients' certificates, PEM. Clients may then show one, and tokens may be bound to it.
     pub tls_client_authorities: String,
+    /// Believes the header Client-Cert of trusted proxies (RFC 9440), where the certificate in it is one of tls_client_authorities.
+    pub client_cert_header: bool,
     /// Networks from which /metrics is answered.
     pub metrics_from: Vec<IpNet>,
 }
@@ -63,6 +65,7 @@ impl Default for Server {
             tls_certificate: String::new(),
             tls_key: String::new(),
             tls_client_authorities: String::new(),
+            client_cert_header: false,
             metrics_from: loopback.iter().filter_map(|net| net.parse().ok()).collect(),
         }
     }
@@ -183,6 +186,8 @@ pub struct Provider {
     pub groups_claim: String,
     /// Groups whose members administer the installation; other roles are given on the page People.
     pub admin_groups: Vec<String>,
+    /// Groups of its directory whose members administer the installation; a group that only the directory tells does not otherwise.
+    pub directory_admin_groups: Vec<String>,
     /// How strongly people must have shown who they are there: one of these values of the claim acr. Any, where none is named.
     pub required_acr: Vec<String>,
     /// The claim that holds what the provider's directory sends by SCIM as externalId: sub, or what never changes of a person, such as oid.
@@ -202,6 +207,7 @@ impl Default for Provider {
             scopes: vec!["profile".to_owned(), "email".to_owned()],
             groups_claim: "groups".to_owned(),
             admin_groups: Vec::new(),
+            directory_admin_groups: Vec::new(),
             required_acr: Vec::new(),
             directory_claim: "sub".to_owned(),
             directory_only: false,

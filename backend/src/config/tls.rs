@@ -10,7 +10,10 @@ use rustls::server::danger::ClientCertVerifier;
 use std::sync::Arc;
 
 /// Lets clients show a certificate of these authorities, or none.
-fn clients(path: &str) -> Result<Arc<dyn ClientCertVerifier>, String> {
+///
+/// # Errors
+/// Which file is wrong, and how.
+pub fn clients(path: &str) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{path}: {error}");
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {

@@ -3,7 +3,7 @@
 use super::{FlowError, invalid};
 use crate::app::Context;
 use affiant_domain::Instant;
-use affiant_domain::actor::{are_one, person_behind};
+use affiant_domain::actor::{Actor, person_behind};
 use affiant_domain::id::ProjectId;
 use affiant_store::{NewAttestation, NewWaiver, entity, micros};
 use chrono::Duration;
@@ -62,27 +62,31 @@ pub async fn request_waiver(
     app.deed((new.actor, "waiver.requested", Some(project.0)), ask).await
 }
 
-/// Approves or refuses a waiver. Whoever asked for it does not decide on it.
+/// Approves or refuses a waiver. Whoever asked for it does not decide on it, nor does a token without a person.
 ///
 /// # Errors
-/// [`FlowError::Forbidden`] for the one who asked, [`FlowError::Conflict`] where it was decided before.
+/// [`FlowError::Forbidden`] for who is no second pair of eyes, [`FlowError::Conflict`] where it was decided before.
 pub async fn decide_waiver(
     app: &Context,
     project: ProjectId,
     id: Uuid,
     approve: bool,
-    actor: &str,
+    who: Actor<'_>,
 ) -> Result<(), FlowError> {
     let scoped = app.store.project(project);
     let waiver = scoped
         .waiver(id)
         .await?
         .ok_or_else(|| FlowError::NotFound("there is no such waiver".to_owned()))?;
-    if are_one(&waiver.requested_by, actor) || are_one(&waiver.owner, actor) {
-        return Err(FlowError::Forbidden(
-            "a waiver is decided on by somebody else than the one who asked for it or looks after it".to_owned(),
-        ));
+    for first in [&waiver.requested_by, &waiver.owner] {
+        if !who.is_second_to(first) {
+            return Err(FlowError::Forbidden(format!(
+                "a waiver is decided on by somebody else than {first}, who asked for it or looks after it; {} is not a second person",
+                who.name
+            )));
+        }
     }
+    let actor = who.name;
     let decide = |app: Context| async move {
         let scoped = app.store.project(project);
         if !scoped.decide_waiver(id, approve, actor, app.clock.now()).await? {

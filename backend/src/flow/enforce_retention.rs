@@ -3,9 +3,11 @@
 use super::FlowError;
 use super::clock_watch::may_delete;
 use crate::app::Context;
+use crate::trail::PLACES;
 use affiant_domain::id::ProjectId;
 use affiant_domain::retention::{asks, asks_for_several};
 use affiant_store::{Draft, Due, Keeping, Purged, entity, instant, micros};
+use affiant_trail::ranges;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -239,29 +241,15 @@ fn entry(purged: &Purged, (project, rule): (uuid::Uuid, &str), (actor, at): (&st
         concerns: Vec::new(),
         project: Some(project),
         record: None,
-        refs: vec![("rule", rule.to_owned()), ("records", purged.records.to_string())],
-        content: serde_json::json!({ "actor": actor, "detail": serde_json::json!({ "rule": rule, "entries": places }).to_string() }).to_string(),
+        refs: vec![
+            ("rule", rule.to_owned()),
+            ("records", purged.records.to_string()),
+            (PLACES, places),
+        ],
+        content: serde_json::json!({ "actor": actor, "detail": serde_json::json!({ "rule": rule }).to_string() })
+            .to_string(),
         at,
     }
-}
-
-/// Places as ranges: `3-7,9`.
-fn ranges(indices: &[i64]) -> String {
-    let mut out: Vec<(i64, i64)> = Vec::new();
-    for index in indices {
-        match out.last_mut() {
-            Some((_, last)) if *last + 1 == *index => *last = *index,
-            _ => out.push((*index, *index)),
-        }
-    }
-    let one = |(from, to): &(i64, i64)| {
-        if from == to {
-            from.to_string()
-        } else {
-            format!("{from}-{to}")
-        }
-    };
-    out.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 /// Lets go of what is past its date in all projects.
@@ -274,15 +262,4 @@ pub async fn run_all(app: &Context, wish: Wish, actor: &str) -> Result<Vec<Reten
         told.push(run(app, &project, wish, actor).await?);
     }
     Ok(told)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ranges;
-
-    #[test]
-    fn places_are_told_as_ranges() {
-        assert_eq!(ranges(&[3, 4, 5, 9, 11, 12]), "3-5,9,11-12");
-        assert_eq!(ranges(&[]), "");
-    }
 }

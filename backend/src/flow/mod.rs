@@ -15,6 +15,7 @@ pub mod keyed;
 pub mod project;
 mod publish_checkpoint;
 pub mod readiness;
+pub mod recent;
 pub mod refusals;
 pub mod register_evidence;
 pub mod report;

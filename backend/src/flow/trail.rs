@@ -6,9 +6,11 @@ use crate::app::Context;
 use crate::trail::PersonKeys;
 use affiant_store::{Draft, Subject, ToldEntry, entity, instant, micros};
 use affiant_trail::proof::{At, Claim, fold};
-use affiant_trail::{Frontier, Hash, Head, PublicKey, ROTATED, Shown, SigningKey, Told, Writer, signed_by};
+use affiant_trail::{
+    Beside, Frontier, Hash, Head, Named, Node, PublicKey, ROTATED, Shown, SigningKey, Told, Writer, signed_by,
+};
 use chrono::SecondsFormat;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use uuid::Uuid;
 
@@ -18,6 +20,9 @@ pub(crate) const SIGNING: &str = "trail.signing";
 const EMPTY: i64 = 3600;
 /// Entries that are read at once.
 const PAGE: u64 = 500;
+/// What became of a payload, as a column says.
+pub(crate) const PURGED: i16 = 2;
+pub(crate) const ERASED: i16 = 3;
 
 /// The keys of the trail, first first; the first one is made where there is none.
 ///
@@ -252,6 +257,9 @@ pub(crate) async fn tell<T: Told>(
     let mut notes = Notes::new(app).await?;
     notes.up_to(app, 0, told, &failed).await?;
     let mut people = People::default();
+    if !wanted.is_shown {
+        people.erased = app.store.erased_subjects().await?;
+    }
     let mut next = 0;
     // Who checks signatures needs the entries that change keys, whatever else they may read.
     let only = wanted.project.map(|project| (project, ROTATED));
@@ -262,7 +270,10 @@ pub(crate) async fn tell<T: Told>(
             break;
         }
         if wanted.is_shown || people.are_many() {
-            people = People::default();
+            people = People {
+                erased: people.erased,
+                ..People::default()
+            };
         }
         people.meet(app, &entries).await?;
         for entry in &entries {
@@ -272,15 +283,26 @@ pub(crate) async fn tell<T: Told>(
                 .try_into()
                 .map_err(|_| damaged(&format!("entry {}: its hash has not 32 bytes", entry.idx)))?;
             let index = entry.idx.unsigned_abs();
-            if entry.is_mine {
-                let shown = people.shown(app, entry, wanted.with_payloads);
-                told.entry(index, Hash(hash), Some(&entry.leaf), &shown)
+            if !entry.is_mine {
+                told.entry(index, Hash(hash), None, &Shown::None, None)
+                    .map_err(&failed)?;
+            } else if wanted.is_shown {
+                let shown = people.shown(app, entry, wanted);
+                told.entry(index, Hash(hash), Some(&entry.leaf), &shown, None)
                     .map_err(&failed)?;
             } else {
-                told.entry(index, Hash(hash), None, &Shown::None).map_err(&failed)?;
+                people.check(app, entry, wanted, told).await?.map_err(&failed)?;
             }
             next = index + 1;
             notes.up_to(app, next, told, &failed).await?;
+        }
+        for node in told.nodes() {
+            if !app.store.has_node(node.level, node.index, &node.hash.0).await? {
+                let Node { level, index, .. } = node;
+                return Err(damaged(&format!(
+                    "node {index} of level {level} of the tree was edited where it is kept"
+                )));
+            }
         }
     }
     // A checkpoint of more entries than there are shows that the tail was cut.
@@ -354,6 +376,8 @@ impl Notes {
 struct People {
     known: HashMap<Uuid, Subject>,
     keys: PersonKeys,
+    /// Those who were erased, for who checks.
+    erased: HashSet<Uuid>,
 }
 
 impl People {
@@ -374,10 +398,64 @@ impl People {
         Ok(())
     }
 
+    /// Tells an entry with what stands beside it. An erasure may come between two readings: what does not agree is read once more.
+    async fn check<T: Told>(
+        &mut self,
+        app: &Context,
+        entry: &ToldEntry,
+        wanted: &Wanted,
+        told: &mut T,
+    ) -> Result<Result<(), T::Error>, FlowError> {
+        if self.tell_with_columns(app, entry, wanted, told).is_ok() {
+            return Ok(Ok(()));
+        }
+        let again = app.store.told_from(entry.idx.unsigned_abs(), 1, None).await?.pop();
+        let again = again.filter(|again| again.idx == entry.idx);
+        let again = again.ok_or_else(|| damaged(&format!("entry {} was removed while it was read", entry.idx)))?;
+        *self = Self {
+            erased: app.store.erased_subjects().await?,
+            ..Self::default()
+        };
+        self.meet(app, std::slice::from_ref(&again)).await?;
+        Ok(self.tell_with_columns(app, &again, wanted, told))
+    }
+
+    fn tell_with_columns<T: Told>(
+        &mut self,
+        app: &Context,
+        entry: &ToldEntry,
+        wanted: &Wanted,
+        told: &mut T,
+    ) -> Result<(), T::Error> {
+        let shown = self.shown(app, entry, wanted);
+        let hash: [u8; 32] = entry.hash.as_slice().try_into().unwrap_or_default();
+        let named: Vec<[u8; 16]> = entry.named.iter().map(|id| *id.as_bytes()).collect();
+        let named = Named {
+            beside: &named,
+            is_erased: &|id| self.erased.contains(&Uuid::from_bytes(*id)),
+        };
+        let beside = Beside {
+            at: entry.at,
+            action: &entry.action,
+            outcome: &entry.outcome,
+            project: entry.project.map(Uuid::into_bytes),
+            record: entry.record.map(Uuid::into_bytes),
+            subject: entry.subject.map(Uuid::into_bytes),
+            state: entry.state,
+            is_sealed: entry.sealed.is_some(),
+            named: Some(&named),
+        };
+        told.entry(
+            entry.idx.unsigned_abs(),
+            Hash(hash),
+            Some(&entry.leaf),
+            &shown,
+            Some(&beside),
+        )
+    }
+
     /// What is shown of the payload of an entry.
-    fn shown(&mut self, app: &Context, entry: &ToldEntry, open: bool) -> Shown {
-        const PURGED: i16 = 2;
-        const ERASED: i16 = 3;
+    fn shown(&mut self, app: &Context, entry: &ToldEntry, wanted: &Wanted) -> Shown {
         let subject = entry.subject.and_then(|id| self.known.get(&id));
         // What was sealed for a person is for nobody where the person is not there.
         let readable = entry.subject.is_none() || subject.is_some_and(|subject| subject.wrapped.is_some());
@@ -385,8 +463,13 @@ impl People {
             (PURGED, _) => Shown::Purged,
             (ERASED, _) => Shown::Erased,
             (_, None) => Shown::None,
-            (_, Some(_)) if !readable => Shown::Erased,
-            (_, Some(_)) if !open || subject.is_some_and(|subject| subject.restricted) => Shown::Sealed,
+            // Who checks is told that it is missing: an erasure takes it away before the key.
+            (_, Some(_)) if !readable => match wanted.is_shown {
+                true => Shown::Erased,
+                false => Shown::None,
+            },
+            (_, Some(_)) if !wanted.with_payloads => Shown::Sealed,
+            (_, Some(_)) if wanted.is_shown && subject.is_some_and(|subject| subject.restricted) => Shown::Sealed,
             // What does not open and should is told as it is: the file will not verify.
             (_, Some(sealed)) => {
                 let payload = app.trail.payload(entry.idx, sealed, subject, &mut self.keys);

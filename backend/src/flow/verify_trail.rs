@@ -2,11 +2,13 @@
 
 use super::{FlowError, trail};
 use crate::app::Context;
-use affiant_store::StoreError;
-use affiant_trail::{Fault, Trusted, Verified, Verifier};
+use affiant_store::{Draft, StoreError, micros};
+use affiant_trail::{Fault, Hash, Trusted, Verified, Verifier};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// The action of the entry that tells what came of it.
+pub const VERIFIED: &str = "trail.verified";
 /// The kind of its job.
 pub const KIND: &str = "verify_trail";
 
@@ -34,6 +36,28 @@ pub struct TrailVerdict {
 /// # Errors
 /// [`FlowError`] where the database fails; a trail that is not intact is a verdict.
 pub async fn verify(app: &Context) -> Result<TrailVerdict, FlowError> {
+    let verdict = verdict(app).await?;
+    // Whoever looks later sees what the trail says, and not what a row of a job does.
+    let draft = Draft {
+        action: VERIFIED.to_owned(),
+        outcome: if verdict.intact { "success" } else { "failure" },
+        actor: "system".to_owned(),
+        concerns: Vec::new(),
+        project: None,
+        record: None,
+        refs: vec![
+            ("intact", verdict.intact.to_string()),
+            ("entries", verdict.entries.to_string()),
+            ("fault", verdict.fault.clone().unwrap_or_default()),
+        ],
+        content: String::new(),
+        at: micros(app.clock.now()),
+    };
+    app.store.append_alone(&[draft]).await?;
+    Ok(verdict)
+}
+
+async fn verdict(app: &Context) -> Result<TrailVerdict, FlowError> {
     let not_intact = |fault| TrailVerdict {
         fault: Some(fault),
         ..TrailVerdict::default()
@@ -72,6 +96,18 @@ pub async fn check(app: &Context) -> Result<Verified, FlowError> {
                 is_shown: false,
             };
             trail::tell(&app, &mut verifier, fault, &wanted).await?;
+            let end = app.store.trail_end(verifier.size()).await?;
+            let hashed = |hash: &Vec<u8>| hash.as_slice().try_into().map(Hash).unwrap_or(Hash([0; 32]));
+            let tail = end.tail.iter().map(|(hash, leaf)| (hashed(hash), leaf.as_str()));
+            let head = verifier.tail(tail).map_err(fault)?;
+            if head.to_bytes() != end.frontier {
+                return Err(fault(Fault::Head));
+            }
+            if let Some(stray) = end.stray {
+                return Err(FlowError::Trail(format!(
+                    "a row was planted at place {stray}, where the trail has no entry"
+                )));
+            }
             verifier.end().map_err(fault)
         })
     });

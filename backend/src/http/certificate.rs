@@ -4,17 +4,22 @@
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::rt::net::TcpStream;
+use affiant_domain::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use sha2::{Digest, Sha256};
 use std::any::Any;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of a certificate in a header.
 const LONGEST: usize = 16 << 10;
+/// Certificates between a client's and its authority.
+const CHAIN: usize = 8;
 
 /// The names that a client's certificate bears, as tokens write them: `sha256:…` of the whole, `dns:…` and `uri:…` of its subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +62,17 @@ pub(super) fn keep(connection: &dyn Any, about: &mut Extensions) {
     }
 }
 
-/// The certificate that the client of a request showed. The header counts only from a proxy that is trusted, which must set or strip it.
-pub fn shown(request: &ServiceRequest, trusted: &[IpNet]) -> Option<Shown> {
+/// The certificate that the client of a request showed. The header counts only where that is switched on and from a proxy that is trusted,
+/// which must set or strip it; and only a certificate that an authority of the configuration vouches for at this instant.
+pub fn shown(
+    request: &ServiceRequest,
+    (trusted, verifier): (&[IpNet], Option<&dyn ClientCertVerifier>),
+    now: Instant,
+) -> Option<Shown> {
     if let Some(own) = request.conn_data::<Shown>() {
         return Some(own.clone());
     }
+    let verifier = verifier?;
     let peer = request.peer_addr()?.ip().to_canonical();
     if !trusted.iter().any(|net| net.contains(&peer)) {
         return None;
@@ -72,10 +83,26 @@ pub fn shown(request: &ServiceRequest, trusted: &[IpNet]) -> Option<Shown> {
     if all.next().is_some() || header.len() > LONGEST {
         return None;
     }
-    let inner = header.trim().strip_prefix(':')?.strip_suffix(':')?;
-    let der = CertificateDer::from(STANDARD.decode(inner).ok()?);
-    webpki::EndEntityCert::try_from(&der).ok()?;
+    let der = item(header)?;
+    let chain = request.headers().get_all("client-cert-chain");
+    let chain = chain
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    let chain: Vec<CertificateDer<'_>> = chain.take(CHAIN).map(item).collect::<Option<_>>()?;
+    let seconds = u64::try_from(now.timestamp()).ok()?;
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    verifier.verify_client_cert(&der, &chain, at).ok()?;
     Some(Shown::of(&der))
+}
+
+/// A certificate as a byte sequence of a structured field (RFC 8941).
+fn item(text: &str) -> Option<CertificateDer<'static>> {
+    let text = text.trim();
+    let inner = text
+        .strip_prefix(':')?
+        .strip_suffix(':')
+        .filter(|_| text.len() <= LONGEST)?;
+    Some(CertificateDer::from(STANDARD.decode(inner).ok()?))
 }
 
 /// A holder as tokens write it; none where it is not one.

@@ -79,8 +79,6 @@ pub async fn observe(
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let app = request.app_data::<web::Data<Context>>().cloned();
     let shows = request.headers().contains_key("authorization");
-    let trusted = app.as_ref().map_or(&[][..], |app| &app.sign_in.trusted_proxies);
-    let from = address(request.peer_addr().map(|peer| peer.ip()), request.headers(), trusted);
     let span = tracing::info_span!(
         "request", otel.kind = "server", http.request.method = known(&method),
         http.route = tracing::field::Empty, http.response.status_code = tracing::field::Empty,
@@ -94,17 +92,22 @@ pub async fn observe(
     };
     let route = route.unwrap_or_else(|| "unknown".to_owned());
     // Who comes without anything is asked to sign in, and not refused.
-    let refused = matches!(status, 403 | 429) || status == 401 && shows;
+    let exchanges = route == "/api/v1/token-exchange";
+    let refused = matches!(status, 403 | 429) || status == 401 && (shows || exchanges);
     if let (true, Some(app), Ok(answer)) = (refused, &app, &answer) {
         let who = answer
             .request()
             .extensions()
             .get::<Principal>()
             .map(|who| who.name.clone());
-        let from = hex::encode(&app.key.hash("address", from.to_string().as_bytes())[..8]);
-        let who = who.unwrap_or_default();
         let now = affiant_store::micros(app.clock.now());
-        app.refusals.note((&who, from), (known(&method), &route), status, now);
+        match who {
+            Some(who) => app.refusals.note(&who, (known(&method), &route), status, now),
+            // The sign-in counts its own.
+            None if route.starts_with("/auth/") => {}
+            None if exchanges && status == 401 => app.refusals.stranger("exchange", now),
+            None => app.refusals.stranger(stranger(status), now),
+        }
     }
     let took = begun.elapsed();
     crate::telemetry::name(&span, format!("{} {route}", known(&method)));
@@ -140,6 +143,15 @@ pub async fn observe(
             .insert(HeaderName::from_static("x-request-id"), value);
     }
     Ok(answer)
+}
+
+/// What strangers cause, by kind.
+const fn stranger(status: u16) -> &'static str {
+    match status {
+        401 => "token",
+        429 => "rate",
+        _ => "forbidden",
+    }
 }
 
 /// A method by its name. Clients invent methods: each would be a label for good.

@@ -221,7 +221,7 @@ impl From<OidcError> for Problem {
     fn from(error: OidcError) -> Self {
         let name = match error {
             OidcError::Away(_) => "unavailable",
-            OidcError::Refused(_) => "sign-in-refused",
+            OidcError::Refused(_) | OidcError::Unproved(_) => "sign-in-refused",
         };
         Self::new(name, error.to_string())
     }

@@ -29,7 +29,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Every job that ticks: its name, when it looks (UTC, with seconds), and what it does.
-const JOBS: [(&str, &str, Run); 13] = [
+const JOBS: [(&str, &str, Run); 14] = [
     ("fire_schedules", "*/15 * * * * *", |app| {
         Box::pin(fire_schedules::run(app))
     }),
@@ -40,6 +40,9 @@ const JOBS: [(&str, &str, Run); 13] = [
         Box::pin(tell_processors::run(app))
     }),
     ("sign_trail", "*/10 * * * * *", |app| Box::pin(sign_trail::run(app))),
+    ("write_strangers", "0 * * * * *", |app| {
+        Box::pin(write_refusals::strangers(app))
+    }),
     ("write_refusals", "*/5 * * * * *", |app| {
         Box::pin(write_refusals::run(app))
     }),

@@ -381,8 +381,13 @@ on_both! {
         assert_eq!(attempt(&password, &once).await, (303, 200));
         assert_eq!(attempt(&password, &once).await, (200, 401), "a code works once");
         let (password, otpauth) = make();
-        for _ in 0..6 {
+        for _ in 0..20 {
             attempt("guess", "111111").await;
+        }
+        assert_eq!(attempt(&password, &code(&otpauth)).await, (303, 200), "nobody else locks the administrator out");
+        let (password, otpauth) = make();
+        for _ in 0..6 {
+            attempt(&password, "111111").await;
         }
         assert_eq!(attempt(&password, &code(&otpauth)).await, (200, 401), "locked, even for who knows both");
         let log = server.get("/api/v1/actions").await.to_string();
@@ -452,5 +457,111 @@ on_both! {
         let list = reqwest::Client::new().get(server.at("/scim/v2/any/Users")).header("cookie", server.cookies());
         let list = list.header("sec-fetch-site", "same-origin").send().await.unwrap();
         assert_eq!(list.status(), 403);
+    }
+}
+
+on_both! {
+    async fn a_token_takes_along_what_it_made(server: Server) {
+        let make = async |by: &str, body: serde_json::Value| -> serde_json::Value {
+            let answer = server.send_as(by, "POST", "/api/v1/tokens", Some(body)).await;
+            assert_eq!(answer.status(), 201);
+            answer.json().await.unwrap()
+        };
+        let first = make(&server.token, json!({"name": "first", "role": "admin"})).await;
+        let second = make(first["token"].as_str().unwrap(), json!({"name": "second", "role": "admin"})).await;
+        let third = make(second["token"].as_str().unwrap(), json!({"name": "third", "role": "auditor"})).await;
+        assert_eq!(second["made_by_token"], first["id"]);
+        let given = json!({"group": "team", "role": "member", "project": "payments"});
+        let given = server.send_as(second["token"].as_str().unwrap(), "POST", "/api/v1/memberships", Some(given)).await;
+        assert_eq!(given.status(), 201);
+        let alive = async |token: &serde_json::Value| server.send_as(token["token"].as_str().unwrap(), "GET", "/api/v1/me", None).await.status().as_u16();
+        let at = format!("/api/v1/tokens/{}", first["id"].as_str().unwrap());
+        let made = server.get(&format!("{at}/made")).await;
+        assert_eq!((made["tokens"].as_array().unwrap().len(), made["memberships"].as_array().unwrap().len()), (2, 1), "{made}");
+        let asked = server.send("DELETE", &at, None).await;
+        assert_eq!(asked.status(), 409);
+        let told = asked.text().await.unwrap();
+        assert!(told.contains("second") && told.contains("third") && told.contains("team") && told.contains("confirm=true"), "{told}");
+        assert_eq!(alive(&third).await, 200);
+        assert_eq!(server.send("DELETE", &format!("{at}?confirm=true"), None).await.status(), 204);
+        for token in [&first, &second, &third] {
+            assert_eq!(alive(token).await, 401);
+        }
+        assert_eq!(server.get("/api/v1/memberships").await["items"], json!([]));
+        // A token without anything needs no second word; one that replaces another looks after what that made.
+        let old = make(&server.token, json!({"name": "old", "role": "admin"})).await;
+        let child = make(old["token"].as_str().unwrap(), json!({"name": "child", "role": "auditor"})).await;
+        let turned = server.post(&format!("/api/v1/tokens/{}/rotate", old["id"].as_str().unwrap()), json!({"overlap_seconds": 60})).await;
+        assert_eq!(server.send("DELETE", &format!("/api/v1/tokens/{}", old["id"].as_str().unwrap()), None).await.status(), 204);
+        assert_eq!(alive(&child).await, 200);
+        assert_eq!(server.send("DELETE", &format!("/api/v1/tokens/{}?confirm=true", turned["id"].as_str().unwrap()), None).await.status(), 204);
+        assert_eq!(alive(&child).await, 401);
+    }
+
+    async fn nobody_gives_more_than_they_have(server: Server) {
+        let end = (affiant::clock::Clock::system().now() + chrono::Duration::days(3)).to_rfc3339();
+        let bound = json!({"name": "people", "role": "admin", "scopes": ["people:write", "read", "frameworks:read"], "expires_at": end});
+        let bound = server.post("/api/v1/tokens", bound).await["token"].as_str().unwrap().to_owned();
+        for role in ["admin", "compliance", "member", "privacy"] {
+            let given = json!({"group": "team", "role": role});
+            let answer = server.send_as(&bound, "POST", "/api/v1/memberships", Some(given)).await;
+            assert_eq!(answer.status(), 403, "{role}");
+        }
+        let whole = server.post("/api/v1/tokens", json!({"name": "all", "role": "admin", "expires_at": end})).await;
+        let whole = whole["token"].as_str().unwrap();
+        let given = server.send_as(whole, "POST", "/api/v1/memberships", Some(json!({"group": "team", "role": "member"}))).await;
+        let given: serde_json::Value = given.json().await.unwrap();
+        let ends = given["ends_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        assert!(ends <= affiant::clock::Clock::system().now() + chrono::Duration::days(3), "{given}");
+    }
+
+    async fn a_token_without_a_person_decides_nothing_that_wants_four_eyes(server: Server) {
+        server.push("asset=repo:a", crate::server::sarif("semgrep", &[("sql", "one")])).await;
+        let list = server.get("/api/v1/projects/payments/findings").await;
+        let ask = json!({"finding": list["items"][0]["id"], "kind": "accepted_risk", "reason": "planned for spring", "until": "2027-06-01"});
+        let waiver = server.post("/api/v1/projects/payments/waivers", ask).await;
+        let decision = format!("/api/v1/projects/payments/waivers/{}/decision", waiver["id"].as_str().unwrap());
+        let yes = || Some(json!({"approve": true}));
+        let other = server.new_token("compliance", None).await;
+        assert_eq!(server.send_as(&other, "POST", &decision, yes()).await.status(), 403);
+        // Nor somebody at a browser of whom nobody knows who they are, where such a token asked: it may be theirs.
+        assert_eq!(server.client.post(server.at(&decision)).header("sec-fetch-site", "same-origin").json(&yes()).send().await.unwrap().status(), 403);
+        let otto = server.person_token("Otto", "compliance", None).await;
+        assert_eq!(server.send_as(&otto, "POST", &decision, yes()).await.status(), 204);
+    }
+
+    async fn strangers_cause_one_entry_a_minute(server: Server) {
+        for n in 0..40 {
+            let path = ["/api/v1/projects", "/api/v1/tokens", "/trail", "/scim/v2/x/Users"][n % 4];
+            server.send_as("aff_guess", "GET", path, None).await;
+            let body = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange";
+            reqwest::Client::new().post(server.at("/api/v1/token-exchange")).body(body).send().await.unwrap();
+        }
+        let begun = std::time::Instant::now();
+        let entries = loop {
+            let entries = server.get("/api/v1/trail/entries?action=strangers.refused").await;
+            if !entries["items"].as_array().unwrap().is_empty() {
+                break entries["items"].clone();
+            }
+            assert!(begun.elapsed() < std::time::Duration::from_secs(75));
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        };
+        let counts = |kind: &str| {
+            let of = |entry: &Value| serde_json::from_str::<Value>(entry["leaf"].as_str()?).ok()?["refs"][kind].as_str()?.parse::<u32>().ok();
+            entries.as_array().unwrap().iter().filter_map(of).sum::<u32>()
+        };
+        assert!(entries.as_array().unwrap().len() <= 2, "{entries}");
+        assert!(counts("token") >= 20 && counts("exchange") >= 20, "{entries}");
+        let known = server.get("/api/v1/trail/entries?action=access.refused").await;
+        assert_eq!(known["items"], json!([]));
+    }
+
+    async fn what_is_read_before_it_is_known_who_sends_it_is_small(server: Server) {
+        let body = format!("password={}&code=1", "x".repeat(70 << 10));
+        for path in ["/emergency", "/auth/backchannel-logout", "/your-data", "/sign-out", "/account/sessions/x"] {
+            let answer = reqwest::Client::new().post(server.at(path));
+            let answer = answer.header("content-type", "application/x-www-form-urlencoded").body(body.clone()).send().await.unwrap();
+            assert!(matches!(answer.status().as_u16(), 401 | 413), "{path}: {}", answer.status());
+        }
     }
 }

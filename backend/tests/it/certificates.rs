@@ -189,8 +189,19 @@ async fn a_proxy_tells_the_certificate_only_where_it_is_trusted() {
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     assert!(base64::engine::general_purpose::STANDARD.decode(&body).is_ok());
     let header = format!(":{body}:");
-    for (networks, wanted) in [("127.0.0.0/8", 200), ("10.0.0.0/8", 401)] {
-        let server = Server::start_beside(&[("AFFIANT_SERVER_TRUSTED_PROXIES", networks)]);
+    let authorities = folder.path().join("ca.pem").display().to_string();
+    let stranger = authority();
+    let stranger = std::fs::read_to_string(stranger.path().join("ci.pem")).unwrap();
+    let stranger: String = stranger.lines().filter(|line| !line.starts_with('-')).collect();
+    let stranger = format!(":{stranger}:");
+    let on = ("AFFIANT_SERVER_CLIENT_CERT_HEADER", "true");
+    let of = ("AFFIANT_SERVER_TLS_CLIENT_AUTHORITIES", authorities.as_str());
+    for (networks, more, wanted) in [
+        ("127.0.0.0/8", &[on, of][..], 200),
+        ("127.0.0.0/8", &[][..], 401),
+        ("10.0.0.0/8", &[on, of][..], 401),
+    ] {
+        let server = Server::start_beside(&[&[("AFFIANT_SERVER_TRUSTED_PROXIES", networks)], more].concat());
         let bound = token(&server, "uri:spiffe://acme.example/ci");
         let ask = async |headers: &[&str]| {
             let mut request = reqwest::Client::new().get(server.at("/api/v1/me")).bearer_auth(&bound);
@@ -201,7 +212,14 @@ async fn a_proxy_tells_the_certificate_only_where_it_is_trusted() {
         };
         assert_eq!(ask(&[&header]).await, wanted, "{networks}");
         let (header, body) = (header.as_str(), body.as_str());
-        for wrong in [&[][..], &[header, header], &[body], &[":AAAA:"], &["::"]] {
+        for wrong in [
+            &[][..],
+            &[header, header],
+            &[body],
+            &[":AAAA:"],
+            &["::"],
+            &[stranger.as_str()],
+        ] {
             assert_eq!(ask(wrong).await, 401, "{networks} {wrong:?}");
         }
     }

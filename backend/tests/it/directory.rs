@@ -10,6 +10,8 @@ development = true
 name = "corp"
 issuer = "http://127.0.0.1:9/corp"
 client_id = "affiant"
+admin_groups = ["affiant-admins"]
+directory_admin_groups = ["platform-admins"]
 [[provider]]
 name = "partner"
 issuer = "http://127.0.0.1:9/partner"
@@ -233,4 +235,54 @@ async fn bodies_that_are_wrong_are_told_so() {
     for path in ["ServiceProviderConfig", "ResourceTypes", "Schemas"] {
         assert_eq!(directory.send("GET", &format!("/corp/{path}"), None).await.0, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_tell_groups_makes_no_administrator() {
+    on_both(|directory| async move {
+        let server = &directory.server;
+        let ann = directory.ann("corp").await;
+        let made = server
+            .post("/api/v1/tokens", json!({"name": "own", "role": "admin"}))
+            .await;
+        let own = made["token"].as_str().unwrap();
+        server
+            .own(made["id"].as_str().unwrap().parse().unwrap(), ann.parse().unwrap())
+            .await;
+        server
+            .post(
+                "/api/v1/memberships",
+                json!({"group": "team", "provider": "corp", "role": "admin"}),
+            )
+            .await;
+        let is_in = async || {
+            server
+                .send_as(own, "GET", "/api/v1/tokens", None)
+                .await
+                .status()
+                .as_u16()
+        };
+        for (name, wanted) in [("affiant-admins", 401), ("team", 401), ("platform-admins", 200)] {
+            let group = json!({"displayName": name, "members": [{"value": ann}]});
+            let (status, told) = directory.send("POST", "/corp/Groups", Some(group)).await;
+            assert_eq!(status, 201, "{told}");
+            assert_eq!(is_in().await, wanted, "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_keeps_their_identity() {
+    on_both(|directory| async move {
+        let ann = directory.ann("partner").await;
+        let given = json!({"person": ann, "role": "admin"});
+        directory.server.post("/api/v1/memberships", given).await;
+        let at = format!("/partner/Users/{ann}");
+        let other = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "replace", "path": "externalId", "value": "mallory"}]});
+        let (status, told) = directory.send("PATCH", &at, Some(other)).await;
+        assert_eq!((status, &told["scimType"]), (400, &json!("mutability")), "{told}");
+        assert_eq!(directory.send("GET", &at, None).await.1["externalId"], "s-1");
+    })
+    .await;
 }

@@ -225,7 +225,7 @@ on_both! {
             let id = finding(&server, kind).await["id"].as_str().unwrap().to_owned();
             let ask = json!({"finding": id, "kind": kind, "reason": "decided by people", "until": "2027-10-01T00:00:00Z"});
             let waiver = server.post("/api/v1/projects/payments/waivers", ask).await;
-            let other = server.new_token("compliance", None).await;
+            let other = server.person_token(&format!("Otto {kind}"), "compliance", None).await;
             let path = format!("/api/v1/projects/payments/waivers/{}/decision", waiver["id"].as_str().unwrap());
             let decided = server.send_as(&other, "POST", &path, Some(json!({"approve": true}))).await;
             assert!(decided.status().is_success(), "{}", decided.text().await.unwrap());

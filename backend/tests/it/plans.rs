@@ -2,7 +2,7 @@
 //! server really sends, taken from its log.
 
 use crate::server::{Server, sarif};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -126,18 +126,6 @@ async fn statements(database: Option<String>) -> (Server, BTreeSet<String>) {
     (server, reads.collect())
 }
 
-async fn connection(server: &Server) -> DatabaseConnection {
-    let mut options = match &server.database {
-        Some(url) => sea_orm::ConnectOptions::new(url.clone()),
-        None => sea_orm::ConnectOptions::new(format!(
-            "sqlite://{}",
-            server.data.path().join("affiant.sqlite").display()
-        )),
-    };
-    options.max_connections(1);
-    Database::connect(options).await.unwrap()
-}
-
 async fn sqlite_plan(db: &DatabaseConnection, sql: &str) -> Vec<String> {
     let explain = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
     let rows = db
@@ -213,7 +201,7 @@ fn sorts(step: &str) -> bool {
 async fn run(database: Option<String>) {
     let (server, all) = statements(database).await;
     assert!(all.len() > 60, "only {} statements", all.len());
-    let db = connection(&server).await;
+    let db = server.connection().await;
     let mut bad = Vec::new();
     for sql in &all {
         let plan = match server.database {

@@ -29,7 +29,7 @@ impl Desk {
         };
         Self {
             handler: make("handler").await,
-            approver: make("approver").await,
+            approver: server.person_token("Otto Approver", "privacy", None).await,
         }
     }
 

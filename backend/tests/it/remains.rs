@@ -213,7 +213,7 @@ async fn planned(server: &Server, identifier: &str) -> String {
 async fn approved(server: &Server, identifier: &str) -> String {
     let id = planned(server, identifier).await;
     let steps = format!("/api/v1/privacy/requests/{id}/steps");
-    let other = server.new_token("admin", None).await;
+    let other = server.person_token(&format!("Otto {id}"), "admin", None).await;
     let answer = server
         .send_as(&other, "POST", &steps, Some(json!({"step": "approve"})))
         .await;

@@ -90,7 +90,7 @@ on_both! {
         let list = server.get("/api/v1/projects/payments/findings?q=one").await;
         let waiver = server.post("/api/v1/projects/payments/waivers",
             json!({"finding": list["items"][0]["id"], "kind": "accepted_risk", "reason": "planned", "until": until})).await;
-        let other = server.new_token("compliance", Some("payments")).await;
+        let other = server.person_token("Otto", "compliance", Some("payments")).await;
         let decision = format!("/api/v1/projects/payments/waivers/{}/decision", waiver["id"].as_str().unwrap());
         assert_eq!(server.send_as(&other, "POST", &decision, Some(json!({"approve": true}))).await.status(), 204);
         let assessment = assess(&server).await;
@@ -126,7 +126,7 @@ on_both! {
         let decision = format!("/api/v1/projects/payments/waivers/{}/decision", waiver["id"].as_str().unwrap());
         let own = server.send("POST", &decision, Some(json!({"approve": true}))).await;
         assert_eq!(own.status(), 403, "nobody decides on what they asked for");
-        let other = server.new_token("compliance", None).await;
+        let other = server.person_token("Otto", "compliance", None).await;
         assert_eq!(server.send_as(&other, "POST", &decision, Some(json!({"approve": true}))).await.status(), 204);
         let waived = control(&server, &assess(&server).await, "COD-09").await;
         assert_eq!((waived["score"].as_f64(), waived["failing"].as_bool()), (Some(1.0), Some(false)));

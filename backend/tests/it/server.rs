@@ -1,13 +1,17 @@
 //! A server of its own for each test, with a database of its own.
 
+use affiant_store::entity;
 use reqwest::cookie::{CookieStore, Jar};
 use reqwest::{Client, Response, StatusCode};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 pub struct Server {
     pub url: String,
@@ -334,6 +338,57 @@ impl Server {
             )
             .await;
         made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The server's database.
+    pub async fn connection(&self) -> DatabaseConnection {
+        let file = self.data.path().join("affiant.sqlite");
+        let sqlite = format!("sqlite://{}", file.display());
+        let mut options = ConnectOptions::new(self.database.clone().unwrap_or(sqlite));
+        options.max_connections(1);
+        Database::connect(options).await.unwrap()
+    }
+
+    /// Somebody who administers, and a token of theirs.
+    pub async fn person_token(&self, name: &str, role: &str, project: Option<&str>) -> String {
+        let made = self
+            .post(
+                "/api/v1/tokens",
+                json!({"name": role, "role": role, "project": project}),
+            )
+            .await;
+        let (person, token) = (Uuid::now_v7(), made["id"].as_str().unwrap().parse::<Uuid>().unwrap());
+        let db = self.connection().await;
+        let row = entity::person::Model {
+            id: person,
+            issuer: "https://id.example".to_owned(),
+            subject: name.to_owned(),
+            name: name.to_owned(),
+            email: String::new(),
+            member_of: "[]".to_owned(),
+            created_at: 0,
+            seen_at: 0,
+            left_at: None,
+            external_id: String::new(),
+            user_name: String::new(),
+            standing: String::new(),
+            profile: String::new(),
+        };
+        let row = entity::person::Entity::insert(entity::person::ActiveModel::from(row));
+        row.exec_without_returning(&db).await.unwrap();
+        db.close().await.unwrap();
+        self.own(token, person).await;
+        self.post("/api/v1/memberships", json!({"person": person, "role": "admin"}))
+            .await;
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a token somebody's, as if they had made it in their session.
+    pub async fn own(&self, token: Uuid, person: Uuid) {
+        let db = self.connection().await;
+        let own = entity::token::Entity::update_many().col_expr(entity::token::Column::PersonId, Expr::value(person));
+        own.filter(entity::token::Column::Id.eq(token)).exec(&db).await.unwrap();
+        db.close().await.unwrap();
     }
 }
 

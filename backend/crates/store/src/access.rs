@@ -1,6 +1,7 @@
 //! One-time links, sessions and tokens. Secrets are here only as hashes.
 
 use crate::entity::{session, sign_in_link, token};
+use crate::lineage::{Made, Maker, Root, is_there, revoke_made};
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
@@ -32,6 +33,8 @@ pub struct NewToken<'a> {
     pub subject: &'a str,
     /// The client certificate to which it is bound; none, where it is empty.
     pub holder: &'a str,
+    /// By what it is made.
+    pub maker: Maker,
 }
 
 impl Store {
@@ -98,11 +101,11 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a token.
+    /// Makes a token; none where what makes it was revoked meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn add_token(&self, new: &NewToken<'_>, now: Instant) -> Result<token::Model, StoreError> {
+    pub async fn add_token(&self, new: &NewToken<'_>, now: Instant) -> Result<Option<token::Model>, StoreError> {
         let row = token::ActiveModel {
             id: Set(Uuid::now_v7()),
             project_id: Set(new.project),
@@ -119,8 +122,16 @@ impl Store {
             scopes: Set(new.scopes.join(" ")),
             holder: Set(new.holder.to_owned()),
             subject: Set(new.subject.to_owned()),
+            by_token: Set(new.maker.token),
+            by_session: Set(new.maker.session.clone()),
         };
-        Ok(row.insert(&self.write).await?)
+        let tx = self.begin().await?;
+        if !is_there(&tx, &new.maker).await? {
+            return Ok(None);
+        }
+        let row = row.insert(&tx).await?;
+        tx.commit().await?;
+        Ok(Some(row))
     }
 
     /// The token of this hash, if it is still worth something.
@@ -191,11 +202,17 @@ impl Store {
         Ok(())
     }
 
-    /// Revokes a token. False where it is not there.
+    /// Revokes a token, and what it made; gives what that was, none where the token is not there.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn revoke_token(&self, id: Uuid, only: Option<&[Uuid]>, now: Instant) -> Result<bool, StoreError> {
+    pub async fn revoke_token(
+        &self,
+        id: Uuid,
+        only: Option<&[Uuid]>,
+        now: Instant,
+    ) -> Result<Option<Made>, StoreError> {
+        let tx = self.begin().await?;
         let mut update = token::Entity::update_many()
             .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
             .filter(token::Column::Id.eq(id))
@@ -203,6 +220,11 @@ impl Store {
         if let Some(only) = only {
             update = update.filter(token::Column::ProjectId.is_in(only.iter().copied()));
         }
-        Ok(update.exec(&self.write).await?.rows_affected == 1)
+        if update.exec(&tx).await?.rows_affected != 1 {
+            return Ok(None);
+        }
+        let made = revoke_made(&tx, Root::Token(id), now).await?;
+        tx.commit().await?;
+        Ok(Some(made))
     }
 }

@@ -11,7 +11,7 @@ use sea_orm::{ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, Que
 use sea_query_sqlx::SqlxValues;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -198,6 +198,19 @@ impl Link {
     }
 }
 
+/// How long a statement may take before the log tells of it.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Tells of a statement that took long, without its values.
+fn note_slow(sql: &str, begun: Instant) {
+    let took = begun.elapsed();
+    if took > SLOW {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let sql: String = sql.chars().take(2000).collect();
+        tracing::warn!(ms, sql, "a statement took long");
+    }
+}
+
 /// Statements, without their values, for whoever looks for slow ones: `AFFIANT_LOG=affiant_store::statements=trace`.
 fn note(sql: &str) {
     tracing::trace!(target: "affiant_store::statements", sql);
@@ -250,25 +263,33 @@ impl Session {
 
     async fn run_text(&mut self, sql: &str) -> Result<ExecResult, DbErr> {
         let deadline = self.deadline;
+        let begun = Instant::now();
         let outcome = timeout(deadline, self.link()?.run_text(sql)).await;
+        note_slow(sql, begun);
         self.settle(outcome, DbErr::Exec)
     }
 
     async fn execute(&mut self, statement: &Statement) -> Result<ExecResult, DbErr> {
         let deadline = self.deadline;
+        let begun = Instant::now();
         let outcome = timeout(deadline, self.link()?.execute(statement)).await;
+        note_slow(&statement.sql, begun);
         self.settle(outcome, DbErr::Exec)
     }
 
     async fn first(&mut self, statement: &Statement) -> Result<Option<QueryResult>, DbErr> {
         let deadline = self.deadline;
+        let begun = Instant::now();
         let outcome = timeout(deadline, self.link()?.first(statement)).await;
+        note_slow(&statement.sql, begun);
         self.settle(outcome, DbErr::Query)
     }
 
     async fn all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let deadline = self.deadline;
+        let begun = Instant::now();
         let outcome = timeout(deadline, self.link()?.all(statement)).await;
+        note_slow(&statement.sql, begun);
         self.settle(outcome, DbErr::Query)
     }
 

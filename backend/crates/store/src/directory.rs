@@ -1,7 +1,7 @@
 //! What a directory tells: people with their standing, and groups. Of one issuer at a time: no directory sees or changes what another told.
 
 use crate::connection::Transaction;
-use crate::entity::{directory_group, directory_member, person};
+use crate::entity::{directory_group, directory_member, membership, person};
 use crate::people::{free_name, let_go, same, unbound};
 use crate::sql::clean;
 use crate::{Store, StoreError, micros};
@@ -43,6 +43,8 @@ pub enum Telling<T> {
     Missing,
     /// It was changed by somebody else meanwhile: read it again.
     Stale,
+    /// They were made an administrator here: their identity does not change.
+    Bound,
 }
 
 /// Which people, or groups, of a directory.
@@ -129,6 +131,10 @@ impl Store {
         }
         if is_taken(&tx, issuer, told, Some(&known)).await? {
             return Ok(Telling::Taken);
+        }
+        // Whoever signs in with the other identity would be an administrator.
+        if known.external_id != clean(told.external_id) && administers(&tx, known.id).await? {
+            return Ok(Telling::Bound);
         }
         let row = write(&tx, known, told, now).await?;
         tx.commit().await?;
@@ -377,6 +383,16 @@ async fn is_taken(
     }
     let identity = of_others().filter(person::Column::ExternalId.eq(clean(told.external_id)));
     Ok(identity.one(tx).await?.is_some())
+}
+
+/// Whether somebody was made an administrator themselves, of a project or of all.
+async fn administers(tx: &Transaction, person: Uuid) -> Result<bool, StoreError> {
+    let own = membership::Entity::find().filter(membership::Column::PersonId.eq(person));
+    Ok(own
+        .filter(membership::Column::Role.eq("admin"))
+        .one(tx)
+        .await?
+        .is_some())
 }
 
 async fn write(

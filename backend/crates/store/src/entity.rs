@@ -232,7 +232,8 @@ entities! {
     membership = "membership" {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Option<Uuid>, person_id: Option<Uuid>, role: String, member_of: String, frameworks: String, actor: String,
-        created_at: i64, from_at: Option<i64>, until_at: Option<i64>, ends_at: Option<i64>, provider: String,
+        created_at: i64, from_at: Option<i64>, until_at: Option<i64>, ends_at: Option<i64>, provider: String, by_token: Option<Uuid>,
+        by_session: String,
     }
     /// The local administrator for emergencies.
     break_glass = "break_glass" {
@@ -325,7 +326,7 @@ entities! {
         #[sea_orm(primary_key, auto_increment = false)] id: Uuid,
         project_id: Option<Uuid>, name: String, prefix: String, hash: String, role: String, actor: String, created_at: i64,
         expires_at: i64, last_used_at: Option<i64>, revoked_at: Option<i64>, person_id: Option<Uuid>, scopes: String, subject: String,
-        holder: String,
+        holder: String, by_token: Option<Uuid>, by_session: String,
     }
     /// Answers kept for retries.
     idempotency = "idempotency" {

@@ -5,15 +5,14 @@ use crate::entity::{audit_event, trail_entry};
 use crate::idempotency::{Answer, Claim, settle_all};
 use crate::import::intern_assets;
 use crate::page::{Cursor, Page};
-use crate::sql::{clean, column, marks, rows, tuples};
+use crate::sql::{clean, column, marks, row, rows, statement, tuples};
 use crate::stored::{RISKS, numbers_in, stored_word};
 use crate::{Draft, Scoped, StoreError, micros};
 use affiant_domain::Instant;
 use affiant_domain::asset::AssetKey;
 use affiant_domain::audit::AuditEvent;
 use affiant_domain::retention::Kept;
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Value};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
@@ -240,6 +239,38 @@ impl Scoped<'_> {
         }
     }
 
+    async fn latest_of(
+        &self,
+        period: (i64, i64),
+        risk: Option<&str>,
+        cursor: Option<&Cursor>,
+        limit: u64,
+    ) -> Result<Vec<audit_event::Model>, StoreError> {
+        // Both indices give this order: SQLite would guess which of them it has to read less of.
+        let (index, of_risk) = match risk {
+            None => ("ix_audit_event_latest", ""),
+            Some(_) => ("ix_audit_event_risk_latest", " AND risk = ?"),
+        };
+        let by_index = match self.store.is_postgres() {
+            true => String::new(),
+            false => format!(" INDEXED BY {index}"),
+        };
+        let behind = if cursor.is_some() { " AND (at, id) < (?, ?)" } else { "" };
+        let sql = format!(
+            "SELECT * FROM audit_event{by_index} WHERE project_id = ?{of_risk} AND at >= ? AND at < ?{behind} ORDER BY at DESC, id DESC LIMIT ?"
+        );
+        let mut values: Vec<Value> = vec![self.project.0.into()];
+        values.extend(risk.map(Value::from));
+        values.extend([period.0.into(), period.1.into()]);
+        if let Some(cursor) = cursor {
+            values.extend([cursor.sort.into(), cursor.id.into()]);
+        }
+        values.push(limit.cast_signed().into());
+        let statement = statement(self.store.read.get_database_backend(), &sql, values);
+        let found = audit_event::Entity::find().from_raw_sql(statement);
+        Ok(found.all(&self.store.read).await?)
+    }
+
     /// One page of events, latest first.
     ///
     /// # Errors
@@ -252,29 +283,15 @@ impl Scoped<'_> {
         limit: u64,
     ) -> Result<Page<EventRow>, StoreError> {
         numbers_in(self.store, Some(self.project), &["audit_event"]).await?;
-        let mut query = audit_event::Entity::find()
-            .filter(audit_event::Column::ProjectId.eq(self.project.0))
-            .filter(audit_event::Column::At.gte(period.0))
-            .filter(audit_event::Column::At.lt(period.1))
-            .order_by_desc(audit_event::Column::At)
-            .order_by_desc(audit_event::Column::Id)
-            .limit(limit + 1);
-        if let Some(cursor) = cursor {
-            let place = Expr::tuple([Expr::col(audit_event::Column::At), Expr::col(audit_event::Column::Id)]);
-            query = query.filter(place.lt(Expr::tuple([cursor.sort.into(), cursor.id.into()])));
-        }
         // Each risk is read in the order of its index; of several, the latest over all are kept.
-        let mut found = match risk {
-            [] => query.all(&self.store.read).await?,
-            risks => {
-                let mut found = Vec::new();
-                for risk in risks {
-                    let of_risk = query.clone().filter(audit_event::Column::Risk.eq(*risk));
-                    found.extend(of_risk.all(&self.store.read).await?);
-                }
-                found
-            }
+        let mut found = Vec::new();
+        let each: Vec<Option<&str>> = match risk {
+            [] => vec![None],
+            risks => risks.iter().copied().map(Some).collect(),
         };
+        for risk in each {
+            found.extend(self.latest_of(period, risk, cursor, limit + 1).await?);
+        }
         found.sort_unstable_by_key(|event| std::cmp::Reverse((event.at, event.id)));
         found.truncate(usize::try_from(limit).map_or(usize::MAX, |limit| limit + 1));
         for event in &found {
@@ -310,25 +327,21 @@ impl Scoped<'_> {
     /// # Errors
     /// [`StoreError`] where the database fails.
     pub async fn event_summary(&self, start: i64, end: i64) -> Result<EventSummary, StoreError> {
-        let sql = "SELECT count(*) AS n, count(CASE WHEN agent <> '' THEN 1 END) AS agents, \
-                   count(CASE WHEN risk IN ('HIGH', 'CRITICAL') THEN 1 END) AS high, \
-                   count(CASE WHEN is_processing THEN 1 END) AS processing \
-                   FROM audit_event WHERE project_id = ? AND at >= ? AND at < ?";
-        let found = rows(
-            &self.store.read,
-            sql,
-            vec![self.project.0.into(), start.into(), end.into()],
-        )
-        .await?;
-        let Some(row) = found.first() else {
-            return Ok(EventSummary::default());
+        // Each is counted in an index alone: the rows of a quarter may be gigabytes.
+        let count = async |which: &str| {
+            let sql =
+                format!("SELECT count(*) AS n FROM audit_event WHERE project_id = ? AND at >= ? AND at < ?{which}");
+            let values = vec![self.project.0.into(), start.into(), end.into()];
+            let found = row(&self.store.read, &sql, values).await?;
+            found
+                .map_or(Ok(0), |row| column::<i64>(&row, "n"))
+                .map(i64::unsigned_abs)
         };
-        let n = |name: &str| Ok::<u64, StoreError>(column::<i64>(row, name)?.unsigned_abs());
         Ok(EventSummary {
-            all: n("n")?,
-            agent_operations: n("agents")?,
-            high_risk: n("high")?,
-            processing: n("processing")?,
+            all: count("").await?,
+            agent_operations: count(" AND agent > ''").await?,
+            high_risk: count(" AND risk = 'HIGH'").await? + count(" AND risk = 'CRITICAL'").await?,
+            processing: count(" AND is_processing").await?,
         })
     }
 

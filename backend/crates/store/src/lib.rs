@@ -24,6 +24,7 @@ mod foreign;
 mod idempotency;
 mod import;
 mod job;
+mod lineage;
 mod mention;
 mod migrate;
 mod original;
@@ -62,6 +63,7 @@ pub use import::{
     Begun, Change, Ending, NewFinding, NewImport, NewResult, NewScan, Now, PendingImport, ScopeRow, StoredFinding,
 };
 pub use job::{ATTEMPTS, JobState};
+pub use lineage::{Made, Maker, Root};
 pub use mention::Mention;
 pub use original::OriginalWriter;
 pub use outage::Outage;
@@ -77,7 +79,7 @@ pub use schedule::DueSlot;
 pub use sealed::{Sealed, SealedId};
 pub use source::{Checkpoint, Gap, NewSource};
 pub use stored::{damaged, stored_json, stored_severity, stored_state};
-pub use trail::{Draft, EntryFilter, Extended, Log, Peopled, Subject, ToldEntry, Written};
+pub use trail::{Draft, EntryFilter, Extended, Log, Peopled, Subject, ToldEntry, TrailEnd, Written};
 
 use affiant_domain::Instant;
 use affiant_domain::id::ProjectId;

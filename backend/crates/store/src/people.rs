@@ -2,6 +2,7 @@
 
 use crate::connection::Transaction;
 use crate::entity::{membership, person, session, token};
+use crate::lineage::{Maker, Root, is_there, revoke_made};
 use crate::sql::clean;
 use crate::{Draft, Store, StoreError, micros};
 use affiant_domain::Instant;
@@ -47,6 +48,8 @@ pub struct NewMembership<'a> {
     pub window: (Option<Instant>, Option<Instant>),
     /// Who made it.
     pub actor: &'a str,
+    /// By what it is made.
+    pub maker: Maker,
 }
 
 /// A person, or a group of a provider.
@@ -165,11 +168,15 @@ impl Store {
         Ok(query.order_by_asc(membership::Column::Id).all(&self.read).await?)
     }
 
-    /// Makes somebody, or a group, a member.
+    /// Makes somebody, or a group, a member; none where what makes it was revoked meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn add_membership(&self, new: &NewMembership<'_>, now: Instant) -> Result<membership::Model, StoreError> {
+    pub async fn add_membership(
+        &self,
+        new: &NewMembership<'_>,
+        now: Instant,
+    ) -> Result<Option<membership::Model>, StoreError> {
         let (person, provider, group) = match new.member {
             Member::Person(id) => (Some(id), String::new(), String::new()),
             Member::Group(provider, name) => (None, provider.to_owned(), clean(name)),
@@ -187,8 +194,16 @@ impl Store {
             until_at: Set(new.window.1.map(micros)),
             ends_at: Set(new.ends_at.map(micros)),
             provider: Set(provider),
+            by_token: Set(new.maker.token),
+            by_session: Set(new.maker.session.clone()),
         };
-        Ok(row.insert(&self.write).await?)
+        let tx = self.begin().await?;
+        if !is_there(&tx, &new.maker).await? {
+            return Ok(None);
+        }
+        let row = row.insert(&tx).await?;
+        tx.commit().await?;
+        Ok(Some(row))
     }
 
     /// Ends a membership; false where it is not there.
@@ -267,6 +282,25 @@ impl Store {
             (None, None) => return Ok(0),
         };
         Ok(gone.exec(&self.write).await?.rows_affected)
+    }
+
+    /// Whether [`Store::end_sessions`] would end any.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn has_sessions(
+        &self,
+        provider: &str,
+        sid: Option<&str>,
+        person: Option<Uuid>,
+    ) -> Result<bool, StoreError> {
+        let of_provider = session::Entity::find().filter(session::Column::Provider.eq(provider));
+        let found = match (sid, person) {
+            (Some(sid), _) => of_provider.filter(session::Column::Sid.eq(sid)),
+            (None, Some(person)) => of_provider.filter(session::Column::PersonId.eq(person)),
+            (None, None) => return Ok(false),
+        };
+        Ok(found.one(&self.read).await?.is_some())
     }
 
     /// Lets somebody leave: their sessions end, their tokens are revoked, and nothing they hold counts until they sign in again. False where
@@ -366,7 +400,7 @@ pub(crate) async fn free_name(tx: &Transaction, wanted: &str) -> Result<String, 
     Ok(name)
 }
 
-/// Ends somebody's sessions, tokens and own roles; false where they are not there.
+/// Ends somebody's sessions, tokens, what those tokens made, and own roles; false where they are not there.
 pub(crate) async fn let_go(tx: &Transaction, id: Uuid, now: Instant) -> Result<bool, StoreError> {
     let left = person::Entity::update_many()
         .col_expr(person::Column::LeftAt, Expr::value(micros(now)))
@@ -377,6 +411,7 @@ pub(crate) async fn let_go(tx: &Transaction, id: Uuid, now: Instant) -> Result<b
         .filter(session::Column::PersonId.eq(id))
         .exec(tx)
         .await?;
+    revoke_made(tx, Root::Person(id), now).await?;
     token::Entity::update_many()
         .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
         .filter(token::Column::PersonId.eq(id))

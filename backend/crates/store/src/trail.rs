@@ -4,10 +4,14 @@
 use crate::connection::Transaction;
 use crate::entity::{subject, trail_checkpoint, trail_entry, trail_head, trail_key, trail_node};
 use crate::sql::{column, marks, rows, run, tuples};
+use crate::stored::damaged;
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Value};
-use std::collections::HashMap;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect, Set, TryGetable,
+    Value,
+};
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What happened, before it has its place.
@@ -111,6 +115,8 @@ pub struct EntryFilter<'a> {
 
 /// Rows that one statement writes.
 const CHUNK: usize = 100;
+/// Entries behind the last checkpoint that are read at once.
+const CHECKED_AT_ONCE: u64 = 500;
 /// Entries that are sealed between two statements: the database ends a transaction that idles while it holds the head.
 const SEALED_AT_ONCE: usize = 500;
 
@@ -131,6 +137,29 @@ pub struct ToldEntry {
     pub subject: Option<Uuid>,
     /// Whether it is for who asks.
     pub is_mine: bool,
+    /// When it was recorded, microseconds.
+    pub at: i64,
+    /// What was done.
+    pub action: String,
+    /// How it ended.
+    pub outcome: String,
+    /// The project.
+    pub project: Option<Uuid>,
+    /// The record that it tells of.
+    pub record: Option<Uuid>,
+    /// The others whom it concerns.
+    pub named: Vec<Uuid>,
+}
+
+/// What stands behind the entries that a checkpoint covers, in one state of the database.
+#[derive(Debug)]
+pub struct TrailEnd {
+    /// The tree's frontier.
+    pub frontier: Vec<u8>,
+    /// The entries behind: hash of the leaf, and leaf.
+    pub tail: Vec<(Vec<u8>, String)>,
+    /// A row that stands before the first or behind the last entry.
+    pub stray: Option<i64>,
 }
 
 impl Store {
@@ -324,6 +353,15 @@ impl Store {
         Ok(all)
     }
 
+    /// The people whose key was destroyed.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn erased_subjects(&self) -> Result<HashSet<Uuid>, StoreError> {
+        let found = rows(&self.read, "SELECT id FROM subject WHERE wrapped IS NULL", Vec::new()).await?;
+        found.iter().map(|row| column(row, "id")).collect()
+    }
+
     /// The payloads of entries, by place, as far as they can be read.
     ///
     /// # Errors
@@ -369,7 +407,10 @@ impl Store {
         filter: &EntryFilter<'_>,
         limit: u64,
     ) -> Result<Vec<trail_entry::Model>, StoreError> {
-        let mut query = trail_entry::Entity::find();
+        let size = self.trail_size().await?;
+        let mut query = trail_entry::Entity::find()
+            .filter(trail_entry::Column::Idx.gte(0))
+            .filter(trail_entry::Column::Idx.lt(size));
         if let Some(only) = filter.only {
             query = query.filter(trail_entry::Column::ProjectId.is_in(only.iter().copied()));
         }
@@ -416,22 +457,92 @@ impl Store {
             }
         };
         let sql = format!(
-            "SELECT idx, hash, leaf, sealed, state, subject_id, {mine} AS mine FROM trail_entry WHERE idx >= ? ORDER BY idx LIMIT ?"
+            "SELECT idx, hash, leaf, sealed, state, subject_id, {mine} AS mine, at, action, outcome, project_id, record_id FROM trail_entry \
+             WHERE idx >= ? ORDER BY idx LIMIT ?"
         );
         values.extend([from.cast_signed().into(), limit.cast_signed().into()]);
         let found = rows(&self.read, &sql, values).await?;
         let told = found.iter().map(|row| {
+            let idx = place::<i64>(row, (0, 0), "idx")?;
             Ok(ToldEntry {
-                idx: column(row, "idx")?,
-                hash: column(row, "hash")?,
-                leaf: column(row, "leaf")?,
-                sealed: column(row, "sealed")?,
-                state: column(row, "state")?,
-                subject: column(row, "subject_id")?,
-                is_mine: column::<i32>(row, "mine")? == 1,
+                idx,
+                hash: place(row, (1, idx), "hash")?,
+                leaf: place(row, (2, idx), "leaf")?,
+                sealed: place(row, (3, idx), "sealed")?,
+                state: place(row, (4, idx), "state")?,
+                subject: place(row, (5, idx), "subject_id")?,
+                is_mine: place::<i32>(row, (6, idx), "mine")? == 1,
+                at: place(row, (7, idx), "at")?,
+                action: place(row, (8, idx), "action")?,
+                outcome: place(row, (9, idx), "outcome")?,
+                project: place(row, (10, idx), "project_id")?,
+                record: place(row, (11, idx), "record_id")?,
+                named: Vec::new(),
             })
         });
-        told.collect()
+        let mut told: Vec<ToldEntry> = told.collect::<Result<_, StoreError>>()?;
+        let (Some(first), Some(last)) = (told.first(), told.last()) else {
+            return Ok(told);
+        };
+        let sql = "SELECT idx, subject_id FROM trail_subject WHERE idx >= ? AND idx <= ?";
+        for row in rows(&self.read, sql, vec![first.idx.into(), last.idx.into()]).await? {
+            let idx = place::<i64>(&row, (0, 0), "idx")?;
+            if let Ok(at) = told.binary_search_by_key(&idx, |entry| entry.idx) {
+                told[at].named.push(place(&row, (1, idx), "subject_id")?);
+            }
+        }
+        Ok(told)
+    }
+
+    /// What stands behind so many entries.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn trail_end(&self, size: u64) -> Result<TrailEnd, StoreError> {
+        let within = self.snapshot().await?;
+        let mut end = TrailEnd {
+            frontier: within.trail_frontier().await?,
+            tail: Vec::new(),
+            stray: None,
+        };
+        let mut next = size;
+        loop {
+            let page = within.told_from(next, CHECKED_AT_ONCE, None).await?;
+            // Behind a gap stands nothing that follows.
+            let follows = page.into_iter().zip(next..);
+            let follows = follows.take_while(|(entry, place)| entry.idx.unsigned_abs() == *place);
+            let before = end.tail.len();
+            end.tail.extend(follows.map(|(entry, _)| (entry.hash, entry.leaf)));
+            next = size + end.tail.len() as u64;
+            if (end.tail.len() - before) as u64 != CHECKED_AT_ONCE {
+                break;
+            }
+        }
+        let whole = end
+            .frontier
+            .first_chunk::<8>()
+            .map_or(0, |size| u64::from_be_bytes(*size));
+        let sql =
+            "SELECT idx FROM trail_entry WHERE idx < 0 UNION ALL SELECT idx FROM trail_entry WHERE idx >= ? LIMIT 1";
+        let stray = rows(&within.read, sql, vec![whole.cast_signed().into()]).await?;
+        end.stray = stray.first().map(|row| column(row, "idx")).transpose()?;
+        Ok(end)
+    }
+
+    /// Whether a node of the tree is stored as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn has_node(&self, level: u8, index: u64, hash: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.trail_hashes(level, index, 1).await? == [hash])
+    }
+
+    /// How many entries the tree counts: a row at or behind that place is none.
+    async fn trail_size(&self) -> Result<i64, StoreError> {
+        let frontier = self.trail_frontier().await?;
+        let size = frontier.first_chunk::<8>().map(|size| u64::from_be_bytes(*size));
+        size.map(u64::cast_signed)
+            .ok_or_else(|| StoreError::Damaged("the head of the trail is damaged".to_owned()))
     }
 
     /// The tree's frontier.
@@ -551,11 +662,9 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
         self.append(&tx, std::slice::from_ref(draft)).await?;
-        // The head is locked: its last entry is the one that was just written.
-        let last = trail_entry::Entity::find()
-            .order_by_desc(trail_entry::Column::Idx)
-            .one(&tx)
-            .await?;
+        // The head is locked, and counts the entry that was just written.
+        let head = self.lock_head(&tx).await?;
+        let size = head.first_chunk::<8>().map(|size| u64::from_be_bytes(*size));
         let known = trail_key::Entity::find().all(&tx).await?;
         // The key before this one must have been vouched for: one change lies between two checkpoints at most.
         let newest = known.iter().map(|key| key.from_size).max().unwrap_or(0);
@@ -563,11 +672,11 @@ impl Store {
             .filter(trail_checkpoint::Column::Size.gte(newest))
             .one(&tx)
             .await?;
-        let (Some(last), true) = (last, known.len() == keys && vouched.is_some()) else {
+        let (Some(size), true) = (size, known.len() == keys && vouched.is_some()) else {
             return Ok(false);
         };
         let row = trail_key::ActiveModel {
-            from_size: Set(last.idx + 1),
+            from_size: Set(size.cast_signed()),
             created_at: Set(micros(now)),
             public: Set(public.to_owned()),
             sealed: Set(sealed.to_vec()),
@@ -576,6 +685,12 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// A column of an entry by its place in the statement, which takes less than by its name.
+fn place<T: TryGetable>(row: &QueryResult, (at, idx): (usize, i64), name: &str) -> Result<T, StoreError> {
+    row.try_get_by_index(at)
+        .map_err(|_| damaged("trail_entry", idx, format_args!("{name} cannot be read")))
 }
 
 /// What the person of a draft is found by.

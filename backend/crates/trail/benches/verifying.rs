@@ -39,7 +39,7 @@ fn file() -> Vec<u8> {
         let leaf = entry.canonical().unwrap();
         let hash = leaf_hash(&leaf);
         tree.append(hash, &mut |_| {});
-        writer.entry(n, hash, Some(&leaf), &Shown::Open(payload)).unwrap();
+        writer.entry(n, hash, Some(&leaf), &Shown::Open(payload), None).unwrap();
         if n % 1000 == 999 {
             let head = Head {
                 origin: "bench.example/trail".to_owned(),

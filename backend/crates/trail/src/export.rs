@@ -1,5 +1,7 @@
 //! A file that holds a trail whole: JSON Lines, in the order of the entries, each checkpoint behind the last entry that it covers.
 
+use crate::beside::Beside;
+use crate::tree::Node;
 use crate::{Hash, Payload, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -85,11 +87,24 @@ pub trait Told {
     /// Where it takes no more.
     fn begin(&mut self, origin: &str, size: u64, first: &PublicKey) -> Result<(), Self::Error>;
 
-    /// The next entry: its place, and its canonical form, or its hash alone where it is not for the reader.
+    /// The next entry: its place, and its canonical form, or its hash alone where it is not for the reader; and what stands beside it where it
+    /// is kept, for who checks that.
     ///
     /// # Errors
     /// Where it takes no more.
-    fn entry(&mut self, index: u64, hash: Hash, leaf: Option<&str>, payload: &Shown) -> Result<(), Self::Error>;
+    fn entry(
+        &mut self,
+        index: u64,
+        hash: Hash,
+        leaf: Option<&str>,
+        payload: &Shown,
+        beside: Option<&Beside<'_>>,
+    ) -> Result<(), Self::Error>;
+
+    /// The nodes of the tree that became whole since this was asked last, for who checks those.
+    fn nodes(&mut self) -> Vec<Node> {
+        Vec::new()
+    }
 
     /// A checkpoint over the entries so far.
     ///
@@ -140,7 +155,14 @@ impl<W: Write> Told for Writer<W> {
         )
     }
 
-    fn entry(&mut self, index: u64, hash: Hash, leaf: Option<&str>, payload: &Shown) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        index: u64,
+        hash: Hash,
+        leaf: Option<&str>,
+        payload: &Shown,
+        _: Option<&Beside<'_>>,
+    ) -> io::Result<()> {
         let state = |state: &'static str| {
             Some(LinePayload {
                 state: state.into(),

@@ -10,19 +10,23 @@
 //!
 //! `docs/TRAIL.md` describes the format for who writes a verifier of their own.
 
+mod beside;
 mod checkpoint;
 mod entry;
 mod export;
 mod payload;
+mod places;
 pub mod proof;
 mod tree;
 mod verify;
 mod witness;
 
+pub use beside::{Beside, Named, micros};
 pub use checkpoint::{Head, PublicKey, SigningKey, note, signed_by};
 pub use entry::{Entry, LONGEST, Malformed, ROTATED, leaf_hash};
 pub use export::{Shown, Told, Writer};
 pub use payload::{Payload, open, seal};
+pub use places::ranges;
 pub use tlog_tiles::Hash;
 pub use tree::{Frontier, Node, tile_path};
 pub use verify::{Fault, Trusted, Verified, Verifier, verify};

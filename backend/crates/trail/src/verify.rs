@@ -1,8 +1,14 @@
 //! Checks an exported file line by line, in flat memory: nothing else is needed, and nothing in the file is believed that is not signed.
 
+use crate::beside::Beside;
 use crate::export::{Line, LinePayload, Told};
+use crate::places::{Places, places};
+use crate::tree::Node;
 use crate::{Entry, Frontier, Hash, Head, Payload, PublicKey, ROTATED, Shown, Witness, leaf_hash};
 use std::io::{BufRead, Read};
+
+/// Actions of entries that tell which payloads are gone.
+const GONE: [&str; 2] = ["retention.purged", "subject.records-erased"];
 
 /// Bytes of a line at most: a skeleton and a payload, with escapes.
 const LINE: u64 = 64 << 20;
@@ -58,6 +64,20 @@ pub enum Fault {
         /// How it shows.
         why: String,
     },
+    /// What stands beside a leaf says something else.
+    #[error("entry {index} was edited where it is kept: the column {column} says something else than the leaf")]
+    Beside {
+        /// The entry.
+        index: u64,
+        /// The column.
+        column: &'static str,
+    },
+    /// A payload is gone, and no entry tells of it.
+    #[error("the payload of entry {0} is said to be purged or erased, and no entry tells of that")]
+    NotTold(u64),
+    /// The head of the tree is not what the entries give.
+    #[error("the head of the trail was edited: it does not follow from the entries")]
+    Head,
     /// The payload of an entry is not what the entry commits to.
     #[error("the payload of entry {0} was edited")]
     PayloadEdited(u64),
@@ -135,6 +155,13 @@ pub struct Verifier<'t> {
     size: u64,
     kept: Vec<Head>,
     trusted: &'t Trusted,
+    /// Entries whose payload is gone, as what stands beside them says.
+    gone: Places,
+    /// Entries that others tell to be purged or erased.
+    told_gone: Places,
+    /// An entry tells of others that nobody can read any more.
+    is_blind: bool,
+    nodes: Vec<Node>,
 }
 
 /// Checks a file.
@@ -174,7 +201,14 @@ impl Told for Verifier<'_> {
         self.agrees_with_kept()
     }
 
-    fn entry(&mut self, index: u64, told: Hash, leaf: Option<&str>, payload: &Shown) -> Result<(), Fault> {
+    fn entry(
+        &mut self,
+        index: u64,
+        told: Hash,
+        leaf: Option<&str>,
+        payload: &Shown,
+        beside: Option<&Beside<'_>>,
+    ) -> Result<(), Fault> {
         let expected = self.tree.size();
         if index > expected {
             return Err(Fault::Displaced { expected, found: index });
@@ -186,12 +220,21 @@ impl Told for Verifier<'_> {
             });
         }
         match leaf {
-            Some(leaf) => self.leaf(index, told, leaf, payload)?,
+            Some(leaf) => self.leaf(index, (told, leaf), payload, beside)?,
             None if *payload != Shown::None => return Err(self.broken("a payload without its entry")),
             None => self.found.hidden += 1,
         }
-        self.tree.append(told, &mut |_| {});
+        let nodes = &mut self.nodes;
+        self.tree.append(told, &mut |node| {
+            if beside.is_some() {
+                nodes.push(node);
+            }
+        });
         self.agrees_with_kept()
+    }
+
+    fn nodes(&mut self) -> Vec<Node> {
+        std::mem::take(&mut self.nodes)
     }
 
     fn checkpoint(&mut self, note: &str) -> Result<(), Fault> {
@@ -219,12 +262,22 @@ impl<'t> Verifier<'t> {
             size: 0,
             kept: Vec::new(),
             trusted,
+            gone: Places::default(),
+            told_gone: Places::default(),
+            is_blind: false,
+            nodes: Vec::new(),
         };
         for note in &trusted.checkpoints {
             let head = Head::parse(note).ok_or_else(|| verifier.broken("a checkpoint that you named is none"))?;
             verifier.kept.push(head);
         }
         Ok(verifier)
+    }
+
+    /// Entries so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.tree.size()
     }
 
     fn broken(&self, what: &str) -> Fault {
@@ -259,7 +312,7 @@ impl<'t> Verifier<'t> {
                 hex::decode_to_slice(hash.as_ref(), &mut told)
                     .map_err(|_| self.broken("the hash is not 64 hexadecimal digits"))?;
                 let shown = payload.map_or(Ok(Shown::None), |payload| self.shown(index, payload))?;
-                self.entry(index, Hash(told), leaf.as_deref(), &shown)
+                self.entry(index, Hash(told), leaf.as_deref(), &shown, None)
             }
             _ => Err(self.broken("neither an entry nor a checkpoint")),
         }
@@ -293,7 +346,13 @@ impl<'t> Verifier<'t> {
         })
     }
 
-    fn leaf(&mut self, index: u64, told: Hash, leaf: &str, payload: &Shown) -> Result<(), Fault> {
+    fn leaf(
+        &mut self,
+        index: u64,
+        (told, leaf): (Hash, &str),
+        payload: &Shown,
+        beside: Option<&Beside<'_>>,
+    ) -> Result<(), Fault> {
         let edited = |why: String| Fault::Edited { index, why };
         if leaf_hash(leaf) != told {
             return Err(edited("its hash is another".to_owned()));
@@ -306,7 +365,16 @@ impl<'t> Verifier<'t> {
                 None => Err(edited("it has no index".to_owned())),
             };
         }
+        if let Some(beside) = beside {
+            if let Some(column) = entry.differs(beside) {
+                return Err(Fault::Beside { index, column });
+            }
+            if matches!(payload, Shown::Purged | Shown::Erased) {
+                self.gone.insert(index);
+            }
+        }
         self.payload(index, entry.payload.as_deref(), payload)?;
+        self.tells_of(&entry, payload, index);
         if entry.action == ROTATED {
             let key = entry.refs.get("to").and_then(|to| PublicKey::parse(to));
             let key = key.filter(|key| name_of(key) == self.found.origin);
@@ -319,6 +387,45 @@ impl<'t> Verifier<'t> {
             }
         }
         Ok(())
+    }
+
+    /// Takes in which entries this one tells to be purged or erased.
+    fn tells_of(&mut self, entry: &Entry, payload: &Shown, below: u64) {
+        if !GONE.contains(&entry.action.as_str()) {
+            return;
+        }
+        let told = match (entry.refs.get("entries"), payload) {
+            (Some(text), _) => places(text, below),
+            // Before leaves named them, payloads did.
+            (None, Shown::Open(payload)) => in_payload(&payload.content, below),
+            (None, _) => None,
+        };
+        match told {
+            Some(told) => told.into_iter().for_each(|place| self.told_gone.insert(place)),
+            None => self.is_blind = true,
+        }
+    }
+
+    /// Takes in an entry behind the last checkpoint, which tells of what happened while the trail was read; gives the head that follows.
+    ///
+    /// # Errors
+    /// [`Fault::Edited`] where it is not what its hash says.
+    pub fn tail<'a>(&mut self, tail: impl Iterator<Item = (Hash, &'a str)>) -> Result<Frontier, Fault> {
+        let mut head = self.tree.clone();
+        for (told, leaf) in tail {
+            let index = head.size();
+            let edited = |why: String| Fault::Edited { index, why };
+            if leaf_hash(leaf) != told {
+                return Err(edited("its hash is another".to_owned()));
+            }
+            let entry = Entry::parse(leaf).map_err(|error| edited(error.to_string()))?;
+            self.tells_of(&entry, &Shown::Sealed, index);
+            head.append(told, &mut |_| {});
+        }
+        match self.gone.first_not_in(&self.told_gone) {
+            Some(index) if !self.is_blind => Err(Fault::NotTold(index)),
+            _ => Ok(head),
+        }
     }
 
     fn payload(&mut self, index: u64, committed: Option<&str>, shown: &Shown) -> Result<(), Fault> {
@@ -443,6 +550,20 @@ impl<'t> Verifier<'t> {
         self.found.entries = have;
         self.found.root = self.tree.root();
         Ok(self.found)
+    }
+}
+
+/// The places that the payload of an entry names; none where it names none.
+fn in_payload(content: &str, below: u64) -> Option<Vec<u64>> {
+    let content: serde_json::Value = serde_json::from_str(content).ok()?;
+    let detail: serde_json::Value = serde_json::from_str(content["detail"].as_str()?).ok()?;
+    match &detail["entries"] {
+        serde_json::Value::String(text) => places(text, below),
+        serde_json::Value::Array(all) => {
+            let all: Option<Vec<u64>> = all.iter().map(serde_json::Value::as_u64).collect();
+            all.filter(|all| all.iter().all(|place| *place < below))
+        }
+        _ => None,
     }
 }
 

@@ -51,7 +51,7 @@ fn lines(size: u64, at: &[u64], make: impl Fn(u64) -> Entry, keys: &dyn Fn(u64) 
         let leaf = entry.canonical().unwrap();
         let hash = leaf_hash(&leaf);
         tree.append(hash, &mut |_| {});
-        writer.entry(n, hash, Some(&leaf), &Shown::Open(own)).unwrap();
+        writer.entry(n, hash, Some(&leaf), &Shown::Open(own), None).unwrap();
         if at.contains(&(n + 1)) {
             let keys = keys(n + 1);
             writer

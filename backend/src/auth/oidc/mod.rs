@@ -26,6 +26,19 @@ pub enum OidcError {
     /// The answer is not to be trusted: why, in a word or two.
     #[error("the provider's answer is refused: {0}")]
     Refused(String),
+    /// The provider itself answered, and what it says does not prove who they are: why, in a word or two.
+    #[error("the provider's answer is refused: {0}")]
+    Unproved(String),
+}
+
+impl OidcError {
+    /// What is refused is the word of a provider that answered, and no stranger's.
+    fn of_provider(self) -> Self {
+        match self {
+            Self::Refused(why) => Self::Unproved(why),
+            other => other,
+        }
+    }
 }
 
 /// A sign-in under way, kept sealed in the browser that began it.

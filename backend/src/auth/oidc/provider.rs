@@ -242,11 +242,12 @@ impl Provider {
             .await
             .map_err(|error| self.failed(&error))?;
         let nonce = Nonce::new(attempt.nonce);
-        let identity = self.identity(party, &tokens, &nonce, now).await?;
+        let identity = self.identity(party, &tokens, &nonce, now).await;
+        let identity = identity.map_err(OidcError::of_provider)?;
         let wanted = &self.settings.required_acr;
         // What a provider was asked for is a wish to it: it must say that it was so.
         if !wanted.is_empty() && !wanted.contains(&identity.acr) {
-            return Err(OidcError::Refused(
+            return Err(OidcError::Unproved(
                 "the sign-in was not as strong as is required".to_owned(),
             ));
         }
@@ -274,7 +275,7 @@ impl Provider {
         match self.identity(party, &tokens, any, now).await {
             Ok(identity) if identity.subject == subject => Renewal::Holds(Box::new(identity), next),
             Ok(_) => Renewal::Ended("another subject".to_owned()),
-            Err(OidcError::Refused(why)) => Renewal::Ended(why),
+            Err(OidcError::Refused(why) | OidcError::Unproved(why)) => Renewal::Ended(why),
             Err(OidcError::Away(_)) => Renewal::Away,
         }
     }

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::flow::assess::{Request, assess};
 use crate::flow::ingest::{Options, Upload, import};
 use crate::flow::{decide, events, project};
+use affiant_domain::actor::Actor;
 use affiant_domain::id::ProjectId;
 use affiant_domain::schedule::DEFAULT_CRON;
 use affiant_domain::{Instant, Severity};
@@ -237,7 +238,7 @@ async fn waive(app: &Context, id: ProjectId, step: u64, at: Instant) -> Result<(
     };
     let waiver = decide::request_waiver(app, id, &new).await?;
     if step != 25 {
-        decide::decide_waiver(app, id, waiver.id, true, "jon.okafor").await?;
+        decide::decide_waiver(app, id, waiver.id, true, Actor::known("jon.okafor")).await?;
     }
     Ok(())
 }

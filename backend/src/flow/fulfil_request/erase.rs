@@ -6,9 +6,11 @@ use crate::app::Context;
 use crate::flow::backup::{self, Forgotten};
 use crate::flow::enforce_retention::DeletionRun;
 use crate::flow::{FlowError, tell_processors, trail};
+use crate::trail::PLACES;
 use affiant_domain::Instant;
 use affiant_domain::request::{Right, State, Step, Verdict, verdict};
-use affiant_store::{HeldRecord, Log, damaged, entity, instant, micros, stored_json};
+use affiant_store::{Draft, HeldRecord, Log, damaged, entity, instant, micros, stored_json};
+use affiant_trail::ranges;
 use chrono::SecondsFormat;
 use serde_json::json;
 use uuid::Uuid;
@@ -174,10 +176,18 @@ async fn erase_batch(
                 .keep_done(id, &serde_json::to_string(&done).unwrap_or_default())
                 .await?;
         }
-        let detail = json!({ "entries": gone, "named": named }).to_string();
-        store
-            .record_action((actor, "subject.records-erased", None), &detail, now)
-            .await?;
+        let told = Draft {
+            action: "subject.records-erased".to_owned(),
+            outcome: "success",
+            actor: actor.to_owned(),
+            concerns: Vec::new(),
+            project: None,
+            record: None,
+            refs: vec![(PLACES, ranges(&gone)), ("named", ranges(&named))],
+            content: json!({ "actor": actor, "detail": "{}" }).to_string(),
+            at: micros(now),
+        };
+        store.append_alone(&[told]).await?;
         Ok::<_, FlowError>(Some(next))
     };
     app.store.together(work).await

@@ -11,7 +11,7 @@ pub use plan::{Class, preview};
 use super::{FlowError, invalid};
 use crate::app::Context;
 use affiant_domain::Instant;
-use affiant_domain::actor::are_one;
+use affiant_domain::actor::Actor;
 use affiant_domain::request::{Right, State, Step, due};
 use affiant_store::{StoreError, damaged, entity, instant, micros, stored_json};
 use chrono::Duration;
@@ -124,8 +124,9 @@ pub async fn step(
     app: &Context,
     id: Uuid,
     (step, text, ground): (Step, &str, &str),
-    actor: &str,
+    who: Actor<'_>,
 ) -> Result<entity::privacy_request::Model, FlowError> {
+    let actor = who.name;
     let row = app.store.request(id).await?;
     let mut row = row.ok_or_else(|| FlowError::NotFound("there is no such request".to_owned()))?;
     let was = row.clone();
@@ -163,10 +164,10 @@ pub async fn step(
             if handlers.is_empty() {
                 return Err(affiant_store::damaged("privacy_request", id, "nobody handled it").into());
             }
-            if handlers.iter().any(|handler| are_one(handler, actor)) {
-                return Err(FlowError::Forbidden(
-                    "a request is approved by somebody else than those who handled it".to_owned(),
-                ));
+            if let Some(handler) = handlers.iter().find(|handler| !who.is_second_to(handler)) {
+                return Err(FlowError::Forbidden(format!(
+                    "a request is approved by somebody else than {handler}, who handled it; {actor} is not a second person"
+                )));
             }
             actor.clone_into(&mut row.approver);
         }

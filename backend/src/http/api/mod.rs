@@ -9,6 +9,7 @@ pub mod events;
 pub mod findings;
 pub mod health;
 pub mod jobs;
+pub mod lineage;
 pub mod people;
 pub mod privacy;
 pub mod processors;
@@ -83,6 +84,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(people::people)
         .service(people::end_sessions)
         .service(people::leave)
+        .service(people::made_by)
         .service(people::memberships)
         .service(people::add)
         .service(people::remove)
@@ -139,6 +141,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(tokens::create)
         .service(tokens::exchange)
         .service(tokens::rotate)
+        .service(tokens::made_by)
         .service(tokens::revoke);
 }
 

@@ -1,13 +1,14 @@
 //! People, what they and their groups are members of, and the log of what was done and refused.
 
+use super::lineage::{Confirmation, Lineage, told};
 use super::{List, time, uuid};
 use crate::app::Context;
-use crate::auth::{Allowed, Principal, ReadActions, ReadFramework, Role, WritePeople};
+use crate::auth::{Allowed, PERMISSIONS, Principal, ReadActions, ReadFramework, Role, WritePeople};
 use crate::http::App;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_domain::Instant;
-use affiant_store::{EntryFilter, Member, NewMembership, StoreError, entity, instant, stored_json};
+use affiant_store::{EntryFilter, Made, Member, NewMembership, Root, StoreError, entity, instant, stored_json};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -115,17 +116,29 @@ fn everywhere(who: &Principal) -> Result<(), Problem> {
 
 /// End all sessions of somebody
 ///
-/// Needs the permission `people:write` for all projects.
-#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+/// Tokens and memberships that were made in them are revoked; where there are any, they are listed first, and `confirm=true` is wanted. Needs the permission `people:write` for all projects.
+#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier"), Confirmation), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 #[delete("/api/v1/people/{person}/sessions")]
 pub async fn end_sessions(
     who: Allowed<WritePeople>,
     app: App,
     path: web::Path<String>,
+    query: web::Query<Confirmation>,
 ) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
-    put_out(&app, &who.principal, uuid(&path, "person")?).await?;
+    let person = uuid(&path, "person")?;
+    query.of(&made_in_sessions(&app, person).await?.1)?;
+    put_out(&app, &who.principal, person).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The sessions of somebody, and what was made in them.
+pub(crate) async fn made_in_sessions(app: &Context, person: Uuid) -> Result<(Vec<String>, Made), Problem> {
+    let now = app.clock.now();
+    let sessions = app.store.sessions_of(person, now).await?;
+    let sessions: Vec<String> = sessions.into_iter().map(|session| session.hash).collect();
+    let made = app.store.made_by(Root::Sessions(&sessions), now).await?;
+    Ok((sessions, made))
 }
 
 /// Ends all sessions of somebody.
@@ -134,24 +147,44 @@ pub(crate) async fn put_out(app: &Context, who: &Principal, person: Uuid) -> Res
     let person = app.store.person(person).await?;
     let person = person.ok_or_else(|| Problem::not_found("there is no such person"))?;
     let end = |app: Context| async move {
-        for session in app.store.sessions_of(person.id, now).await? {
-            app.store.end_session(&session.hash).await?;
-        }
-        Ok(((), serde_json::json!({ "of": person.name })))
+        let sessions = app.store.sessions_of(person.id, now).await?;
+        let sessions: Vec<String> = sessions.into_iter().map(|session| session.hash).collect();
+        let made = app.store.end_and_revoke(&sessions, now).await?;
+        Ok(((), serde_json::json!({ "of": person.name, "made": told(&made) })))
     };
     app.deed((&who.name, "session.ended", None), end).await
 }
 
 /// Let somebody leave
 ///
-/// Their sessions end, their tokens are revoked, and roles given to them alone are taken. Who signs in again is back, with what their
-/// groups have. Needs the permission `people:write` for all projects.
-#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+/// Their sessions end, their tokens are revoked with what those made, and roles given to them alone are taken. Where there are tokens they are
+/// listed first, and `confirm=true` is wanted. Who signs in again is back, with what their groups have. Needs the permission `people:write` for all projects.
+#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier"), Confirmation), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 #[delete("/api/v1/people/{person}")]
-pub async fn leave(who: Allowed<WritePeople>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn leave(
+    who: Allowed<WritePeople>,
+    app: App,
+    path: web::Path<String>,
+    query: web::Query<Confirmation>,
+) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
-    let_go(&app, &who.principal, uuid(&path, "person")?).await?;
+    let person = uuid(&path, "person")?;
+    query.of(&app.store.made_by(Root::Person(person), app.clock.now()).await?)?;
+    let_go(&app, &who.principal, person).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// List what is revoked with somebody
+///
+/// Their tokens, and what those made in turn. Needs the permission `people:write` for all projects.
+#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 200, body = Lineage), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[get("/api/v1/people/{person}/made")]
+pub async fn made_by(who: Allowed<WritePeople>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    everywhere(&who.principal)?;
+    let root = Root::Person(uuid(&path, "person")?);
+    let made = app.store.made_by(root, app.clock.now()).await?;
+    let slugs = slugs(&app, &who.principal).await?;
+    Ok(HttpResponse::Ok().json(Lineage::new(made, &slugs)?))
 }
 
 /// Lets somebody leave.
@@ -195,12 +228,14 @@ pub struct Membership {
     pub until: Option<Instant>,
     /// Who gave it.
     pub actor: String,
+    /// The token by which it was given; null where it was given otherwise.
+    pub made_by_token: Option<Uuid>,
     /// When.
     #[schema(value_type = chrono::DateTime<chrono::Utc>)]
     pub created_at: Instant,
 }
 
-fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Result<Membership, StoreError> {
+pub(super) fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Result<Membership, StoreError> {
     Ok(Membership {
         frameworks: stored_json(("membership", row.id, "frameworks"), &row.frameworks)?,
         id: row.id,
@@ -213,6 +248,7 @@ fn shown(row: entity::membership::Model, slugs: &HashMap<Uuid, String>) -> Resul
         from: row.from_at.map(instant),
         until: row.until_at.map(instant),
         actor: row.actor,
+        made_by_token: row.by_token,
         created_at: instant(row.created_at),
     })
 }
@@ -332,6 +368,22 @@ pub(crate) async fn give(
     if ends_at.is_some_and(|at| at <= now) {
         return Err(Problem::invalid("/ends_at", "a time to come"));
     }
+    // Nobody gives more than they have, nor for longer.
+    let own = |(name, roles): &&(&str, &[Role])| {
+        roles.contains(&role)
+            && who
+                .scopes
+                .as_ref()
+                .is_some_and(|own| !own.iter().any(|scope| scope == name))
+    };
+    if let Some((missing, _)) = PERMISSIONS.iter().find(own) {
+        return Err(Problem::forbidden(missing));
+    }
+    let own_end = who.until_of::<WritePeople>(project);
+    let ends_at = match (ends_at, own_end) {
+        (Some(wanted), Some(own)) => Some(wanted.min(own)),
+        (wanted, own) => wanted.or(own),
+    };
     let window = (
         wanted.from.as_deref().map(|text| time("/from", text)).transpose()?,
         wanted.until.as_deref().map(|text| time("/until", text)).transpose()?,
@@ -355,9 +407,11 @@ pub(crate) async fn give(
         role: role.as_str(),
         ends_at,
         actor: &who.name,
+        maker: who.maker(),
     };
     let give = |app: Context| async move {
         let row = app.store.add_membership(&new, now).await?;
+        let row = row.ok_or_else(super::tokens::revoked)?;
         let detail = serde_json::json!({ "role": row.role, "group": row.member_of, "person": row.person_id });
         Ok((row, detail))
     };

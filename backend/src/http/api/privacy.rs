@@ -218,7 +218,7 @@ pub async fn go(
     let chosen = Step::parse(&wanted.step).ok_or_else(|| Problem::invalid("/step", format!("one of {known}")))?;
     let id = uuid(&path, "request")?;
     let text = wanted.text.replace('\0', "");
-    let row = step(&app, id, (chosen, &text, &wanted.ground), &who.principal.name).await?;
+    let row = step(&app, id, (chosen, &text, &wanted.ground), who.principal.actor()).await?;
     Ok(HttpResponse::Ok().json(with_notices(&app, &row).await?))
 }
 

@@ -1,5 +1,6 @@
 //! API tokens: shown once, kept as hashes.
 
+use super::lineage::{self, Confirmation, Lineage};
 use super::{bytes, time, uuid};
 use crate::app::Context;
 use crate::auth::oidc::OidcError;
@@ -8,7 +9,7 @@ use crate::http::App;
 use crate::http::certificate;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, delete, get, post, web};
-use affiant_store::{NewToken, entity, instant};
+use affiant_store::{Maker, NewToken, Root, entity, instant};
 use chrono::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,15 @@ pub struct Token {
     /// The client certificate without which it is worth nothing: `sha256:…`, `dns:…` or `uri:…`; null where it is bound to none.
     #[serde(default)]
     pub holder: Option<String>,
+    /// Who made it.
+    #[serde(default)]
+    pub made_by: String,
+    /// The token by which it was made; null where it was made otherwise.
+    #[serde(default)]
+    pub made_by_token: Option<Uuid>,
+    /// The person whose it is; null where it is nobody's.
+    #[serde(default)]
+    pub person: Option<Uuid>,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
     /// When it was last used, to the minute.
@@ -61,6 +71,9 @@ impl From<entity::token::Model> for Token {
                 .map(str::to_owned)
                 .collect(),
             holder: (!row.holder.is_empty()).then_some(row.holder),
+            made_by: row.actor,
+            made_by_token: row.by_token,
+            person: row.person_id,
             expires_at: instant(row.expires_at),
             last_used_at: row.last_used_at.map(instant),
             revoked_at: row.revoked_at.map(instant),
@@ -175,14 +188,20 @@ pub(crate) async fn make(
         scopes: &scopes,
         subject: "",
         holder: &holder,
+        maker: who.maker(),
     };
     let make = |app: Context| async move {
-        let made = app.store.add_token(&row, now).await?;
+        let made = app.store.add_token(&row, now).await?.ok_or_else(revoked)?;
         let detail = told(&made);
         Ok::<_, Problem>((made, detail))
     };
     let made = app.deed((&who.name, "token.made", project), make).await?;
     Ok((made, secret))
+}
+
+/// What makes something was revoked while it did.
+pub(super) fn revoked() -> Problem {
+    Problem::new("unauthenticated", "the token or session by which it is made has ended")
 }
 
 fn told(token: &entity::token::Model) -> serde_json::Value {
@@ -301,10 +320,12 @@ pub async fn rotate(
         scopes: &scopes,
         subject: &old.subject,
         holder: &old.holder,
+        maker: who.principal.maker(),
     };
     let overlap = Duration::seconds(wanted.overlap_seconds.into());
     let change = |app: Context| async move {
-        let made = app.store.add_token(&row, now).await?;
+        let made = app.store.add_token(&row, now).await?.ok_or_else(revoked)?;
+        app.store.adopt_made(old.id, made.id).await?;
         app.store.shorten_token(old.id, now + overlap).await?;
         let detail = told(&made);
         Ok::<_, Problem>((made, detail))
@@ -317,18 +338,53 @@ pub async fn rotate(
     }))
 }
 
+/// List what a token made
+///
+/// The tokens and memberships that it made, and those that these tokens made in turn: they are revoked with it. Needs the permission
+/// `tokens:write`.
+#[utoipa::path(tag = "tokens", params(("token" = String, Path, description = "Id")), responses((status = 200, body = Lineage), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[get("/api/v1/tokens/{token}/made")]
+pub async fn made_by(who: Allowed<WriteTokens>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let (id, now) = (uuid(&path, "token")?, app.clock.now());
+    let reach = who.principal.reach::<WriteTokens>();
+    let found = app.store.token_by_id(id, reach.only(), now).await?;
+    found.ok_or_else(no_token)?;
+    let made = app.store.made_by(Root::Token(id), now).await?;
+    let slugs = super::people::slugs(&app, &who.principal).await?;
+    Ok(HttpResponse::Ok().json(Lineage::new(made, &slugs)?))
+}
+
+fn no_token() -> Problem {
+    Problem::not_found("there is no such token, or it was revoked before")
+}
+
 /// Revoke a token at once
 ///
-/// Needs the permission `tokens:write`.
-#[utoipa::path(tag = "tokens", params(("token" = String, Path, description = "Id")), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+/// What it made is revoked with it; where it made anything, that is listed first, and `confirm=true` is wanted. Needs the permission
+/// `tokens:write`.
+#[utoipa::path(tag = "tokens", params(("token" = String, Path, description = "Id"), Confirmation), responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 #[delete("/api/v1/tokens/{token}")]
-pub async fn revoke(who: Allowed<WriteTokens>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let (id, reach) = (uuid(&path, "token")?, who.principal.reach::<WriteTokens>());
+pub async fn revoke(
+    who: Allowed<WriteTokens>,
+    app: App,
+    path: web::Path<String>,
+    query: web::Query<Confirmation>,
+) -> Result<HttpResponse, Problem> {
+    let (id, reach, now) = (
+        uuid(&path, "token")?,
+        who.principal.reach::<WriteTokens>(),
+        app.clock.now(),
+    );
+    let found = app.store.token_by_id(id, reach.only(), now).await?;
+    found.ok_or_else(no_token)?;
+    query.of(&app.store.made_by(Root::Token(id), now).await?)?;
     let end = |app: Context| async move {
-        if !app.store.revoke_token(id, reach.only(), app.clock.now()).await? {
-            return Err(Problem::not_found("there is no such token, or it was revoked before"));
-        }
-        Ok(((), serde_json::json!({ "token": id })))
+        let made = app
+            .store
+            .revoke_token(id, reach.only(), now)
+            .await?
+            .ok_or_else(no_token)?;
+        Ok::<_, Problem>(((), serde_json::json!({ "token": id, "made": lineage::told(&made) })))
     };
     app.deed((&who.principal.name, "token.revoked", None), end).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -388,7 +444,7 @@ pub async fn exchange(app: App, body: web::Payload) -> Result<HttpResponse, Prob
     let now = app.clock.now();
     let matched = match app.sign_in.providers.workload(&asked.subject_token, now).await {
         Ok(matched) => matched,
-        Err(OidcError::Refused(why)) => return Err(refused(why)),
+        Err(OidcError::Refused(why) | OidcError::Unproved(why)) => return Err(refused(why)),
         Err(away @ OidcError::Away(_)) => return Err(away.into()),
     };
     let project = app.store.project_by_slug(&matched.project).await?;
@@ -410,11 +466,12 @@ pub async fn exchange(app: App, body: web::Payload) -> Result<HttpResponse, Prob
         scopes: &[],
         subject: &matched.subject,
         holder: "",
+        maker: Maker::default(),
     };
     let of = (row.actor, "token.exchanged", Some(project.id));
     let (new, subject) = (&row, &matched.subject);
     let make = |app: Context| async move {
-        let made = app.store.add_token(new, now).await?;
+        let made = app.store.add_token(new, now).await?.ok_or_else(revoked)?;
         Ok::<_, Problem>(((), serde_json::json!({ "token": made.id, "subject": subject })))
     };
     app.deed(of, make).await?;

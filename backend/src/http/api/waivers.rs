@@ -150,7 +150,7 @@ pub async fn decide(
         at.id(),
         uuid(&path.1, "waiver")?,
         decision.approve,
-        &at.principal.name,
+        at.principal.actor(),
     )
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -266,11 +266,13 @@ fn history(found: &FindingDetail) -> Result<Vec<(String, String)>, Problem> {
 }
 
 fn waiver(at: &In<Read>, wants_owner: bool, row: entity::waiver::Model) -> Waiver {
-    let own = |name: &str| affiant_domain::actor::are_one(name, &at.principal.name);
+    let is_second = [&row.requested_by, &row.owner]
+        .into_iter()
+        .all(|first| at.principal.actor().is_second_to(first));
     let decides = at.may::<DecideWaivers>();
     Waiver {
         id: row.id,
-        may_decide: decides && row.state == "requested" && !own(&row.requested_by) && !own(&row.owner),
+        may_decide: decides && row.state == "requested" && is_second,
         may_take: wants_owner && at.may::<RequestWaivers>(),
         wants_owner,
         may_revoke: decides && row.state == "approved",
@@ -340,7 +342,7 @@ pub async fn decide(
     let id = uuid(&path.1, "waiver")?;
     match form.decision.as_str() {
         "revoke" => flow::revoke_waiver(&at.app, at.id(), id, &at.principal.name).await?,
-        decision => flow::decide_waiver(&at.app, at.id(), id, decision == "approve", &at.principal.name).await?,
+        decision => flow::decide_waiver(&at.app, at.id(), id, decision == "approve", at.principal.actor()).await?,
     }
     Ok(redirect(&format!("/p/{}/findings/{}", at.project.slug, form.finding)))
 }

@@ -1,6 +1,7 @@
 //! A form with which people ask for their rights without signing in. It says the same whatever is asked and of whomever, and takes a few
 //! requests an hour from one address.
 
+use super::small::Small;
 use super::{Chrome, page};
 use crate::app::Context;
 use crate::flow::fulfil_request::receive;
@@ -97,11 +98,7 @@ pub struct Asked {
 
 /// Takes a request in. Who asks is not known yet: that is made certain before anything is looked at.
 #[post("/your-data")]
-pub async fn take(
-    request: HttpRequest,
-    app: web::Data<Context>,
-    asked: web::Form<Asked>,
-) -> Result<HttpResponse, Problem> {
+pub async fn take(request: HttpRequest, app: web::Data<Context>, asked: Small<Asked>) -> Result<HttpResponse, Problem> {
     let intake = of(&app)?;
     let peer = request.peer_addr().map(|peer| peer.ip());
     intake.admit(address(peer, request.headers(), &app.sign_in.trusted_proxies))?;

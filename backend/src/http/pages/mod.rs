@@ -1,6 +1,7 @@
 //! Pages, rendered here and useful without script: one file per page. Forms carry a secret against forged requests.
 
 mod assessments;
+mod confirm;
 mod control;
 mod filters;
 mod finding;
@@ -14,6 +15,7 @@ mod people;
 mod privacy;
 mod reports;
 mod sign_in;
+mod small;
 mod sources;
 mod trail;
 

@@ -111,7 +111,12 @@ pub async fn show(at: In<Read>) -> Result<HttpResponse, Problem> {
     }
     let fixes = first_fixes(&at.app, at.id(), latest, at.known()).await?;
     let month = micros(now - Duration::days(30));
-    let (opened, closed) = at.scoped().changed_between(month, micros(now) + 1).await?;
+    let scoped = at.scoped();
+    let counted = at
+        .app
+        .changes
+        .of(at.id(), || scoped.changed_between(month, micros(now) + 1));
+    let (opened, closed) = counted.await?;
     let counts = at
         .scoped()
         .count_findings(&FindingFilter {

@@ -1,16 +1,19 @@
 //! People and roles, one's own sessions, and the log of actions.
 
+use super::confirm::Confirm;
 use super::sign_in::Bare;
+use super::small::Small;
 use super::{Chrome, check_csrf, day, minute, page, redirect};
 use crate::app::Context;
 use crate::auth::{Allowed, Principal, ReadActions, Way, WritePeople};
+use crate::http::api::lineage;
 use crate::http::api::people::{
-    Action, Membership, MembershipRequest, Person, give, latest, let_go, put_out, take, visible,
+    Action, Membership, MembershipRequest, Person, give, latest, let_go, made_in_sessions, put_out, take, visible,
 };
 use crate::http::problem::Problem;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::Instant;
-use affiant_store::instant;
+use affiant_store::{Made, Root, instant};
 use askama::Template;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -165,6 +168,20 @@ pub async fn remove(
     Ok(redirect("/people"))
 }
 
+async fn named(app: &Context, person: Uuid) -> Result<String, Problem> {
+    let person = app.store.person(person).await?;
+    Ok(person
+        .ok_or_else(|| Problem::not_found("there is no such person"))?
+        .name)
+}
+
+fn what_was_made(made: &Made) -> Vec<String> {
+    if made.is_empty() {
+        return vec!["nothing".to_owned()];
+    }
+    lineage::named(made, 100)
+}
+
 /// Lets somebody leave.
 #[post("/people/{person}/leave")]
 pub async fn leave(
@@ -176,6 +193,21 @@ pub async fn leave(
     check_csrf(&who.principal, &form.csrf)?;
     if !who.principal.reach::<WritePeople>().is_all() {
         return Err(Problem::forbidden("people:write for all projects"));
+    }
+    if !form.is_confirmed() {
+        let made = app.store.made_by(Root::Person(*path), app.clock.now()).await?;
+        let (heading, action) = (named(&app, *path).await?, format!("/people/{path}/leave"));
+        return Confirm {
+            chrome: Chrome::new(&app, &who.principal, "People", "", "").await?,
+            heading: format!("{heading} has left?"),
+            text: "Their sessions end, and roles given to them alone are taken. What is revoked with them:",
+            items: what_was_made(&made),
+            action,
+            fields: Vec::new(),
+            button: "Has left",
+            back: "/people".to_owned(),
+        }
+        .ask();
     }
     let_go(&app, &who.principal, *path).await?;
     Ok(redirect("/people"))
@@ -192,6 +224,21 @@ pub async fn end(
     check_csrf(&who.principal, &form.csrf)?;
     if !who.principal.reach::<WritePeople>().is_all() {
         return Err(Problem::forbidden("people:write for all projects"));
+    }
+    if !form.is_confirmed() {
+        let (_, made) = made_in_sessions(&app, *path).await?;
+        let (heading, action) = (named(&app, *path).await?, format!("/people/{path}/sessions"));
+        return Confirm {
+            chrome: Chrome::new(&app, &who.principal, "People", "", "").await?,
+            heading: format!("End the sessions of {heading}?"),
+            text: "They are signed out everywhere. What was made in these sessions is revoked:",
+            items: what_was_made(&made),
+            action,
+            fields: Vec::new(),
+            button: "End sessions",
+            back: "/people".to_owned(),
+        }
+        .ask();
     }
     put_out(&app, &who.principal, *path).await?;
     Ok(redirect("/people"))
@@ -253,7 +300,7 @@ pub async fn end_own(
     request: HttpRequest,
     app: web::Data<Context>,
     path: web::Path<String>,
-    form: web::Form<Bare>,
+    form: Small<Bare>,
 ) -> Result<HttpResponse, Problem> {
     let who = signed_in(&request)?;
     check_csrf(&who, &form.csrf)?;

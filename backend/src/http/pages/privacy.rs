@@ -9,7 +9,6 @@ use crate::http::api::processors::{Breach, Processor, shown as processor, told a
 use crate::http::api::uuid;
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
-use affiant_domain::actor::are_one;
 use affiant_domain::request::{Right, State, Step};
 use affiant_store::{entity, instant, stored_json};
 use askama::Template;
@@ -59,7 +58,7 @@ impl Privacy {
 fn row(app: &Context, who: &Principal, row: &entity::privacy_request::Model) -> Result<Row, Problem> {
     let state = state_of(row)?;
     let handlers: Vec<String> = stored_json(("privacy_request", row.id, "handlers"), &row.handlers)?;
-    let handled = handlers.iter().any(|handler| are_one(handler, &who.name));
+    let handled = handlers.iter().any(|handler| !who.actor().is_second_to(handler));
     let labels = [
         (Step::VerifyIdentity, "verify_identity", "Identity is proved"),
         (Step::Plan, "plan", "Plan"),
@@ -209,7 +208,7 @@ pub async fn go(
         &app,
         uuid(&path, "request")?,
         (chosen, &text, &form.ground),
-        &who.principal.name,
+        who.principal.actor(),
     )
     .await;
     answer(&app, &who.principal, done.map(|_| ())).await

@@ -1,5 +1,6 @@
 //! Signing in and out: by a provider, or by a link of the operator where none is set up.
 
+use super::small::Small;
 use super::{Chrome, check_csrf, page, redirect};
 use crate::app::Context;
 use crate::auth::oidc::{Attempt, OidcError};
@@ -172,8 +173,14 @@ async fn back(
             with_cookie(response, &without(&name))
         }
         Err(error) => {
-            if let OidcError::Refused(why) = &error {
-                refuse(app, &provider, why).await?;
+            match &error {
+                // The provider gave its word for it: somebody who is known there was refused.
+                OidcError::Unproved(why) => refuse(app, &provider, why).await?,
+                OidcError::Refused(why) => {
+                    tracing::info!(provider, why, "a sign-in is refused");
+                    app.refusals.stranger("sign-in", micros(app.clock.now()));
+                }
+                OidcError::Away(_) => {}
             }
             with_cookie(HttpResponse::from_error(Problem::from(error)), &without(&name))
         }
@@ -262,7 +269,7 @@ pub struct Glass {
 pub async fn break_glass(
     app: web::Data<Context>,
     request: HttpRequest,
-    form: web::Form<Glass>,
+    form: Small<Glass>,
 ) -> Result<HttpResponse, Problem> {
     is_on(&app)?;
     let elsewhere = request
@@ -283,10 +290,19 @@ pub async fn break_glass(
     }
 }
 
-/// A form with nothing but its secret.
+/// A form with nothing but its secret, and whether its question was answered.
 #[derive(Deserialize)]
 pub struct Bare {
     pub(super) csrf: String,
+    #[serde(default)]
+    confirmed: String,
+}
+
+impl Bare {
+    /// Whether it was asked, and is meant.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed == "yes"
+    }
 }
 
 #[derive(Template)]
@@ -299,11 +315,7 @@ struct SignedOut {
 
 /// Ends the session, and offers to end that with the provider.
 #[post("/sign-out")]
-pub async fn leave(
-    request: HttpRequest,
-    app: web::Data<Context>,
-    form: web::Form<Bare>,
-) -> Result<HttpResponse, Problem> {
+pub async fn leave(request: HttpRequest, app: web::Data<Context>, form: Small<Bare>) -> Result<HttpResponse, Problem> {
     // Who is a member of nothing may leave, too.
     let who = request.extensions().get::<Principal>().cloned();
     let who = who.ok_or_else(Problem::unauthenticated)?;
@@ -354,11 +366,11 @@ pub struct Logout {
 
 /// Ends sessions because their provider ended them.
 #[post("/auth/backchannel-logout")]
-pub async fn put_out(app: web::Data<Context>, form: web::Form<Logout>) -> Result<HttpResponse, Problem> {
+pub async fn put_out(app: web::Data<Context>, form: Small<Logout>) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let out = app.sign_in.providers.logged_out(&form.logout_token, now).await;
     let out = out.map_err(|error| match error {
-        OidcError::Refused(why) => Problem::invalid("logout_token", why),
+        OidcError::Refused(why) | OidcError::Unproved(why) => Problem::invalid("logout_token", why),
         away @ OidcError::Away(_) => away.into(),
     })?;
     let person = match &out.subject {
@@ -367,6 +379,10 @@ pub async fn put_out(app: web::Data<Context>, form: web::Form<Logout>) -> Result
     };
     let (sid, id) = (out.sid.as_deref(), person.as_ref().map(|person| person.id));
     let provider = out.provider.as_str();
+    // A token that is sent again ends nothing, and is no news.
+    if !app.store.has_sessions(provider, sid, id).await? {
+        return Ok(HttpResponse::Ok().finish());
+    }
     let name = person.as_ref().map_or("", |person| person.name.as_str());
     let end = |app: Context| async move {
         let ended = app.store.end_sessions(provider, sid, id).await?;

@@ -121,7 +121,7 @@ async fn take(
             }
             Telling::Stale => Err(Fault::stale()),
             Telling::Taken => Err(Fault::taken()),
-            Telling::Missing => Err(Fault::missing()),
+            Telling::Missing | Telling::Bound => Err(Fault::missing()),
         }
     };
     match directory.deed(app, "group.changed", tell).await {

@@ -167,7 +167,7 @@ pub async fn create(
                 let detail = json!({ "of": row.name });
                 Ok((row, detail))
             }
-            Telling::Taken | Telling::Missing | Telling::Stale => Err(Fault::taken()),
+            Telling::Taken | Telling::Missing | Telling::Stale | Telling::Bound => Err(Fault::taken()),
         }
     };
     let row = directory.deed(&app, "person.provisioned", tell).await?;
@@ -212,6 +212,11 @@ async fn take(
             Telling::Taken => Err(Fault::taken()),
             Telling::Missing => Err(Fault::missing()),
             Telling::Stale => Err(Fault::stale()),
+            Telling::Bound => Err(Fault::new(
+                400,
+                "mutability",
+                "externalId: they were given the role admin here; take it from them before their identity changes",
+            )),
         }
     };
     let row = match directory.deed(app, kind, tell).await {
