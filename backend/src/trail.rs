@@ -3,7 +3,7 @@
 use crate::keys::Key;
 use affiant_domain::actor::person_behind;
 use affiant_store::{Extended, Log, Peopled, Subject, Written, entity, instant};
-use affiant_trail::{Entry, Frontier, Payload, leaf_hash, open, seal};
+use affiant_trail::{Beside, Entry, Frontier, Payload, leaf_hash, open, seal};
 use chrono::SecondsFormat;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -107,6 +107,32 @@ impl Trail {
         })
     }
 
+    /// What an entry says, by its leaf; and what stands beside the leaf and says something else, by name. None where the leaf cannot be read.
+    #[must_use]
+    pub fn told(row: &entity::trail_entry::Model) -> (Option<Entry>, Option<&'static str>) {
+        let Ok(entry) = Entry::parse(&row.leaf) else {
+            return (None, Some("leaf"));
+        };
+        let differs = if leaf_hash(&row.leaf).0.as_slice() != row.hash {
+            Some("hash")
+        } else if entry.index != row.idx.to_string() {
+            Some("idx")
+        } else {
+            entry.differs(&Beside {
+                at: row.at,
+                action: &row.action,
+                outcome: &row.outcome,
+                project: row.project_id.map(Uuid::into_bytes),
+                record: row.record_id.map(Uuid::into_bytes),
+                subject: row.subject_id.map(Uuid::into_bytes),
+                state: row.state,
+                is_sealed: row.sealed.is_some(),
+                named: None,
+            })
+        };
+        (Some(entry), differs)
+    }
+
     /// A payload with its salt, that is sealed at a place under the key of its subject, or of nobody; none where nobody can read it.
     #[must_use]
     pub fn payload(
@@ -155,6 +181,10 @@ impl Log for Trail {
     fn person(&self, name: &str) -> Option<String> {
         let name = person_behind(name).trim();
         (!name.is_empty()).then(|| hex::encode(self.key.hash("subject", name.to_lowercase().as_bytes())))
+    }
+
+    fn digest(&self, kind: &str, bytes: &[u8]) -> String {
+        hex::encode(self.key.hash(&format!("record {kind}"), bytes))
     }
 
     fn new_key(&self, subject: Uuid) -> Vec<u8> {

@@ -4,7 +4,7 @@ use super::context;
 use super::output::{Failure, say};
 use crate::clock::Clock;
 use crate::config::Storage;
-use crate::flow::trail;
+use crate::flow::{trail, verify_trail};
 use affiant_trail::proof::Claim;
 use affiant_trail::{Head, PublicKey, Trusted, Verified, Witness, verify};
 use serde_json::json;
@@ -32,10 +32,10 @@ enum Command {
         #[arg(long)]
         payloads: bool,
     },
-    /// Check an exported file, without anything else; exit 1 where it is not intact
+    /// Check an exported file, without anything else, or the trail and what it vouches for as they are stored; exit 1 where it is not intact
     Verify {
-        /// The file
-        file: PathBuf,
+        /// The file; the stored trail is checked where none is given
+        file: Option<PathBuf>,
         /// File with a checkpoint that was kept elsewhere: the trail must agree with it
         #[arg(long = "checkpoint")]
         checkpoints: Vec<PathBuf>,
@@ -78,7 +78,10 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         json,
     } = args.command
     {
-        return check(&file, &checkpoints, (&keys, &witnesses), json);
+        return match file {
+            Some(file) => check(&file, &checkpoints, (&keys, &witnesses), json),
+            None => stored(storage, json).await,
+        };
     }
     let app = context(storage, Clock::system()).await?;
     match args.command {
@@ -140,6 +143,28 @@ pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
         Command::Verify { .. } => {}
     }
     Ok(())
+}
+
+/// Checks the trail as it is stored, and what it vouches for.
+async fn stored(storage: &Storage, as_json: bool) -> Result<(), Failure> {
+    let app = context(storage, Clock::system()).await?;
+    let found = verify_trail::verify(&app).await?;
+    if as_json {
+        say(json!(found));
+    } else if found.intact {
+        say(format_args!(
+            "The trail is intact: {} entries under {} checkpoints; {} records are what it vouches for.",
+            found.entries, found.checkpoints, found.records.records
+        ));
+    }
+    for differs in found.records.first.iter().filter(|_| !as_json) {
+        say(differs);
+    }
+    if found.intact {
+        return Ok(());
+    }
+    let fault = found.fault.unwrap_or_default();
+    Err(Failure::No(format!("the trail is not intact: {fault}")))
 }
 
 /// Checks a file; nothing of an installation is opened.

@@ -9,7 +9,7 @@ use affiant_domain::score::{
     AssetState, AttestedOutcome, ControlInput, FrameworkScore, Freshness, Impact, Input, RequirementInput, compute,
 };
 use affiant_domain::{Instant, Severity};
-use affiant_store::{Aggregates, AssetRow, NewAssessment, entity, micros};
+use affiant_store::{Aggregates, AssetRow, NewAssessment, RecordKind, entity, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
@@ -560,6 +560,8 @@ pub async fn store(
             let row = app.store.project(project).store_assessment(&new, known).await?;
             stored.push((row, score));
         }
+        let ids: Vec<Uuid> = stored.iter().map(|(row, _)| row.id).collect();
+        app.store.vouch(RecordKind::Assessment, &ids, app.clock.now()).await?;
         let told = stored
             .iter()
             .map(|(row, _)| serde_json::json!({ "assessment": row.id, "framework": row.framework, "evidence": row.evidence_digest }));

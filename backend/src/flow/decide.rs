@@ -5,7 +5,7 @@ use crate::app::Context;
 use affiant_domain::Instant;
 use affiant_domain::actor::{Actor, person_behind};
 use affiant_domain::id::ProjectId;
-use affiant_store::{NewAttestation, NewWaiver, entity, micros};
+use affiant_store::{NewAttestation, NewWaiver, RecordKind, entity, micros};
 use chrono::Duration;
 use serde_json::json;
 use uuid::Uuid;
@@ -56,6 +56,7 @@ pub async fn request_waiver(
     let ask = |app: Context| async move {
         let made = app.store.project(project).request_waiver(new, app.clock.now()).await?;
         let made = made.ok_or_else(|| FlowError::NotFound("there is no such finding".to_owned()))?;
+        app.store.vouch(RecordKind::Waiver, &[made.id], app.clock.now()).await?;
         let detail = json!({ "waiver": made.id, "finding": made.finding_id, "kind": made.kind, "reason": made.reason });
         Ok((made, detail))
     };
@@ -92,6 +93,7 @@ pub async fn decide_waiver(
         if !scoped.decide_waiver(id, approve, actor, app.clock.now()).await? {
             return Err(FlowError::Conflict("the waiver was decided on before".to_owned()));
         }
+        app.store.vouch(RecordKind::Waiver, &[id], app.clock.now()).await?;
         Ok(((), json!({ "waiver": id })))
     };
     let kind = if approve { "waiver.approved" } else { "waiver.rejected" };
@@ -121,6 +123,7 @@ pub async fn take_waiver(app: &Context, project: ProjectId, id: Uuid, actor: &st
         if !app.store.project(project).give_waiver(id, actor).await? {
             return Err(FlowError::Conflict("the waiver has ended".to_owned()));
         }
+        app.store.vouch(RecordKind::Waiver, &[id], app.clock.now()).await?;
         Ok(((), json!({ "waiver": id, "from": waiver.owner })))
     };
     app.deed((actor, "waiver.taken-over", Some(project.0)), take).await
@@ -164,6 +167,7 @@ pub async fn revoke_waiver(app: &Context, project: ProjectId, id: Uuid, actor: &
         if !scoped.revoke_waiver(id, actor, app.clock.now()).await? {
             return Err(FlowError::Conflict("only an approved waiver can be revoked".to_owned()));
         }
+        app.store.vouch(RecordKind::Waiver, &[id], app.clock.now()).await?;
         Ok(((), json!({ "waiver": id })))
     };
     app.deed((actor, "waiver.revoked", Some(project.0)), revoke).await
@@ -195,6 +199,9 @@ pub async fn attest(
     check_span(new.from, new.until)?;
     let attest = |app: Context| async move {
         let made = app.store.project(project).attest(new, app.clock.now()).await?;
+        app.store
+            .vouch(RecordKind::Attestation, &[made.id], app.clock.now())
+            .await?;
         let detail = json!({ "attestation": made.id, "control": made.control, "outcome": made.outcome });
         Ok((made, detail))
     };

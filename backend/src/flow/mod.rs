@@ -16,6 +16,7 @@ pub mod project;
 mod publish_checkpoint;
 pub mod readiness;
 pub mod recent;
+pub mod reconcile;
 pub mod refusals;
 pub mod register_evidence;
 pub mod report;

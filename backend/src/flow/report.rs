@@ -14,7 +14,7 @@ use affiant_report::{
     Change, CoverageLost, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
     Report, ReportingPeriod, RequirementLine, TrendPoint,
 };
-use affiant_store::{EvidenceFinding, NewReport, entity, instant, micros};
+use affiant_store::{EvidenceFinding, NewReport, RecordKind, entity, instant, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -129,6 +129,7 @@ pub async fn store(app: &Context, draft: Draft, actor: &str) -> Result<(entity::
             packed,
         };
         let row = app.store.store_report(new, draft.made_at).await?;
+        app.store.vouch(RecordKind::Report, &[row.id], draft.made_at).await?;
         let detail = serde_json::json!({ "report": row.id, "framework": row.framework, "sha256": row.digest });
         Ok::<_, FlowError>(((row, report), detail))
     };

@@ -1,5 +1,6 @@
 //! Verifies the trail as it is stored: the verifier of exports is told it entry by entry, and nothing is kept.
 
+use super::reconcile::{Reconciliation, reconcile};
 use super::{FlowError, trail};
 use crate::app::Context;
 use affiant_store::{Draft, StoreError, micros};
@@ -29,6 +30,9 @@ pub struct TrailVerdict {
     pub erased: u64,
     /// Payloads that were purged.
     pub purged: u64,
+    /// What the trail vouches for, held against what is stored.
+    #[serde(default)]
+    pub records: Reconciliation,
 }
 
 /// Verifies all of the trail, payloads too.
@@ -36,7 +40,17 @@ pub struct TrailVerdict {
 /// # Errors
 /// [`FlowError`] where the database fails; a trail that is not intact is a verdict.
 pub async fn verify(app: &Context) -> Result<TrailVerdict, FlowError> {
-    let verdict = verdict(app).await?;
+    let mut verdict = verdict(app).await?;
+    match reconcile(app).await {
+        Ok(records) => verdict.records = records,
+        // Where the trail is broken, nothing may be told to it.
+        Err(error) if !verdict.intact => tracing::error!(%error, "what is stored was not held against the trail"),
+        Err(error) => return Err(error),
+    }
+    if verdict.intact && verdict.records.differ > 0 {
+        verdict.intact = false;
+        verdict.fault = verdict.records.first.first().cloned();
+    }
     // Whoever looks later sees what the trail says, and not what a row of a job does.
     let draft = Draft {
         action: VERIFIED.to_owned(),
@@ -53,8 +67,14 @@ pub async fn verify(app: &Context) -> Result<TrailVerdict, FlowError> {
         content: String::new(),
         at: micros(app.clock.now()),
     };
-    app.store.append_alone(&[draft]).await?;
-    Ok(verdict)
+    match app.store.append_alone(&[draft]).await {
+        Err(error) if verdict.intact => Err(error.into()),
+        Err(error) => {
+            tracing::error!(%error, "the trail is not intact, and cannot be told so");
+            Ok(verdict)
+        }
+        Ok(()) => Ok(verdict),
+    }
 }
 
 async fn verdict(app: &Context) -> Result<TrailVerdict, FlowError> {
@@ -71,6 +91,7 @@ async fn verdict(app: &Context) -> Result<TrailVerdict, FlowError> {
             payloads: found.intact,
             erased: found.erased,
             purged: found.purged,
+            records: Reconciliation::default(),
         }),
         // What cannot even be told is not intact.
         Err(FlowError::Trail(fault) | FlowError::Store(StoreError::Damaged(fault))) => Ok(not_intact(fault)),

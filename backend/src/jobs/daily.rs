@@ -1,6 +1,6 @@
 //! Daily work: each job once a day over all servers. What was missed, because no server ran or the one that did died, is caught up with.
 
-use super::{end_restrictions, enforce_retention, expire_backups, optimize, register_evidence, sweep};
+use super::{end_restrictions, enforce_retention, expire_backups, optimize, reconcile, register_evidence, sweep};
 use crate::app::Context;
 use crate::flow::FlowError;
 use affiant_domain::Instant;
@@ -11,7 +11,7 @@ use std::pin::Pin;
 type Run = fn(Context) -> Pin<Box<dyn Future<Output = Result<(), FlowError>> + Send>>;
 
 /// Every daily job: its name, hour and minute (UTC), and what it does.
-const DAILY: [(&str, (u32, u32), Run); 6] = [
+const DAILY: [(&str, (u32, u32), Run); 7] = [
     ("register_evidence", (2, 47), |app| {
         Box::pin(register_evidence::run(app))
     }),
@@ -22,6 +22,7 @@ const DAILY: [(&str, (u32, u32), Run); 6] = [
     ("expire_backups", (4, 7), |app| Box::pin(expire_backups::run(app))),
     ("sweep", (4, 27), |app| Box::pin(sweep::run(app))),
     ("optimize", (4, 47), |app| Box::pin(optimize::run(app))),
+    ("reconcile", (5, 7), |app| Box::pin(reconcile::run(app))),
 ];
 /// How long a claim holds without being renewed.
 const LEASE: Duration = Duration::minutes(2);

@@ -10,6 +10,7 @@ mod index_text;
 mod optimize;
 mod pull_sources;
 mod purge_answers;
+mod reconcile;
 mod refresh_keys;
 mod register_evidence;
 mod sign_trail;

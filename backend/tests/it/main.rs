@@ -44,6 +44,7 @@ mod search;
 mod secrets;
 mod server;
 mod sources;
+mod tampering;
 mod traces;
 mod trail;
 mod visible;

@@ -394,6 +394,33 @@ impl Scoped<'_> {
         Ok(out)
     }
 
+    /// The changes of findings behind one up to another, a page at a time: a finding may have changed hundreds of times.
+    async fn changes_of(&self, (after, last): (Uuid, Uuid), (t, k): (i64, i64)) -> Result<Changes, StoreError> {
+        const PAGE: usize = 5000;
+        let sql = format!(
+            "SELECT id, finding_id, at, state, severity FROM transition WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
+             AND scan_id NOT IN ({HIDDEN_SCANS}) AND (finding_id, at, id) > (?, ?, ?) AND finding_id <= ? \
+             ORDER BY finding_id, at, id LIMIT {PAGE}"
+        );
+        let mut changes = Changes::new();
+        let mut behind = (after, i64::MAX, i64::MAX);
+        loop {
+            let mut values = self.bound(t, k);
+            values.extend([behind.0.into(), behind.1.into(), behind.2.into(), last.into()]);
+            let page = rows(&self.store.read, &sql, values).await?;
+            if let Some(row) = page.last() {
+                behind = (column(row, "finding_id")?, column(row, "at")?, column(row, "id")?);
+            }
+            let is_last = page.len() < PAGE;
+            for (finding, of_page) in group_changes(page)? {
+                changes.entry(finding).or_default().extend(of_page);
+            }
+            if is_last {
+                return Ok(changes);
+            }
+        }
+    }
+
     /// All findings that opened up to an instant, in order of id, after an id, with their histories: one page of the exported evidence.
     ///
     /// # Errors
@@ -417,13 +444,7 @@ impl Scoped<'_> {
             return Ok(Vec::new());
         };
         let last: Uuid = column(last, "id")?;
-        let sql = format!(
-            "SELECT finding_id, at, state, severity FROM transition WHERE project_id = ? AND at <= ? AND recorded_at <= ? \
-             AND scan_id NOT IN ({HIDDEN_SCANS}) AND finding_id > ? AND finding_id <= ? ORDER BY at, id"
-        );
-        let mut values = self.bound(t, k);
-        values.extend([after.into(), last.into()]);
-        let changes = group_changes(rows(&self.store.read, &sql, values).await?)?;
+        let changes = self.changes_of((after, last), (t, k)).await?;
         found.iter().map(|row| history(row, &changes)).collect()
     }
 }

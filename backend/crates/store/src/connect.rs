@@ -13,6 +13,7 @@ use sea_orm::{
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long a statement may take that somebody waits for.
 const DEADLINE: Duration = Duration::from_secs(6);
@@ -186,11 +187,16 @@ impl Store {
             connections: connections.clone(),
             deadline,
             may_idle: false,
+            turn: None,
+        };
+        let patient = Pool {
+            turn: Some(Arc::new(Semaphore::new(1))),
+            ..pool(&write, PATIENT_DEADLINE)
         };
         Ok(Self {
             write: Conn::Pool(pool(&write, PATIENT_DEADLINE)),
             read: Conn::Pool(pool(&read, DEADLINE)),
-            slow: (pool(&write, PATIENT_DEADLINE), pool(&read, PATIENT_DEADLINE)),
+            slow: (patient, pool(&read, PATIENT_DEADLINE)),
             log: None,
         })
     }
@@ -240,6 +246,7 @@ impl Store {
                 connections: Connections::Postgres(new),
                 deadline: DEADLINE,
                 may_idle: false,
+                turn: None,
             });
             store.write = pool.clone();
             store.read = pool;
@@ -447,6 +454,7 @@ fn postgres_pool(options: &PgConnectOptions, connections: u32, deadline: Duratio
         connections: Connections::Postgres(pool),
         deadline,
         may_idle: idle > IDLE,
+        turn: None,
     }
 }
 

@@ -12,7 +12,7 @@ use sea_query_sqlx::SqlxValues;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -26,7 +26,13 @@ pub(crate) struct Pool {
     pub(crate) deadline: Duration,
     /// Whether its transactions may idle for longer than one that holds the trail's head may.
     pub(crate) may_idle: bool,
+    /// The turn that each of its transactions waits for first: where all writers share one connection, one of those that write much stands in
+    /// line for it at a time, and whoever writes little waits for one of them at most.
+    pub(crate) turn: Option<Arc<Semaphore>>,
 }
+
+/// How long a transaction waits for its turn.
+const TURN: Duration = Duration::from_secs(60);
 
 /// The driver's pool.
 #[derive(Clone, Debug)]
@@ -81,6 +87,14 @@ impl Pool {
     }
 
     async fn begin_by(&self, begin: &str) -> Result<Transaction, DbErr> {
+        let late = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+        let turn = match &self.turn {
+            None => None,
+            Some(turn) => {
+                let waited = timeout(TURN, turn.clone().acquire_owned()).await;
+                Some(waited.ok().and_then(Result::ok).ok_or_else(late)?)
+            }
+        };
         let mut session = self.acquire().await?;
         session.in_transaction = true;
         if let Err(error) = session.run_text(begin).await {
@@ -93,6 +107,7 @@ impl Pool {
                 abandoned: AtomicU32::new(0),
                 backend: self.backend(),
                 may_idle: self.may_idle,
+                _turn: turn,
             }),
             savepoint: 0,
             ended: false,
@@ -328,6 +343,8 @@ struct Shared {
     abandoned: AtomicU32,
     backend: DbBackend,
     may_idle: bool,
+    /// Given back when the transaction is over.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Shared {

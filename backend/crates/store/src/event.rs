@@ -328,9 +328,14 @@ impl Scoped<'_> {
     /// [`StoreError`] where the database fails.
     pub async fn event_summary(&self, start: i64, end: i64) -> Result<EventSummary, StoreError> {
         // Each is counted in an index alone: the rows of a quarter may be gigabytes.
-        let count = async |which: &str| {
-            let sql =
-                format!("SELECT count(*) AS n FROM audit_event WHERE project_id = ? AND at >= ? AND at < ?{which}");
+        let count = async |(index, which): (&str, &str)| {
+            let by_index = match self.store.is_postgres() {
+                true => String::new(),
+                false => format!(" INDEXED BY ix_audit_event_{index}"),
+            };
+            let sql = format!(
+                "SELECT count(*) AS n FROM audit_event{by_index} WHERE project_id = ? AND at >= ? AND at < ?{which}"
+            );
             let values = vec![self.project.0.into(), start.into(), end.into()];
             let found = row(&self.store.read, &sql, values).await?;
             found
@@ -338,10 +343,11 @@ impl Scoped<'_> {
                 .map(i64::unsigned_abs)
         };
         Ok(EventSummary {
-            all: count("").await?,
-            agent_operations: count(" AND agent > ''").await?,
-            high_risk: count(" AND risk = 'HIGH'").await? + count(" AND risk = 'CRITICAL'").await?,
-            processing: count(" AND is_processing").await?,
+            all: count(("latest", "")).await?,
+            agent_operations: count(("project_id_agent_action_at", " AND agent > ''")).await?,
+            high_risk: count(("risk_latest", " AND risk = 'HIGH'")).await?
+                + count(("risk_latest", " AND risk = 'CRITICAL'")).await?,
+            processing: count(("processing", " AND is_processing")).await?,
         })
     }
 

@@ -89,6 +89,8 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     fn lookup(&self, name: &str) -> Option<String>;
     /// What a person is found by, whatever they are called: who sends an event does not choose to be a part of the installation.
     fn person(&self, name: &str) -> Option<String>;
+    /// A keyed digest of what a record of a kind holds.
+    fn digest(&self, kind: &str, bytes: &[u8]) -> String;
     /// A new key for a person, wrapped.
     fn new_key(&self, subject: Uuid) -> Vec<u8>;
     /// The payload of an entry; none where it is not there, or nobody can read it any more.

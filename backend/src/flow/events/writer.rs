@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
 /// Events written by one transaction at most.
-const TOGETHER: usize = 2000;
+const TOGETHER: usize = 500;
+/// Events of an order that is small: many of them are written together, and large ones one by one between them.
+const SMALL: usize = 20;
 
 /// What of a request is stored with its events, once it is known how many were new.
 pub type Answering = Box<dyn FnOnce(u64) -> Option<(Claim, Answer)> + Send>;
@@ -23,29 +25,47 @@ struct Order {
     done: oneshot::Sender<Result<u64, FlowError>>,
 }
 
-/// Commits events of many clients together: one wait for the disk serves them all.
+/// Commits events of many clients together: one wait for the disk serves them all. Whoever sends few waits for one of those who send many at
+/// most.
 #[derive(Clone)]
-pub struct Writer(mpsc::Sender<Order>);
+pub struct Writer {
+    small: mpsc::Sender<Order>,
+    large: mpsc::Sender<Order>,
+}
 
 impl Writer {
     /// Starts the writer's task; it ends when the last handle is dropped.
     #[must_use]
     pub fn start(store: Store, clock: Clock) -> Self {
-        let (sender, mut orders) = mpsc::channel::<Order>(256);
+        let (small, mut few) = mpsc::channel::<Order>(256);
+        let (large, mut many) = mpsc::channel::<Order>(16);
         tokio::spawn(async move {
-            while let Some(first) = orders.recv().await {
+            loop {
+                // In turns: neither waits for more than one transaction of the other.
+                let first = tokio::select! {
+                    biased;
+                    Some(first) = few.recv() => first,
+                    Some(first) = many.recv() => {
+                        commit(&store, &clock, vec![first]).await;
+                        continue;
+                    }
+                    else => break,
+                };
                 let mut batch = vec![first];
                 let mut size = batch[0].events.len();
                 while size < TOGETHER
-                    && let Ok(next) = orders.try_recv()
+                    && let Ok(next) = few.try_recv()
                 {
                     size += next.events.len();
                     batch.push(next);
                 }
                 commit(&store, &clock, batch).await;
+                if let Ok(next) = many.try_recv() {
+                    commit(&store, &clock, vec![next]).await;
+                }
             }
         });
-        Self(sender)
+        Self { small, large }
     }
 
     /// Stores events; comes back when they are durable, with how many were new.
@@ -68,7 +88,12 @@ impl Writer {
             answering,
             done,
         };
-        self.0.send(order).await.map_err(|_| FlowError::Worker)?;
+        let lane = if order.events.len() > SMALL {
+            &self.large
+        } else {
+            &self.small
+        };
+        lane.send(order).await.map_err(|_| FlowError::Worker)?;
         answer.await.map_err(|_| FlowError::Worker)?
     }
 }

@@ -6,10 +6,11 @@ use crate::auth::{Assess, In, ReadFramework};
 use crate::flow::assess::{Request, score, store};
 use crate::flow::budget::enter;
 use crate::flow::evidence::of_assessment;
+use crate::flow::reconcile::hold;
 use crate::http::idempotency::{self, Start};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
-use affiant_store::{entity, instant};
+use affiant_store::{RecordKind, entity, instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -169,7 +170,8 @@ pub async fn run(
 pub async fn show(at: In<ReadFramework>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
     let found = at.scoped().assessment(uuid(&path.1, "assessment")?).await?;
     let found = found.filter(|(row, _)| is_seen(&at, row));
-    let (_, score) = found.ok_or_else(|| Problem::not_found("there is no such assessment"))?;
+    let (row, score) = found.ok_or_else(|| Problem::not_found("there is no such assessment"))?;
+    hold(&at.app, RecordKind::Assessment, row.id).await?;
     Ok(HttpResponse::Ok().json(score))
 }
 
@@ -183,6 +185,7 @@ pub async fn evidence(at: In<ReadFramework>, path: web::Path<(String, String)>) 
     let found = at.scoped().assessment(uuid(&path.1, "assessment")?).await?;
     let found = found.filter(|(row, _)| is_seen(&at, row));
     let (row, _) = found.ok_or_else(|| Problem::not_found("there is no such assessment"))?;
+    hold(&at.app, RecordKind::Assessment, row.id).await?;
     let _turn = enter(&at.app.heavy).await?;
     let evidence = of_assessment(&at.app, &row).await?;
     let body = serde_json::to_vec(&evidence).map_err(|error| Problem::internal(&error.to_string()))?;

@@ -130,6 +130,9 @@ pub async fn revoke(at: In<Attest>, path: web::Path<(String, String)>) -> Result
             let what = "there is no such attestation, or it was withdrawn before";
             return Err(Problem::not_found(what));
         }
+        app.store
+            .vouch(affiant_store::RecordKind::Attestation, &[id], app.clock.now())
+            .await?;
         Ok(((), serde_json::json!({ "attestation": id })))
     };
     at.deed("attestation.revoked", end).await?;

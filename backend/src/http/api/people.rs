@@ -6,6 +6,7 @@ use crate::app::Context;
 use crate::auth::{Allowed, PERMISSIONS, Principal, ReadActions, ReadFramework, Role, WritePeople};
 use crate::http::App;
 use crate::http::problem::Problem;
+use crate::trail::Trail;
 use actix_web::{HttpResponse, delete, get, post, web};
 use affiant_domain::Instant;
 use affiant_store::{EntryFilter, Made, Member, NewMembership, Root, StoreError, entity, instant, stored_json};
@@ -455,6 +456,8 @@ pub struct Action {
     pub kind: String,
     /// Slug of the project, where it was in one.
     pub project: Option<String>,
+    /// The column beside the entry's leaf that was edited; null where all agree.
+    pub differs: Option<String>,
     /// More of it.
     #[schema(value_type = Object)]
     pub detail: serde_json::Value,
@@ -484,12 +487,17 @@ pub(crate) async fn latest(app: &Context, who: &Principal) -> Result<Vec<Action>
     let action = |row: entity::trail_entry::Model| {
         let told: Option<Told> = contents.get(&row.idx).and_then(|text| serde_json::from_str(text).ok());
         let told = told.unwrap_or_default();
+        // As the leaf tells it: what stands beside it is what entries are found by.
+        let (entry, differs) = Trail::told(&row);
+        let entry = entry.unwrap_or_default();
+        let project = entry.project.as_deref().and_then(|id| id.parse::<Uuid>().ok());
         Action {
             index: row.idx.unsigned_abs(),
-            at: instant(row.at),
+            at: instant(affiant_trail::micros(&entry.at).unwrap_or_default()),
             actor: told.actor,
-            kind: row.action,
-            project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
+            kind: entry.action,
+            project: project.and_then(|id| slugs.get(&id).cloned()),
+            differs: differs.map(str::to_owned),
             detail: serde_json::from_str(&told.detail).unwrap_or_else(|_| serde_json::json!({})),
         }
     };

@@ -201,6 +201,11 @@ pub(crate) async fn render(
     if !is_seen(who, &row) {
         return Err(missing());
     }
+    crate::flow::reconcile::hold(app, affiant_store::RecordKind::Report, row.id).await?;
+    if affiant_domain::sha256_hex(&json) != row.digest {
+        let what = "its JSON does not have the digest that is told of it";
+        return Err(affiant_store::damaged("report", row.id, what).into());
+    }
     let format = by_name(format).ok_or_else(|| {
         let known: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
         Problem::invalid("format", format!("unknown format; known are {}", known.join(", ")))

@@ -8,6 +8,7 @@ use crate::flow::trail;
 use crate::flow::verify_trail::{KIND, TrailVerdict};
 use crate::http::App;
 use crate::http::problem::Problem;
+use crate::trail::Trail;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_store::{EntryFilter, JobState, StoreError, entity, instant, stored_json};
 use affiant_trail::Head;
@@ -36,6 +37,8 @@ pub struct TrailEntry {
     pub leaf: String,
     /// The hash of its leaf, hexadecimal.
     pub hash: String,
+    /// The column beside the leaf that was edited: it says something else. Null where all agree.
+    pub differs: Option<String>,
     /// Its payload; null where it has none, or nobody can read it any more.
     #[schema(value_type = Option<Object>)]
     pub payload: Option<serde_json::Value>,
@@ -83,23 +86,30 @@ pub(crate) async fn page(app: &Context, who: &Principal, which: &Which, most: u6
     let rows = app.store.trail_entries(&filter, most).await?;
     let contents = app.store.contents(&rows).await?;
     let slugs = slugs(app, who).await?;
-    Ok(rows.into_iter().map(|row| shown(row, &contents, &slugs)).collect())
+    let may_see = |entry: &TrailEntry| reach.is_all() || entry.project.is_some();
+    let shown = rows.into_iter().map(|row| shown(row, &contents, &slugs));
+    Ok(shown.filter(may_see).collect())
 }
 
+/// An entry as its leaf tells it, and not as what stands beside it does.
 fn shown(
     row: entity::trail_entry::Model,
     contents: &HashMap<i64, String>,
     slugs: &HashMap<Uuid, String>,
 ) -> TrailEntry {
+    let (told, differs) = Trail::told(&row);
+    let told = told.unwrap_or_default();
+    let project = told.project.as_deref().and_then(|id| id.parse::<Uuid>().ok());
     TrailEntry {
         index: row.idx.unsigned_abs(),
-        at: instant(row.at),
-        action: row.action,
-        outcome: row.outcome,
-        project: row.project_id.and_then(|id| slugs.get(&id).cloned()),
+        at: instant(affiant_trail::micros(&told.at).unwrap_or_default()),
+        action: told.action,
+        outcome: told.outcome,
+        project: project.and_then(|id| slugs.get(&id).cloned()),
         hash: hex::encode(&row.hash),
         payload: contents.get(&row.idx).and_then(|text| serde_json::from_str(text).ok()),
         leaf: row.leaf,
+        differs: differs.map(str::to_owned),
     }
 }
 

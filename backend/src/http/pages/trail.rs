@@ -44,6 +44,8 @@ struct Row {
     outcome: String,
     project: String,
     detail: String,
+    /// The column that was edited.
+    differs: String,
 }
 
 /// One entry with its proof.
@@ -70,6 +72,7 @@ impl From<TrailEntry> for Row {
             action: entry.action,
             outcome: entry.outcome,
             project: entry.project.unwrap_or_default(),
+            differs: entry.differs.unwrap_or_default(),
             detail: if is_event {
                 format!("{} {}", text("action"), text("resource"))
             } else {
