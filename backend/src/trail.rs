@@ -20,7 +20,7 @@ const OWN: [&str; 8] = [
     "restore",
 ];
 /// Characters of a fact in an entry.
-const FACT: usize = 1000;
+pub const FACT: usize = 1000;
 /// The facts that name other entries by their places. They are told whole.
 pub const PLACES: &str = "entries";
 

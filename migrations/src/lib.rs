@@ -33,6 +33,7 @@ mod m20261127_000030_visible_imports;
 mod m20261127_000031_transitions_in_order;
 mod m20261127_000032_lists_in_order;
 mod m20261127_000033_lineage;
+mod m20261127_000034_jobs_in_turns;
 mod table;
 
 use sea_orm_migration::prelude::*;
@@ -80,6 +81,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000031_transitions_in_order::Migration),
             Box::new(m20261127_000032_lists_in_order::Migration),
             Box::new(m20261127_000033_lineage::Migration),
+            Box::new(m20261127_000034_jobs_in_turns::Migration),
         ]
     }
 }

@@ -249,6 +249,11 @@ const dan = await arrive('carol');
 check('somebody stays', await heading(dan) === 'No role yet');
 await second.goto(`${base}/people`);
 await second.getByRole('button', { name: 'Carol Clerk has left' }).click();
+await second.waitForLoadState();
+check('what somebody takes along is shown first', (await second.locator('main').textContent()).includes('What is revoked with them'), await second.locator('main').textContent());
+await look(second, 'confirm');
+await second.getByRole('button', { name: 'Has left' }).click();
+await second.waitForLoadState();
 await dan.goto(base);
 check('who has left is out', await heading(dan) === 'Sign in', await heading(dan));
 

@@ -56,12 +56,35 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Whether several files may go into one asset: each snapshot closes what it does not tell, and so would the next one the findings of the
+/// one before.
+fn go_together(formats: &Formats, args: &Args) -> Result<(), Failure> {
+    if args.mode != "snapshot" || args.dry_run {
+        return Ok(());
+    }
+    let mut met = std::collections::BTreeSet::new();
+    let scan = |file: &PathBuf| {
+        let format = formats.recognise(&FileSource(file.clone()), args.format.as_deref(), &Limits::default());
+        let format = format.ok().filter(|format| format.kind == Kind::Findings);
+        format.map(|format| format.name.clone())
+    };
+    if args.files.iter().filter_map(scan).any(|format| !met.insert(format)) {
+        return Err(Failure::Input(
+            "two of these files have one format: each is a snapshot, and the second would close the findings of the first. \
+             Send each by itself with a --part of its own, or all of them with --mode delta, which closes nothing. Nothing was sent."
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 pub(super) async fn run(storage: &Storage, args: Args) -> Result<(), Failure> {
+    let formats = storage.load_formats().map_err(Failure::input)?;
+    go_together(&formats, &args)?;
     let mut target = match &args.server {
         Some(server) => Target::Server(Remote::new(server, &args)?),
         None => Target::Local(Box::new(Local::open(storage, &args).await?)),
     };
-    let formats = storage.load_formats().map_err(Failure::input)?;
     let mut told = false;
     for file in &args.files {
         match target.send(file, &formats, &args).await {

@@ -162,17 +162,35 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "affiant", &mut std::io::stdout());
+            // Made whole first: where its reader has gone away, the library would panic.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "affiant", &mut script);
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
             Ok(())
         }
     }
+}
+
+/// Makes the data folder where it is not there, readable by its owner alone; so is one that is an installation's. A folder that was there for
+/// something else is left as it is.
+fn keep_private(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mode = std::fs::metadata(folder)?.permissions().mode();
+    if mode & 0o077 != 0
+        && folder.join("installation.key").exists()
+        && let Err(error) = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+    {
+        tracing::warn!(folder = %folder.display(), %error, "others than its owner may read the data folder");
+    }
+    Ok(())
 }
 
 /// Opens the installation that the flags name.
 async fn context(storage: &Storage, clock: Clock) -> Result<Context, Failure> {
     let catalogue = crate::frameworks::load_checked(storage.frameworks.as_deref()).map_err(Failure::input)?;
     let io = |error| Failure::fault(FlowError::Io(storage.data.display().to_string(), error));
-    std::fs::create_dir_all(&storage.data).map_err(io)?;
+    keep_private(&storage.data).map_err(io)?;
     let url = storage.url().resolve().await.map_err(Failure::Input)?;
     let store = affiant_store::Store::connect(&url).await.map_err(Failure::fault)?;
     let spool = storage.data.join("spool");

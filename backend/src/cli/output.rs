@@ -4,14 +4,35 @@ use crate::flow::FlowError;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// A text without what a terminal would take for a command, or would write in another direction: names and messages come from others' files.
+/// What is written instead is what JSON has, too.
+fn plain(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_plain = |c: char| {
+        let is_turning = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        matches!(c, '\n' | '\t') || !c.is_control() && !is_turning
+    };
+    if text.chars().all(is_plain) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_plain(c) {
+            out.push(c);
+        } else {
+            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("\\u{:04x}", u32::from(c)));
+        }
+    }
+    out.into()
+}
+
 /// A line on standard output. A reader that has gone away ends nothing.
 pub(super) fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", plain(&text.to_string()));
 }
 
 /// A line on standard error.
 pub(super) fn warn(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", plain(&text.to_string()));
 }
 
 /// JSON on standard output.

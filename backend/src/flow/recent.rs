@@ -8,6 +8,8 @@ use tokio::sync::Mutex as Turn;
 
 /// How often as long as it took to work it out something is kept: what takes a millisecond is never old, what takes a second is for a while.
 const KEPT: u32 = 20;
+/// How long at most.
+const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 struct Known<T> {
@@ -46,7 +48,7 @@ impl<T: Copy> Recent<T> {
             .or_default()
             .clone();
         let mut known = slot.lock().await;
-        if let Some(known) = known.filter(|known| known.at.elapsed() < known.took * KEPT) {
+        if let Some(known) = known.filter(|known| known.at.elapsed() < (known.took * KEPT).min(LONGEST)) {
             return Ok(known.value);
         }
         let begun = Instant::now();

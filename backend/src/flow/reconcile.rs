@@ -3,8 +3,8 @@
 
 use super::FlowError;
 use crate::app::Context;
-use crate::trail::Trail;
-use affiant_store::{Draft, KEPT, Record, RecordKind, StoreError, damaged, entity, micros};
+use crate::trail::{FACT, Trail};
+use affiant_store::{Draft, KEPT, Record, RecordKind, Store, StoreError, damaged, entity, micros};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -82,9 +82,14 @@ fn blank(app: &Context) -> Draft {
     }
 }
 
+/// Whether the trail vouches for records already.
+async fn is_begun(app: &Context) -> Result<bool, FlowError> {
+    Ok(app.store.has_entry(BASELINE).await? || app.store.has_entry(RECONCILED).await?)
+}
+
 /// Before the first time, what was stored by an older version is vouched for as it is.
 async fn vouch_for_what_was_there(app: &Context) -> Result<(), FlowError> {
-    if app.store.has_entry(BASELINE).await? {
+    if is_begun(app).await? {
         return Ok(());
     }
     for kind in RecordKind::ALL {
@@ -94,9 +99,15 @@ async fn vouch_for_what_was_there(app: &Context) -> Result<(), FlowError> {
             let Some(last) = page.last() else { break };
             after = last.id;
             let ids: Vec<Uuid> = page.iter().map(|record| record.id).collect();
-            let known = app.store.vouched(&ids).await?;
-            let new: Vec<Uuid> = ids.into_iter().filter(|id| !known.contains_key(id)).collect();
-            app.store.vouch(kind, &new, app.clock.now()).await?;
+            let now = app.clock.now();
+            let work = |store: Store| async move {
+                // What is decided meanwhile comes with an entry of its own.
+                store.lock_trail().await?;
+                let known = store.vouched(&ids).await?;
+                let new: Vec<Uuid> = ids.into_iter().filter(|id| !known.contains_key(id)).collect();
+                store.vouch(kind, &new, now).await
+            };
+            app.store.together(work).await?;
         }
     }
     let draft = Draft {
@@ -139,7 +150,7 @@ async fn records(app: &Context, kind: RecordKind, found: &mut Reconciliation) ->
 
 /// Whether a record is what the latest entry about it says, looked up in one state of the database.
 async fn agrees(app: &Context, kind: RecordKind, id: Uuid) -> Result<bool, FlowError> {
-    let work = |store: affiant_store::Store| async move {
+    let work = |store: Store| async move {
         store.lock_trail().await?;
         let record = store.record_of(kind, id).await?;
         let entry = store.vouched(&[id]).await?.remove(&id);
@@ -156,10 +167,18 @@ async fn removed(app: &Context, found: &mut Reconciliation) -> Result<(), FlowEr
         let page = app.store.vouching_from(from, 500).await?;
         let Some(last) = page.last() else { return Ok(()) };
         from = last.idx + 1;
+        for entry in &page {
+            if let (_, Some(column)) = Trail::told(entry) {
+                found.differ += 1;
+                let what = format!("entry {} of the trail was edited in the column {column}", entry.idx);
+                found.first.extend((found.first.len() < SHOWN).then_some(what));
+            }
+        }
         for kind in RecordKind::ALL {
             let of_kind = |entry: &entity::trail_entry::Model| {
                 let told = Trail::told(entry).0?;
-                (told.refs.get("kind").map(String::as_str) == Some(kind.as_str())).then_some(entry.record_id?)
+                let is_of_kind = told.refs.get("kind").map(String::as_str) == Some(kind.as_str());
+                told.refs.get("record").filter(|_| is_of_kind)?.parse::<Uuid>().ok()
             };
             let ids: Vec<Uuid> = page.iter().filter_map(of_kind).collect();
             for id in app.store.records_gone(kind, &ids).await? {
@@ -203,7 +222,7 @@ fn bears_out(entry: &entity::trail_entry::Model, event: &entity::audit_event::Mo
         && says("did") == event.action_key
         && says("risk") == event.risk
         && says("source") == event.source
-        && says("agent") == event.agent
+        && says("agent") == event.agent.chars().take(FACT).collect::<String>()
         && told.outcome == event.outcome
         && told.project == Some(event.project_id.to_string())
 }
@@ -218,7 +237,7 @@ pub async fn hold(app: &Context, kind: RecordKind, id: Uuid) -> Result<(), FlowE
     };
     match app.store.vouched(&[id]).await?.get(&id) {
         // Before entries vouched for records, none did.
-        None if !app.store.has_entry(BASELINE).await? => Ok(()),
+        None if !is_begun(app).await? => Ok(()),
         Some(entry) if row_of(entry).as_ref() == Some(&record.row) => Ok(()),
         found => {
             let what = match found {

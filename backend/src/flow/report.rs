@@ -5,10 +5,12 @@ use super::advise::recommend;
 use super::assess::{Reading, Request, Scored, chosen, score_known};
 use super::sources::share;
 use crate::app::Context;
+use affiant_domain::audit::EventOutcome;
 use affiant_domain::catalogue::{Applicability, Catalogue, Framework, Mapper, Polarity};
 use affiant_domain::id::ProjectId;
+use affiant_domain::matching::State;
 use affiant_domain::period::Period;
-use affiant_domain::score::{AttestedOutcome, FrameworkScore, Input, compute};
+use affiant_domain::score::{AttestedOutcome, FrameworkScore, Input, Status, compute};
 use affiant_domain::{Instant, Severity, sha256_hex};
 use affiant_report::{
     Change, CoverageLost, EventLine, EventSection, FindingLine, FindingSection, Incident, Metric, Metrics, ProjectLine,
@@ -263,6 +265,7 @@ struct Parts {
     suppressed: u64,
     events: EventSection,
     incidents: Vec<Incident>,
+    incident_count: u64,
     lost: Vec<CoverageLost>,
     recorded: u64,
     missing: u64,
@@ -298,25 +301,26 @@ impl Parts {
             let Some(last) = page.last() else { break };
             after = Some(last.id);
             for finding in page {
-                for (from, until) in &finding.open {
-                    if *from >= start && *from < end {
-                        self.opened.push(*from);
+                let is_within = |at: &&i64| **at >= start && **at < end;
+                self.opened.extend(finding.opened.iter().filter(is_within));
+                self.closed.extend(finding.closed.iter().filter(is_within));
+                let last = finding.closed.last().copied();
+                // What a scanner set aside is counted as that while it is, and is not closed by it.
+                let (status, until) = match finding.state {
+                    State::Open if waived.contains(&finding.id) => ("waived", None),
+                    State::Open => ("open", None),
+                    State::Suppressed => {
+                        self.suppressed += 1;
+                        if finding.open.is_empty() {
+                            continue;
+                        }
+                        ("suppressed", None)
                     }
-                    if let Some(until) = until.filter(|until| *until >= start && *until < end) {
-                        self.closed.push(until);
-                    }
-                }
-                let Some((_, until)) = finding.open.last().copied() else {
-                    self.suppressed += 1;
-                    continue;
+                    // One that was never open closed nothing.
+                    State::Closed if last.is_some_and(|at| at >= start) => ("closed", last),
+                    State::Closed => continue,
                 };
-                let status = match until {
-                    None if waived.contains(&finding.id) => "waived",
-                    None => "open",
-                    Some(until) if until >= start => "closed",
-                    Some(_) => continue,
-                };
-                if until.is_none() {
+                if finding.state == State::Open {
                     *self.open.entry(finding.severity).or_default() += 1;
                 }
                 self.findings.total += 1;
@@ -401,22 +405,30 @@ impl Parts {
         self.operations += summary.agent_operations;
         self.high_risk += summary.high_risk;
         self.processing += summary.processing;
+        // Every one of the period counts, whatever its risk and however many others there are; the latest are listed.
+        let fails = |action: &str, outcome: &str| {
+            let controls = mapper.event_controls(action, outcome);
+            controls.iter().any(|(_, _, polarity)| *polarity == Polarity::Fail)
+        };
+        let mut kinds = Vec::new();
+        for action in scoped.actions_of_events().await? {
+            let failing = EventOutcome::ALL
+                .iter()
+                .filter(|outcome| fails(&action, outcome.as_str()));
+            kinds.extend(failing.map(|outcome| (action.clone(), outcome.as_str().to_owned())));
+        }
+        let (count, latest) = scoped.events_like(bounds, &kinds, EVENTS).await?;
+        self.incident_count += count;
+        self.incidents.extend(latest.into_iter().map(|event| Incident {
+            at: instant(event.at),
+            project: reading.scope.project.slug.clone(),
+            description: format!("{} ({})", event.action, event.outcome),
+            resource: event.resource,
+            severity: event.risk,
+        }));
         let page = scoped.events(bounds, &["HIGH", "CRITICAL"], None, EVENTS).await?;
         for row in page.items {
             let event = row.event;
-            let bad = mapper
-                .event_controls(&event.action_key, &event.outcome)
-                .iter()
-                .any(|(_, _, polarity)| *polarity == Polarity::Fail);
-            if bad || event.risk == "CRITICAL" {
-                self.incidents.push(Incident {
-                    at: instant(event.at),
-                    project: reading.scope.project.slug.clone(),
-                    description: format!("{} ({})", event.action, event.outcome),
-                    resource: event.resource.clone(),
-                    severity: event.risk.clone(),
-                });
-            }
             self.events.items.push(EventLine {
                 at: instant(event.at),
                 project: reading.scope.project.slug.clone(),
@@ -440,7 +452,7 @@ impl Parts {
             total_ai_operations: self.operations,
             high_risk_operations: self.high_risk,
             data_processing_events: self.processing,
-            security_incidents: self.incidents.len() as u64,
+            security_incidents: self.incident_count,
             compliance_score: score.compliance_score,
             compliance_score_raw: score.compliance_score_raw,
             compliance_score_at_start: at_start,
@@ -456,7 +468,13 @@ impl Parts {
         (0..STRETCHES)
             .map(|n| {
                 let whole = |at: Instant| at - chrono::Duration::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
-                let (from, until) = (whole(period.start() + span * n), whole(period.start() + span * (n + 1)));
+                let from = whole(period.start() + span * n);
+                // The last one ends with the period: its last second counts.
+                let until = if n + 1 == STRETCHES {
+                    period.end()
+                } else {
+                    whole(period.start() + span * (n + 1))
+                };
                 let count = |all: &[i64]| {
                     all.iter()
                         .filter(|at| **at >= micros(from) && **at < micros(until))
@@ -513,7 +531,9 @@ fn requirements(
                     Applicability::NotApplicable(reason) if result.coverage.is_none() => Some(reason),
                     _ => None,
                 });
-            let failing = result.controls.iter().filter(|c| c.failing);
+            // What does not apply fails by nothing.
+            let applies = result.status != Status::NotApplicable;
+            let failing = result.controls.iter().filter(|c| c.failing && applies);
             Some(RequirementLine {
                 id: row.id.clone(),
                 label: row.label.clone(),
@@ -524,7 +544,7 @@ fn requirements(
                 status: result.status,
                 score: result.score,
                 coverage: result.coverage,
-                waived: result.waived,
+                waived: result.waived && applies,
                 failing_controls: failing
                     .filter_map(|c| catalogue.controls.get(&c.id))
                     .map(|c| c.title.clone())

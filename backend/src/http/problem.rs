@@ -92,6 +92,14 @@ pub const TYPES: [(&str, &str, u16, &str); 14] = [
     ),
 ];
 
+/// What an error of this status may say, as titles.
+#[must_use]
+pub(crate) fn titles(status: &str) -> String {
+    let of_status = TYPES.iter().filter(|(_, _, known, _)| known.to_string() == status);
+    let titles: Vec<&str> = of_status.map(|(_, title, ..)| *title).collect();
+    titles.join("; or: ")
+}
+
 /// An error as it is sent.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {

@@ -189,6 +189,7 @@ async fn replicas_ten_minutes_apart_go_by_the_database() {
         "expire_backups",
         "sweep",
         "optimize",
+        "reconcile",
     ];
     for job in jobs {
         let sql = format!(
@@ -233,7 +234,7 @@ async fn replicas_ten_minutes_apart_go_by_the_database() {
             row.try_get::<i64>("", "n").unwrap(),
             row.try_get::<i64>("", "most").unwrap()
         ),
-        (6, 1)
+        (7, 1)
     );
     let made = first.get("/api/v1/projects/payments/assessments?framework=sox").await;
     let scheduled: Vec<&str> = made["items"]

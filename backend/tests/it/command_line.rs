@@ -111,6 +111,68 @@ fn a_refused_file_keeps_no_other_out() {
 }
 
 #[test]
+fn several_snapshots_of_one_asset_close_nothing_of_each_other() {
+    let folder = TempDir::new().unwrap();
+    for (name, rule) in [("a.sarif", "sql"), ("b.sarif", "xss")] {
+        std::fs::write(folder.path().join(name), sarif("semgrep", &[(rule, "one")])).unwrap();
+    }
+    let to = ["--project", "payments", "--asset", "repo:payments"];
+    let output = run(&folder, &[&["ingest", "a.sarif", "b.sarif"][..], &to].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output).contains("--part") && text(&output).contains("Nothing was sent"),
+        "{}",
+        text(&output)
+    );
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn what_is_stored_is_readable_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for _ in 0..2 {
+        assert_eq!(run(&folder, &["migrate"]).status.code(), Some(0));
+        assert_eq!((mode(&data), mode(&data.join("affiant.sqlite"))), (0o700, 0o600));
+        // As an older version, or somebody who copied it, left them.
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(data.join("affiant.sqlite"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
+#[test]
+fn a_terminal_is_sent_no_commands() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("odd.json"), "{\"\\u001b[2J\\u009b31m\": 1}").unwrap();
+    for arguments in [
+        &["formats", "check", "odd.json"][..],
+        &["ingest", "odd.json", "--project", "p\u{1b}[2J"][..],
+    ] {
+        let output = run(&folder, arguments);
+        let told = text(&output);
+        let control = |c: char| c.is_control() && c != '\n' && c != '\t';
+        assert!(!told.contains(control), "{told:?}");
+    }
+}
+
+#[test]
+fn completions_survive_a_reader_that_has_gone_away() {
+    let folder = TempDir::new().unwrap();
+    let mut child = Command::new(binary())
+        .args(["completions", "bash"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(!text(&output).contains("panicked"), "{}", text(&output));
+}
+
+#[test]
 fn a_dry_run_stores_no_audit_events() {
     let folder = TempDir::new().unwrap();
     let event = r#"{"timestamp": "2026-01-01T00:00:00Z", "agent_id": "bot", "action": "export", "outcome": "success"}"#;

@@ -159,6 +159,38 @@ on_both! {
         panic!("the job does not end");
     }
 
+    async fn jobs_of_projects_take_turns(server: Server) {
+        server.post("/api/v1/projects", serde_json::json!({"slug": "other", "name": "Other"})).await;
+        let large = || {
+            let names: Vec<String> = (0..1500).map(|n| format!("n{n}")).collect();
+            let results: Vec<(&str, &str)> = names.iter().map(|name| ("sql", name.as_str())).collect();
+            sarif("semgrep", &results)
+        };
+        let mut jobs = Vec::new();
+        for n in 0..25 {
+            let (status, job) = server.push_with(&format!("asset=repo:a{n}"), large(), &[("Prefer", "respond-async")]).await;
+            assert_eq!(status, 202);
+            jobs.push(job["id"].as_str().unwrap().to_owned());
+        }
+        let request = reqwest::Client::new().post(server.at("/api/v1/projects/other/scans?asset=repo:b")).bearer_auth(&server.token);
+        let sent = request.header("Prefer", "respond-async").body(sarif("semgrep", &[("sql", "one")])).send().await.unwrap();
+        let own: serde_json::Value = sent.json().await.unwrap();
+        let state = async |project: &str, id: &str| server.get(&format!("/api/v1/projects/{project}/jobs/{id}")).await["state"].as_str().unwrap().to_owned();
+        for _ in 0..600 {
+            if state("other", own["id"].as_str().unwrap()).await == "done" {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(state("other", own["id"].as_str().unwrap()).await, "done");
+        use sea_orm::{ConnectionTrait, Statement};
+        let db = server.connection().await;
+        let sql = "SELECT count(*) AS n FROM job WHERE kind = 'import' AND state <> 'done'";
+        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap().unwrap();
+        let waiting: i64 = row.try_get("", "n").unwrap();
+        assert!(waiting >= 5, "only {waiting} of {} of the other project wait: it was not its turn", jobs.len());
+    }
+
     async fn the_original_comes_back_byte_for_byte(server: Server) {
         let file = sarif("semgrep", &[("sql", "one")]);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

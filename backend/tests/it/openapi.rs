@@ -17,6 +17,33 @@ fn the_committed_description_is_current() {
 }
 
 #[test]
+fn operations_have_names_of_their_own_and_responses_say_what_they_are() {
+    let api: serde_json::Value = serde_json::from_str(&affiant::http::api::description()).unwrap();
+    let mut names = std::collections::BTreeSet::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(
+                names.insert(name.to_owned()),
+                "{method} {path}: {name} is the name of two operations"
+            );
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let text = response["description"].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{method} {path} {status} says nothing");
+                for (media, content) in response["content"].as_object().into_iter().flatten() {
+                    let is_file =
+                        media == "application/pdf" || media == "application/zip" || media == "application/octet-stream";
+                    assert!(
+                        !is_file || content["schema"]["format"] == "binary",
+                        "{method} {path} {status} {media}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn every_operation_says_what_it_needs_and_what_can_go_wrong() {
     let api: serde_json::Value = serde_json::from_str(&affiant::http::api::description()).unwrap();
     for (path, methods) in api["paths"].as_object().unwrap() {

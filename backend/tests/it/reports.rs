@@ -4,6 +4,67 @@ use crate::server::{Server, on_both, sarif};
 use serde_json::{Value, json};
 
 on_both! {
+    async fn reports_are_paged_after_it_is_seen_whose_they_are(server: Server) {
+        server.post("/api/v1/projects", json!({"slug": "other", "name": "Other"})).await;
+        let make = async |project: &str| server.post(&format!("/api/v1/projects/{project}/reports"), json!({"framework": "sox", "period": "2026-Q2"})).await;
+        let own = make("payments").await["id"].clone();
+        for _ in 0..4 {
+            make("other").await;
+        }
+        let (mut path, mut ids) = ("/api/v1/reports?limit=2".to_owned(), Vec::new());
+        loop {
+            let page = server.get(&path).await;
+            ids.extend(page["items"].as_array().unwrap().iter().map(|one| one["id"].clone()));
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/api/v1/reports?limit=2&cursor={next}");
+        }
+        assert_eq!((ids.len(), ids.last()), (5, Some(&own)));
+        let auditor = server.new_token("auditor", Some("payments")).await;
+        let seen: Value = server.send_as(&auditor, "GET", "/api/v1/reports?limit=1", None).await.json().await.unwrap();
+        assert_eq!((&seen["items"][0]["id"], &seen["next"]), (&own, &Value::Null));
+        assert!(server.send("GET", "/p/payments/reports", None).await.text().await.unwrap().contains(own.as_str().unwrap()));
+    }
+
+    async fn what_a_scanner_sets_aside_is_not_closed(server: Server) {
+        let file = |is_aside: bool, results: &[(&str, &str)]| {
+            let mut report: Value = serde_json::from_str(&sarif("semgrep", results)).unwrap();
+            if is_aside {
+                report["runs"][0]["results"][0]["suppressions"] = json!([{"kind": "external"}]);
+            }
+            report.to_string()
+        };
+        let report = async || {
+            let made = server.post("/api/v1/projects/payments/reports", json!({"framework": "pci-dss", "period": "2026-Q2"})).await;
+            let report = server.get(&format!("/api/v1/reports/{}/json", made["id"].as_str().unwrap())).await;
+            let closed: u64 = report["changes"].as_array().unwrap().iter().map(|one| one["closed"].as_u64().unwrap()).sum();
+            let aside = report["metrics"]["suppressed_by_scanners"].as_u64().unwrap();
+            let first = report["findings"]["items"][0]["status"].as_str().unwrap_or_default().to_owned();
+            (closed, aside, first)
+        };
+        let to = |day: &str| format!("asset=repo:payments&confirm=true&scanned_at={day}");
+        server.push(&to("2026-05-01"), file(false, &[("sql", "one")])).await;
+        assert_eq!(report().await, (0, 0, "open".to_owned()));
+        server.push(&to("2026-06-01"), file(true, &[("sql", "one")])).await;
+        assert_eq!(report().await, (0, 1, "suppressed".to_owned()));
+        server.push(&to("2026-06-02"), file(false, &[])).await;
+        assert_eq!(report().await, (1, 0, "closed".to_owned()));
+    }
+
+    async fn every_incident_counts_however_many_other_events_there_are(server: Server) {
+        let event = |n: u32, action: &str| json!({"timestamp": format!("2026-05-{:02}T{:02}:00:00Z", 1 + n % 28, n % 24), "event_id": format!("{action}-{n}"), "agent_id": "bot", "action": action, "resource": "r"});
+        let path = "/api/v1/projects/payments/audit-events";
+        server.post(path, json!([event(0, "stop_logging")])).await;
+        server.post(path, json!((0..250).map(|n| event(n, "data_export")).collect::<Vec<_>>())).await;
+        let incidents = async || {
+            let made = server.post("/api/v1/projects/payments/reports", json!({"framework": "pci-dss", "period": "2026-Q2"})).await;
+            let report = server.get(&format!("/api/v1/reports/{}/json", made["id"].as_str().unwrap())).await;
+            report["metrics"]["security_incidents"].as_u64().unwrap()
+        };
+        assert_eq!(incidents().await, 1);
+        server.post(path, json!((1..500).map(|n| event(n, "stop_logging")).collect::<Vec<_>>())).await;
+        assert_eq!(incidents().await, 500);
+    }
+
     async fn a_report_says_the_same_in_every_format(server: Server) {
         server.push("asset=repo:payments&scanned_at=2026-05-01", sarif("semgrep", &[("sql", "=1+1 漢字"), ("xss", "plain")])).await;
         server.push("asset=repo:payments&scanned_at=2026-06-01", sarif("semgrep", &[("sql", "=1+1 漢字")])).await;

@@ -59,6 +59,23 @@ fn put(server: &Server, name: &str, bytes: &[u8]) {
 }
 
 on_both! {
+    async fn no_link_leads_out_of_a_folder(server: Server) {
+        put(&server, "trail/own.json", trail(0..3).as_bytes());
+        put(&server, "trail/inner/more.json", trail(10..12).as_bytes());
+        let inbox = server.data.path().join("inbox");
+        std::fs::create_dir_all(inbox.join("other")).unwrap();
+        std::fs::write(inbox.join("other/secret.json"), trail(20..30)).unwrap();
+        let within = inbox.join("payments/trail");
+        std::os::unix::fs::symlink(inbox.join("other/secret.json"), within.join("file.json")).unwrap();
+        std::os::unix::fs::symlink(inbox.join("other"), within.join("folder")).unwrap();
+        std::os::unix::fs::symlink("inner/more.json", within.join("inside.json")).unwrap();
+        set(&server, "trail", json!({"kind": "folder", "path": "trail"}), json!({"asset": "account:1"})).await;
+        let pulled = pull(&server, "trail").await;
+        assert_eq!(pulled["created"].as_u64(), Some(5), "{pulled}");
+        let problems = pulled["problems"].to_string();
+        assert!(problems.contains("file.json") && problems.contains("folder/secret.json"), "{pulled}");
+    }
+
     async fn each_event_of_a_folder_goes_in_once(server: Server) {
         put(&server, "trail/AWSLogs/1/CloudTrail/a.json.gz", &gz(&trail(0..30)));
         put(&server, "trail/AWSLogs/1/CloudTrail-Digest/d.json", b"{}");
@@ -506,6 +523,28 @@ async fn rows_of_another_database_are_read_behind_a_cursor() {
         (Some(3), Some(4500)),
         "{first}"
     );
+    for query in [
+        "SELECT id AS event_id FROM trail --",
+        "SELECT id AS event_id FROM trail) q --",
+        "SELECT id AS event_id FROM trail /*",
+        "SELECT 1 AS event_id, n FROM generate_series(1, 3000) n",
+    ] {
+        let settings =
+            json!({"kind": "postgres", "url": "env:AFFIANT_SOURCE_PAYMENTS__DB", "cursor": "event_id", "query": query});
+        set(&server, "odd", settings, json!({"format": "audit-event"})).await;
+        let pulled = server
+            .send("POST", "/api/v1/projects/payments/sources/odd/pull", Some(json!({})))
+            .await;
+        let (status, told) = (pulled.status(), pulled.text().await.unwrap());
+        let is_comment = query.ends_with("--") && !query.contains(')');
+        assert!(
+            is_comment || !status.is_success() || told.contains("cannot be reached"),
+            "{query}: {status} {told}"
+        );
+    }
+    server
+        .send("DELETE", "/api/v1/projects/payments/sources/odd", None)
+        .await;
     db.execute_unprepared(&format!("{fill}(4501, 4510) n")).await.unwrap();
     // The server's own schedule may be quicker than we are.
     pull(&server, "rows").await;

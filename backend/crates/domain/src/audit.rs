@@ -16,6 +16,9 @@ pub enum EventOutcome {
 }
 
 impl EventOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Denied];
+
     /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -184,7 +184,7 @@ pub struct FindingLine {
     pub location: String,
     /// Severity.
     pub severity: String,
-    /// `open`, `waived` or `closed`.
+    /// `open`, `waived`, `suppressed` (set aside by the scanner) or `closed`.
     pub status: String,
     /// When it opened.
     pub opened_at: Instant,

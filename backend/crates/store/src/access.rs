@@ -188,6 +188,18 @@ impl Store {
         Ok(query.one(&self.read).await?)
     }
 
+    /// A token of these projects, or of all, whether it still is worth something or not: what it made may be.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn known_token(&self, id: Uuid, only: Option<&[Uuid]>) -> Result<Option<token::Model>, StoreError> {
+        let mut query = token::Entity::find_by_id(id);
+        if let Some(only) = only {
+            query = query.filter(token::Column::ProjectId.is_in(only.iter().copied()));
+        }
+        Ok(query.one(&self.read).await?)
+    }
+
     /// Lets a token end at this instant, where it does not end before.
     ///
     /// # Errors

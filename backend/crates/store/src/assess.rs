@@ -89,6 +89,12 @@ pub struct EvidenceFinding {
     pub severity: Severity,
     /// When it was open.
     pub open: Vec<(i64, Option<i64>)>,
+    /// Its state at the instant.
+    pub state: State,
+    /// When it opened: at first, and after it closed. What a scanner set aside and tells again was open all the time.
+    pub opened: Vec<i64>,
+    /// When it closed after it was open. What a scanner set aside is not closed by that.
+    pub closed: Vec<i64>,
 }
 
 /// Tables that an assessment reads by their times: one that is none would put its row outside of every period.
@@ -500,11 +506,22 @@ fn history(row: &sea_orm::QueryResult, changes: &Changes) -> Result<EvidenceFind
         check: column(row, "check_id")?,
         severity: stored_severity(id, column(row, "first_severity")?)?,
         open: Vec::new(),
+        state: stored_state(id, column(row, "first_state")?)?,
+        opened: Vec::new(),
+        closed: Vec::new(),
     };
-    let began_open = stored_state(id, column(row, "first_state")?)? == State::Open;
-    let mut since = began_open.then_some(column::<i64>(row, "opened_at")?);
+    let mut since = (finding.state == State::Open).then_some(column::<i64>(row, "opened_at")?);
+    finding.opened.extend(since);
     for (at, state, severity) in changes.get(&id).into_iter().flatten() {
         finding.severity = *severity;
+        let was = finding.state;
+        if *state == State::Closed && was != State::Closed && !finding.opened.is_empty() {
+            finding.closed.push(*at);
+        }
+        if *state == State::Open && (was == State::Closed || finding.opened.is_empty()) {
+            finding.opened.push(*at);
+        }
+        finding.state = *state;
         match (since, state) {
             (Some(from), State::Closed | State::Suppressed) => {
                 finding.open.push((from, Some((*at).max(from))));

@@ -173,6 +173,9 @@ impl Store {
             .pragma("wal_autocheckpoint", "4000")
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
+        if !path.contains(":memory:") {
+            keep_private(&options.get_filename().display().to_string());
+        }
         let open = |connections: u32, wait: u64| {
             let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
@@ -455,6 +458,17 @@ fn postgres_pool(options: &PgConnectOptions, connections: u32, deadline: Duratio
         deadline,
         may_idle: idle > IDLE,
         turn: None,
+    }
+}
+
+/// Lets nobody but its owner read a database: its file and what stands beside it, before anything is written. Where that cannot be, opening it
+/// says why.
+fn keep_private(path: &str) {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    let _ = options.create(true).append(true).mode(0o600).open(path);
+    for beside in ["", "-wal", "-shm"] {
+        let _ = std::fs::set_permissions(format!("{path}{beside}"), std::fs::Permissions::from_mode(0o600));
     }
 }
 

@@ -351,6 +351,84 @@ impl Scoped<'_> {
         })
     }
 
+    /// The actions of a project's events, in the form that mappings name.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn actions_of_events(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT min(action_key) AS action FROM audit_event WHERE project_id = ? AND action_key > ?";
+        let mut all: Vec<String> = Vec::new();
+        loop {
+            // One look into the index for each: there are few actions, and millions of events.
+            let behind = all.last().cloned().unwrap_or_default();
+            let found = row(&self.store.read, sql, vec![self.project.0.into(), behind.into()]).await?;
+            match found
+                .map(|row| column::<Option<String>>(&row, "action"))
+                .transpose()?
+                .flatten()
+            {
+                Some(action) => all.push(action),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The events of a period that are critical, or whose action ended as one of these did: how many, and the latest of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn events_like(
+        &self,
+        period: (i64, i64),
+        kinds: &[(String, String)],
+        limit: u64,
+    ) -> Result<(u64, Vec<audit_event::Model>), StoreError> {
+        let count =
+            "SELECT count(*) AS n FROM audit_event WHERE project_id = ? AND risk = 'CRITICAL' AND at >= ? AND at < ?";
+        let values = vec![self.project.0.into(), period.0.into(), period.1.into()];
+        let found = row(&self.store.read, count, values).await?;
+        let mut n = found.map_or(Ok(0), |row| column::<i64>(&row, "n"))?;
+        let mut latest = self.latest_of(period, Some("CRITICAL"), None, limit).await?;
+        for (action, outcome) in kinds {
+            let by_index = match self.store.is_postgres() {
+                true => "",
+                false => " INDEXED BY ix_audit_event_project_id_action_key_at",
+            };
+            let which = format!(
+                "FROM audit_event{by_index} WHERE project_id = ? AND action_key = ? AND at >= ? AND at < ? AND outcome = ? AND risk <> 'CRITICAL'"
+            );
+            let values: Vec<Value> = vec![
+                self.project.0.into(),
+                action.as_str().into(),
+                period.0.into(),
+                period.1.into(),
+                outcome.as_str().into(),
+            ];
+            let found = row(
+                &self.store.read,
+                &format!("SELECT count(*) AS n {which}"),
+                values.clone(),
+            )
+            .await?;
+            let of_kind = found.map_or(Ok(0), |row| column::<i64>(&row, "n"))?;
+            if of_kind == 0 {
+                continue;
+            }
+            n += of_kind;
+            let sql = format!("SELECT * {which} ORDER BY at DESC, id DESC LIMIT {limit}");
+            let statement = statement(self.store.read.get_database_backend(), &sql, values);
+            latest.extend(
+                audit_event::Entity::find()
+                    .from_raw_sql(statement)
+                    .all(&self.store.read)
+                    .await?,
+            );
+        }
+        latest.sort_unstable_by_key(|event| std::cmp::Reverse((event.at, event.id)));
+        latest.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok((n.unsigned_abs(), latest))
+    }
+
     /// The latest time of each kind of event on each asset, up to an instant as it was known: asset, action, outcome, time.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub enum Behind<'c> {
     ALittleBefore(&'c str),
 }
 
-/// Reads the rows behind a cursor, at most so many and those that stand beside the last.
+/// Reads the rows behind a cursor, at most so many.
 ///
 /// # Errors
 /// [`StoreError`] where the database cannot be reached or refuses the query.
@@ -91,9 +91,13 @@ async fn page(
             vec![at.to_owned().into()],
         ),
     };
+    // By itself first: a query whose brackets, quotes or comments are open would take what stands around it, the cursor and the limit, away.
+    let alone = Statement::from_string(DbBackend::Postgres, format!("EXPLAIN (FORMAT TEXT) {query}"));
+    tx.query_all_raw(alone).await?;
     let sql = format!(
-        "SELECT row_to_json(q)::text AS json, (q.\"{cursor}\")::text AS cursor FROM ({query}) q WHERE q.\"{cursor}\" IS NOT NULL \
-         {behind}ORDER BY q.\"{cursor}\" FETCH FIRST {limit} ROWS WITH TIES"
+        "SELECT row_to_json(q)::text AS json, (q.\"{cursor}\")::text AS cursor FROM (\n{query}\n) q WHERE q.\"{cursor}\" IS NOT NULL \
+         {behind}ORDER BY q.\"{cursor}\" LIMIT {}",
+        u64::from(limit) + 1
     );
     let found = tx
         .query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values))
@@ -104,5 +108,43 @@ async fn page(
             cursor: column(row, "cursor")?,
         })
     });
-    read.collect()
+    whole(read.collect::<Result<_, StoreError>>()?, limit)
+}
+
+/// A page without the rows that share the cursor of the one behind it: they come with that one. Rows that all share one have no place to go on.
+fn whole(mut rows: Vec<ForeignRow>, limit: u32) -> Result<Vec<ForeignRow>, StoreError> {
+    if rows.len() <= limit as usize {
+        return Ok(rows);
+    }
+    let Some(next) = rows.pop() else { return Ok(rows) };
+    rows.retain(|row| row.cursor != next.cursor);
+    if rows.is_empty() {
+        let what = format!(
+            "more than {limit} rows share the cursor {}: name a column that tells them apart",
+            next.cursor
+        );
+        return Err(StoreError::Damaged(what));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_between_two_cursors() {
+        let rows = |cursors: &[&str]| -> Vec<ForeignRow> {
+            let row = |cursor: &&str| ForeignRow {
+                json: String::new(),
+                cursor: (*cursor).to_owned(),
+            };
+            cursors.iter().map(row).collect()
+        };
+        let kept = |cursors: &[&str]| whole(rows(cursors), 3).map(|rows| rows.len()).ok();
+        assert_eq!(kept(&["1", "2", "3"]), Some(3));
+        assert_eq!(kept(&["1", "2", "3", "4"]), Some(3));
+        assert_eq!(kept(&["1", "2", "2", "2"]), Some(1));
+        assert_eq!(kept(&["2", "2", "2", "2"]), None);
+    }
 }

@@ -56,7 +56,8 @@ pub(crate) fn fresh(id: Uuid, project: Option<Uuid>, kind: &str, payload: &str, 
 }
 
 impl Store {
-    /// Takes the oldest job that waits or whose worker has died, of projects or of the installation: neither waits for the other.
+    /// Takes a job that waits or whose worker has died, of projects or of the installation: neither waits for the other. Of projects it is the
+    /// turn of the one that was served longest ago, and of its jobs of the oldest.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
@@ -71,7 +72,8 @@ impl Store {
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, lease_until = ? WHERE id IN \
              (SELECT id FROM job WHERE (state = 'queued' OR (state = 'running' AND lease_until < ?)) \
-             AND project_id IS {not}NULL ORDER BY created_at LIMIT 1{skip}) RETURNING id"
+             AND project_id IS {not}NULL ORDER BY coalesce((SELECT max(served.lease_until) FROM job served \
+             WHERE served.project_id = job.project_id), 0), created_at LIMIT 1{skip}) RETURNING id"
         );
         let at = micros(now);
         let Some(found) = row(&self.write, &sql, vec![(at + LEASE).into(), at.into()]).await? else {

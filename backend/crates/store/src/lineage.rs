@@ -6,6 +6,7 @@ use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// By what something is made.
@@ -75,7 +76,8 @@ async fn made_by(db: &impl ConnectionTrait, root: Root<'_>, now: Instant) -> Res
             made.tokens.iter().map(|token| token.id).collect()
         }
     };
-    // A token is made by one that is older: there are no circles, and one that has ended may have made one that has not.
+    // One that has ended may have made one that has not. A token that replaced its maker stands in a circle with it.
+    let mut met: HashSet<Uuid> = makers.iter().copied().collect();
     while !makers.is_empty() {
         let mut next = Vec::new();
         for chunk in makers.chunks(AT_ONCE) {
@@ -85,8 +87,12 @@ async fn made_by(db: &impl ConnectionTrait, root: Root<'_>, now: Instant) -> Res
                 .order_by_asc(token::Column::Id)
                 .all(db)
                 .await?;
-            next.extend(tokens.iter().map(|token| token.id));
-            made.tokens.extend(tokens);
+            for token in tokens {
+                if met.insert(token.id) {
+                    next.push(token.id);
+                    made.tokens.push(token);
+                }
+            }
             let given = membership::Column::ByToken.is_in(chunk.iter().copied());
             made.memberships
                 .extend(membership::Entity::find().filter(given).all(db).await?);
@@ -100,22 +106,30 @@ async fn made_by(db: &impl ConnectionTrait, root: Root<'_>, now: Instant) -> Res
 
 /// Revokes what a root made; gives what that was.
 pub(crate) async fn revoke_made(tx: &Transaction, root: Root<'_>, now: Instant) -> Result<Made, StoreError> {
-    let made = made_by(tx, root, now).await?;
-    for chunk in made.tokens.chunks(AT_ONCE) {
-        token::Entity::update_many()
-            .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
-            .filter(token::Column::Id.is_in(chunk.iter().map(|token| token.id)))
-            .filter(token::Column::RevokedAt.is_null())
-            .exec(tx)
-            .await?;
+    let mut all = Made::default();
+    loop {
+        let made = made_by(tx, root, now).await?;
+        if made.is_empty() {
+            return Ok(all);
+        }
+        for chunk in made.tokens.chunks(AT_ONCE) {
+            token::Entity::update_many()
+                .col_expr(token::Column::RevokedAt, Expr::value(micros(now)))
+                .filter(token::Column::Id.is_in(chunk.iter().map(|token| token.id)))
+                .filter(token::Column::RevokedAt.is_null())
+                .exec(tx)
+                .await?;
+        }
+        for chunk in made.memberships.chunks(AT_ONCE) {
+            membership::Entity::delete_many()
+                .filter(membership::Column::Id.is_in(chunk.iter().map(|given| given.id)))
+                .exec(tx)
+                .await?;
+        }
+        // What one of them made meanwhile shows once its row was waited for: until there is nothing more.
+        all.tokens.extend(made.tokens);
+        all.memberships.extend(made.memberships);
     }
-    for chunk in made.memberships.chunks(AT_ONCE) {
-        membership::Entity::delete_many()
-            .filter(membership::Column::Id.is_in(chunk.iter().map(|given| given.id)))
-            .exec(tx)
-            .await?;
-    }
-    Ok(made)
 }
 
 /// Whether a maker still is there, and stays so to the end of the transaction: what is made beside its revocation is not left behind.

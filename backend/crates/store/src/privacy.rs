@@ -194,7 +194,7 @@ impl Store {
     pub async fn erase_payloads(&self, indices: &[i64]) -> Result<(), StoreError> {
         for chunk in indices.chunks(500) {
             let sql = format!(
-                "UPDATE trail_entry SET sealed = NULL, state = 3 WHERE idx IN ({})",
+                "UPDATE trail_entry SET sealed = NULL, state = 3 WHERE state = 1 AND idx IN ({})",
                 marks(chunk.len())
             );
             run(&self.write, &sql, chunk.iter().map(|index| (*index).into()).collect()).await?;

@@ -177,8 +177,10 @@ impl Store {
     /// [`StoreError`] where the database fails.
     pub async fn vouched(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, trail_entry::Model>, StoreError> {
         let mut found = HashMap::new();
+        let size = self.trail_size().await?;
         for chunk in ids.chunks(500) {
             let query = trail_entry::Entity::find()
+                .filter(trail_entry::Column::Idx.between(0, size - 1))
                 .filter(trail_entry::Column::RecordId.is_in(chunk.iter().copied()))
                 .filter(trail_entry::Column::Action.eq(KEPT))
                 .order_by_asc(trail_entry::Column::Idx);
@@ -246,7 +248,7 @@ impl Store {
     pub async fn vouching_from(&self, from: i64, limit: u64) -> Result<Vec<trail_entry::Model>, StoreError> {
         let query = trail_entry::Entity::find()
             .filter(trail_entry::Column::Action.eq(KEPT))
-            .filter(trail_entry::Column::Idx.gte(from));
+            .filter(trail_entry::Column::Idx.between(from, self.trail_size().await? - 1));
         Ok(query
             .order_by_asc(trail_entry::Column::Idx)
             .limit(limit)

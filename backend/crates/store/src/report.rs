@@ -4,7 +4,8 @@ use crate::assessment::unpack;
 use crate::entity::report;
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, Iterable, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
 /// A report to store.
@@ -46,20 +47,34 @@ impl Store {
         Ok(row.insert(&self.write).await?)
     }
 
-    /// Reports of these projects; or all, with those over all projects. Latest first.
+    /// Reports of these projects; or all, with those over all projects. Latest first, from before one on; where a project is named, its own and
+    /// those over all. Without their bodies, which no list shows.
     ///
     /// # Errors
     /// [`StoreError`] where the database fails.
-    pub async fn reports(&self, only: Option<&[Uuid]>, limit: u64) -> Result<Vec<report::Model>, StoreError> {
-        let mut query = report::Entity::find();
+    pub async fn reports(
+        &self,
+        only: Option<&[Uuid]>,
+        (of, before): (Option<Uuid>, Option<Uuid>),
+        limit: u64,
+    ) -> Result<Vec<report::Model>, StoreError> {
+        let mut query = report::Entity::find().select_only();
+        for column in report::Column::iter().filter(|column| !matches!(column, report::Column::Body)) {
+            query = query.column(column);
+        }
+        query = query.column_as(Expr::value(Vec::<u8>::new()), "body");
         if let Some(only) = only {
             query = query.filter(report::Column::ProjectId.is_in(only.iter().copied()));
         }
-        Ok(query
-            .order_by_desc(report::Column::Id)
-            .limit(limit)
-            .all(&self.read)
-            .await?)
+        if let Some(of) = of {
+            let own = report::Column::ProjectId.eq(of);
+            query = query.filter(own.or(report::Column::ProjectId.is_null()));
+        }
+        if let Some(before) = before {
+            query = query.filter(report::Column::Id.lt(before));
+        }
+        let query = query.order_by_desc(report::Column::Id).limit(limit);
+        Ok(query.all(&self.read).await?)
     }
 
     /// One report with its JSON.

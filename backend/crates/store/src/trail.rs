@@ -540,7 +540,7 @@ impl Store {
     }
 
     /// How many entries the tree counts: a row at or behind that place is none.
-    async fn trail_size(&self) -> Result<i64, StoreError> {
+    pub(crate) async fn trail_size(&self) -> Result<i64, StoreError> {
         let frontier = self.trail_frontier().await?;
         let size = frontier.first_chunk::<8>().map(|size| u64::from_be_bytes(*size));
         size.map(u64::cast_signed)

@@ -3,7 +3,7 @@
 use super::settings::{Own, Settings};
 use crate::flow::{FlowError, invalid};
 use affiant_domain::Instant;
-use affiant_store::{Behind, Checkpoint, ForeignQuery, foreign_rows};
+use affiant_store::{Behind, Checkpoint, ForeignQuery, StoreError, foreign_rows};
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -13,7 +13,7 @@ use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -22,6 +22,8 @@ use tempfile::NamedTempFile;
 const OBJECTS: usize = 2_000_000;
 /// Bytes of one object.
 const LARGEST: u64 = 4 << 30;
+/// How long a page of a query may take, connecting and all.
+const DEADLINE: Duration = Duration::from_secs(90);
 /// Rows of one page of a query.
 const ROWS: u32 = 2000;
 
@@ -90,6 +92,10 @@ pub(super) async fn open(
         }));
     }
     let (store, prefix) = objects(settings, allowed)?;
+    let root = match settings {
+        Settings::Folder { path } => Some(allowed.folder(path)?),
+        _ => None,
+    };
     // Stores list whole segments of keys: what stands behind the last `/` is compared here.
     let begins = Key::from(prefix.as_str());
     let parent = prefix.rsplit_once('/').map(|(parent, _)| Key::from(parent));
@@ -112,6 +118,7 @@ pub(super) async fn open(
     waiting.sort_by(|a, b| a.location.cmp(&b.location));
     Ok(Box::new(Objects {
         store,
+        root,
         waiting: waiting.into(),
         known,
     }))
@@ -246,6 +253,8 @@ fn is_read(known: &HashMap<String, Checkpoint>, object: &ObjectMeta) -> bool {
 /// Objects of a store.
 struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// The folder, where it is one: nothing is read that a link leads out of it to.
+    root: Option<PathBuf>,
     waiting: VecDeque<ObjectMeta>,
     known: HashMap<String, Checkpoint>,
 }
@@ -257,6 +266,14 @@ impl Connector for Objects {
             return Ok(Next::End);
         };
         let key = object.location.to_string();
+        if let Some(root) = &self.root {
+            let real = root.join(&key).canonicalize();
+            if !real.is_ok_and(|real| real.starts_with(root)) {
+                return Ok(Next::Problem(format!(
+                    "{key}: it leads out of the folder, and is not read"
+                )));
+            }
+        }
         let got = match self.store.get(&object.location).await {
             Ok(got) => got,
             Err(
@@ -312,15 +329,23 @@ impl Connector for Rows {
             (Some(at), false) => Behind::ALittleBefore(at),
             (Some(at), true) => Behind::Row(at),
         };
-        let read = foreign_rows(&self.url, &self.query, behind, ROWS).await;
-        let rows = read.map_err(|error| {
+        let away = |error: &dyn std::fmt::Display| {
             tracing::warn!(%error, "a source cannot be read");
             FlowError::Away("the database cannot be reached, or refuses the query; the log says why".to_owned())
+        };
+        let read = tokio::time::timeout(DEADLINE, foreign_rows(&self.url, &self.query, behind, ROWS));
+        let rows = read.await.map_err(|error| away(&error))?.map_err(|error| match error {
+            StoreError::Damaged(what) => invalid("settings/query", what),
+            error => away(&error),
         })?;
         let Some(last) = rows.last() else {
             return Ok(Next::End);
         };
         let version = last.cursor.clone();
+        if self.begun && self.after.as_ref() == Some(&version) {
+            let what = format!("the query does not get behind the cursor {version}");
+            return Err(invalid("settings/query", what));
+        }
         let disk = |error| FlowError::Io(spool.display().to_string(), error);
         let mut file = NamedTempFile::new_in(spool).map_err(disk)?;
         let mut size = 0;

@@ -31,8 +31,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, RefOr, Required, SecurityRequirement,
-    ServerBuilder, Type,
+    ComponentsBuilder, InfoBuilder, KnownFormat, License, ObjectBuilder, OpenApi, RefOr, Required, SchemaFormat,
+    SecurityRequirement, ServerBuilder, Type,
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -171,18 +171,85 @@ pub fn describe(mut api: OpenApi) -> OpenApi {
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     api.components = Some(components);
     api.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
-    for item in api.paths.paths.values_mut() {
-        let each = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.delete,
-            &mut item.patch,
-        ];
-        each.into_iter().flatten().for_each(describe_problems);
+    for (path, item) in &mut api.paths.paths {
         item.post.iter_mut().for_each(describe_retries);
+        let each = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("delete", &mut item.delete),
+            ("patch", &mut item.patch),
+        ];
+        for (method, operation) in each {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(operation_id(method, path));
+            describe_problems(operation);
+            describe_responses(operation);
+        }
     }
     api
+}
+
+/// What clients name an operation by: its method and path, such as `getProjectsByProjectFindings`. No two are the same.
+fn operation_id(method: &str, path: &str) -> String {
+    let mut id = method.to_owned();
+    for part in path
+        .split(['/', '-', '.'])
+        .filter(|part| !matches!(*part, "" | "api" | "v1"))
+    {
+        let name = part.trim_matches(['{', '}']);
+        if part.starts_with('{') {
+            id.push_str("By");
+        }
+        let mut letters = name.chars();
+        id.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        id.push_str(letters.as_str());
+    }
+    id
+}
+
+/// Says of each response what it is, where its own description does not, and of files that they are binary.
+fn describe_responses(operation: &mut Operation) {
+    let binary = |media: &str| {
+        matches!(
+            media,
+            "application/octet-stream" | "application/pdf" | "application/zip"
+        )
+    };
+    let file = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+    };
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        for (media, content) in &mut body.content {
+            if let RefOr::T(content) = content
+                && binary(media)
+            {
+                content.schema = Some(file().into());
+            }
+        }
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        for (media, content) in &mut response.content {
+            let RefOr::T(content) = content else { continue };
+            if binary(media) {
+                content.schema = Some(file().into());
+            } else if media == "application/x-ndjson" {
+                content.schema = Some(ObjectBuilder::new().schema_type(Type::String).into());
+            }
+        }
+        if response.description.is_empty() {
+            response.description = match status.as_str() {
+                "200" => "Done: what was asked for".to_owned(),
+                "201" => "Made".to_owned(),
+                "202" => "Queued".to_owned(),
+                "204" => "Done".to_owned(),
+                other => super::problem::titles(other),
+            };
+        }
+    }
 }
 
 /// Every POST of somebody who is known takes an idempotency key.

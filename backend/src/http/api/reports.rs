@@ -1,6 +1,6 @@
 //! Period reports.
 
-use super::{List, uuid};
+use super::{List, limit, uuid};
 use crate::app::Context;
 use crate::auth::{Allowed, In, MakeReports, Principal, ReadFramework};
 use crate::flow::budget::enter;
@@ -74,18 +74,36 @@ pub struct TableQuery {
     pub table: Option<String>,
 }
 
+/// Which page of reports.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ReportPage {
+    /// Rows on a page, 1 to 500; 50 where it is not given.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u64>,
+    /// What the page before gave as `next`.
+    pub cursor: Option<Uuid>,
+}
+
 /// List reports, latest first
 ///
 /// Needs the permission `frameworks:read`.
-#[utoipa::path(tag = "reports", responses((status = 200, body = List<StoredReport>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[utoipa::path(tag = "reports", params(ReportPage), responses((status = 200, body = List<StoredReport>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/reports")]
-pub async fn list(who: Allowed<ReadFramework>, app: App) -> Result<HttpResponse, Problem> {
-    let items = visible(&app, &who.principal)
-        .await?
-        .into_iter()
-        .map(StoredReport::from)
-        .collect();
-    Ok(HttpResponse::Ok().json(List::<StoredReport> { items, next: None }))
+pub async fn list(
+    who: Allowed<ReadFramework>,
+    app: App,
+    which: web::Query<ReportPage>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let most = limit(which.limit)?;
+    let (rows, next) = visible(&app, &who.principal, (None, which.cursor), most).await?;
+    let list = List {
+        items: rows.into_iter().map(StoredReport::from).collect(),
+        next: next.map(|id| id.to_string()),
+    };
+    Ok(super::listed(request.path(), request.query_string(), &list))
 }
 
 /// Whether a report lies where somebody may look.
@@ -93,10 +111,32 @@ fn is_seen(who: &Principal, row: &entity::report::Model) -> bool {
     who.admits::<ReadFramework>(row.project_id, &row.framework, (row.start_at, row.end_at))
 }
 
-/// The reports that somebody may see.
-pub(crate) async fn visible(app: &Context, who: &Principal) -> Result<Vec<entity::report::Model>, Problem> {
-    let all = app.store.reports(who.reach::<ReadFramework>().only(), 200).await?;
-    Ok(all.into_iter().filter(|row| is_seen(who, row)).collect())
+/// The reports that somebody may see, of a project or of all, from before one on; and where the next page begins. What they may not see is
+/// passed over before the page is cut.
+pub(crate) async fn visible(
+    app: &Context,
+    who: &Principal,
+    (of, mut before): (Option<Uuid>, Option<Uuid>),
+    most: u64,
+) -> Result<(Vec<entity::report::Model>, Option<Uuid>), Problem> {
+    const AT_ONCE: u64 = 500;
+    let reach = who.reach::<ReadFramework>();
+    let mut seen = Vec::new();
+    loop {
+        let page = app.store.reports(reach.only(), (of, before), AT_ONCE).await?;
+        let is_last = (page.len() as u64) < AT_ONCE;
+        before = page.last().map(|row| row.id);
+        for row in page.into_iter().filter(|row| is_seen(who, row)) {
+            if seen.len() as u64 == most {
+                let next = seen.last().map(|last: &entity::report::Model| last.id);
+                return Ok((seen, next));
+            }
+            seen.push(row);
+        }
+        if is_last {
+            return Ok((seen, None));
+        }
+    }
 }
 
 /// Refuses a report over more than the room of whoever asks for it.
@@ -161,6 +201,13 @@ pub async fn make_overall(
         return Err(Problem::forbidden("reports:write for all projects"));
     }
     let period = Period::parse(&wanted.period).map_err(|error| Problem::invalid("/period", error.to_string()))?;
+    // A room that is for all projects is for its frameworks and its window, all the same.
+    let span = (micros(period.start()), micros(period.end()));
+    if !who.principal.admits::<MakeReports>(None, &wanted.framework, span) {
+        return Err(Problem::forbidden(
+            "reports:write for all projects, this framework and period",
+        ));
+    }
     let projects = app.store.projects(None).await?;
     made(&app, &who.principal, &request, (&wanted, &projects, true, period)).await
 }

@@ -347,7 +347,7 @@ pub async fn rotate(
 pub async fn made_by(who: Allowed<WriteTokens>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (id, now) = (uuid(&path, "token")?, app.clock.now());
     let reach = who.principal.reach::<WriteTokens>();
-    let found = app.store.token_by_id(id, reach.only(), now).await?;
+    let found = app.store.known_token(id, reach.only()).await?;
     found.ok_or_else(no_token)?;
     let made = app.store.made_by(Root::Token(id), now).await?;
     let slugs = super::people::slugs(&app, &who.principal).await?;
@@ -375,7 +375,7 @@ pub async fn revoke(
         who.principal.reach::<WriteTokens>(),
         app.clock.now(),
     );
-    let found = app.store.token_by_id(id, reach.only(), now).await?;
+    let found = app.store.known_token(id, reach.only()).await?;
     found.ok_or_else(no_token)?;
     query.of(&app.store.made_by(Root::Token(id), now).await?)?;
     let end = |app: Context| async move {

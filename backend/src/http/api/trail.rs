@@ -3,13 +3,13 @@
 use super::people::slugs;
 use super::{List, limit, uuid};
 use crate::app::Context;
-use crate::auth::{Allowed, Principal, ReadTrail};
+use crate::auth::{Allowed, Principal, Reach, ReadTrail};
 use crate::flow::trail;
 use crate::flow::verify_trail::{KIND, TrailVerdict};
 use crate::http::App;
 use crate::http::problem::Problem;
 use crate::trail::Trail;
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use affiant_store::{EntryFilter, JobState, StoreError, entity, instant, stored_json};
 use affiant_trail::Head;
 use affiant_trail::proof::Claim;
@@ -63,7 +63,12 @@ pub struct Which {
 /// Of the projects whose trail you may read; what belongs to none only where that is all. Needs the permission `trail:read`.
 #[utoipa::path(tag = "trail", params(Which), responses((status = 200, body = List<TrailEntry>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 #[get("/api/v1/trail/entries")]
-pub async fn entries(who: Allowed<ReadTrail>, app: App, which: web::Query<Which>) -> Result<HttpResponse, Problem> {
+pub async fn entries(
+    who: Allowed<ReadTrail>,
+    app: App,
+    which: web::Query<Which>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let most = limit(which.limit)?;
     let rows = page(&app, &who.principal, &which, most).await?;
     let next = (rows.len() as u64 == most).then(|| rows.last().map(|last| last.index.to_string()));
@@ -71,7 +76,7 @@ pub async fn entries(who: Allowed<ReadTrail>, app: App, which: web::Query<Which>
         items: rows,
         next: next.flatten(),
     };
-    Ok(super::listed("/api/v1/trail/entries", "", &list))
+    Ok(super::listed(request.path(), request.query_string(), &list))
 }
 
 /// A page of entries that somebody may read.
@@ -86,20 +91,35 @@ pub(crate) async fn page(app: &Context, who: &Principal, which: &Which, most: u6
     let rows = app.store.trail_entries(&filter, most).await?;
     let contents = app.store.contents(&rows).await?;
     let slugs = slugs(app, who).await?;
-    let may_see = |entry: &TrailEntry| reach.is_all() || entry.project.is_some();
-    let shown = rows.into_iter().map(|row| shown(row, &contents, &slugs));
-    Ok(shown.filter(may_see).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| shown(row, &contents, (&reach, &slugs)))
+        .collect())
 }
 
 /// An entry as its leaf tells it, and not as what stands beside it does.
 fn shown(
     row: entity::trail_entry::Model,
     contents: &HashMap<i64, String>,
-    slugs: &HashMap<Uuid, String>,
+    (reach, slugs): (&Reach, &HashMap<Uuid, String>),
 ) -> TrailEntry {
     let (told, differs) = Trail::told(&row);
     let told = told.unwrap_or_default();
     let project = told.project.as_deref().and_then(|id| id.parse::<Uuid>().ok());
+    // It was found by a column that was edited, and is of another project.
+    if !reach.is_all() && project.is_none_or(|id| !reach.covers(id)) {
+        return TrailEntry {
+            index: row.idx.unsigned_abs(),
+            at: instant(0),
+            action: String::new(),
+            outcome: String::new(),
+            project: None,
+            leaf: String::new(),
+            hash: hex::encode(&row.hash),
+            differs: Some(differs.unwrap_or("project_id").to_owned()),
+            payload: None,
+        };
+    }
     TrailEntry {
         index: row.idx.unsigned_abs(),
         at: instant(affiant_trail::micros(&told.at).unwrap_or_default()),

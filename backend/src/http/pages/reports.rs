@@ -9,10 +9,13 @@ use crate::http::api::reports::{TableQuery, in_room, render as render_report, vi
 use crate::http::problem::Problem;
 use actix_web::{HttpResponse, get, post, web};
 use affiant_domain::period::Period;
-use affiant_store::instant;
+use affiant_store::{instant, micros};
 use askama::Template;
 use serde::Deserialize;
 use uuid::Uuid;
+
+/// Reports on the page.
+const LISTED: u64 = 200;
 
 #[derive(Template)]
 #[template(path = "pages/reports.html")]
@@ -62,10 +65,7 @@ async fn render<P: crate::auth::Permission>(
             .get(id)
             .map_or_else(|| id.to_owned(), |f| f.row.name.clone())
     };
-    let rows = visible(&at.app, &at.principal)
-        .await?
-        .into_iter()
-        .filter(|row| row.project_id.is_none_or(|id| id == at.project.id));
+    let (rows, _) = visible(&at.app, &at.principal, (Some(at.project.id), None), LISTED).await?;
     let now = at.app.clock.now();
     let period =
         Period::last_quarter(now).map_or_else(String::new, |p| format!("{}..{}", day(p.start()), day(p.end())));
@@ -84,6 +84,7 @@ async fn render<P: crate::auth::Permission>(
         chosen,
         period,
         rows: rows
+            .into_iter()
             .map(|row| Row {
                 id: row.id,
                 made: minute(instant(row.recorded_at)),
@@ -123,6 +124,11 @@ pub async fn make(at: In<MakeReports>, form: web::Form<Form>) -> Result<HttpResp
         return render(&at, form.framework.clone(), problem.detail).await;
     }
     let overall = form.over == "all" && at.principal.reach::<MakeReports>().is_all();
+    let span = (micros(period.start()), micros(period.end()));
+    if overall && !at.principal.admits::<MakeReports>(None, &form.framework, span) {
+        let what = "That framework and period are not in your room for all projects.";
+        return render(&at, form.framework.clone(), what.to_owned()).await;
+    }
     let projects = if overall {
         at.app.store.projects(None).await?
     } else {

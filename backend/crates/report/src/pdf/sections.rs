@@ -308,9 +308,7 @@ pub(super) fn events(layout: &mut Layout, report: &Report) {
     layout.heading("Audit events and incidents");
     let text = format!(
         "{} audit events were recorded in the period, {} of them of high or critical risk. Incidents: {}.",
-        report.audit_events.total,
-        report.metrics.high_risk_operations,
-        report.security_incidents.len()
+        report.audit_events.total, report.metrics.high_risk_operations, report.metrics.security_incidents
     );
     layout.paragraph(&text, (Face::Regular, 9.0, BLACK));
     if !report.security_incidents.is_empty() {
