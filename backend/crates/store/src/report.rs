@@ -4,7 +4,7 @@ use crate::assessment::unpack;
 use crate::entity::report;
 use crate::{Store, StoreError, micros};
 use affiant_domain::Instant;
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, Iterable, QueryFilter, QueryOrder, QuerySelect, Set};
 use uuid::Uuid;
 
@@ -66,15 +66,21 @@ impl Store {
         if let Some(only) = only {
             query = query.filter(report::Column::ProjectId.is_in(only.iter().copied()));
         }
-        if let Some(of) = of {
-            let own = report::Column::ProjectId.eq(of);
-            query = query.filter(own.or(report::Column::ProjectId.is_null()));
-        }
         if let Some(before) = before {
             query = query.filter(report::Column::Id.lt(before));
         }
         let query = query.order_by_desc(report::Column::Id).limit(limit);
-        Ok(query.all(&self.read).await?)
+        let Some(of) = of else {
+            return Ok(query.all(&self.read).await?);
+        };
+        // Each out of the index in its order; of both the latest are kept.
+        let own = query.clone().filter(report::Column::ProjectId.eq(of));
+        let over_all = query.filter(report::Column::ProjectId.is_null());
+        let mut found = own.all(&self.read).await?;
+        found.extend(over_all.all(&self.read).await?);
+        found.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 
     /// One report with its JSON.
