@@ -286,7 +286,8 @@ impl Provider {
     ) -> OidcError {
         match error {
             RequestTokenError::ServerResponse(told) => OidcError::Refused(told.error().to_string()),
-            RequestTokenError::Parse(..) => OidcError::Refused("an answer that is not understood".to_owned()),
+            // It took the code, and so knows who asked.
+            RequestTokenError::Parse(..) => OidcError::Unproved("an answer that is not understood".to_owned()),
             other => self.away(other),
         }
     }
