@@ -250,7 +250,7 @@ check('somebody stays', await heading(dan) === 'No role yet');
 await second.goto(`${base}/people`);
 await second.getByRole('button', { name: 'Carol Clerk has left' }).click();
 await second.waitForLoadState();
-check('what somebody takes along is shown first', (await second.locator('main').textContent()).includes('What is revoked with them'), await second.locator('main').textContent());
+check('what somebody takes along is shown first', (await second.locator('main').textContent()).includes('Their sessions end'), await second.locator('main').textContent());
 await look(second, 'confirm');
 await second.getByRole('button', { name: 'Has left' }).click();
 await second.waitForLoadState();

@@ -178,12 +178,14 @@ pub async fn leave(
 /// List what is revoked with somebody
 ///
 /// Their tokens, and what those made in turn. Needs the permission `people:write` for all projects.
-#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 200, body = Lineage), (status = 401, body = Problem), (status = 403, body = Problem)))]
+#[utoipa::path(tag = "people", params(("person" = String, Path, description = "Identifier")), responses((status = 200, body = Lineage), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 #[get("/api/v1/people/{person}/made")]
 pub async fn made_by(who: Allowed<WritePeople>, app: App, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     everywhere(&who.principal)?;
-    let root = Root::Person(uuid(&path, "person")?);
-    let made = app.store.made_by(root, app.clock.now()).await?;
+    let person = uuid(&path, "person")?;
+    let known = app.store.person(person).await?;
+    known.ok_or_else(|| Problem::not_found("there is no such person"))?;
+    let made = app.store.made_by(Root::Person(person), app.clock.now()).await?;
     let slugs = slugs(&app, &who.principal).await?;
     Ok(HttpResponse::Ok().json(Lineage::new(made, &slugs)?))
 }

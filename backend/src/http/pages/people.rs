@@ -13,7 +13,7 @@ use crate::http::api::people::{
 use crate::http::problem::Problem;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use affiant_domain::Instant;
-use affiant_store::{Made, Root, instant};
+use affiant_store::{Root, instant};
 use askama::Template;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -175,13 +175,6 @@ async fn named(app: &Context, person: Uuid) -> Result<String, Problem> {
         .name)
 }
 
-fn what_was_made(made: &Made) -> Vec<String> {
-    if made.is_empty() {
-        return vec!["nothing".to_owned()];
-    }
-    lineage::named(made, 100)
-}
-
 /// Lets somebody leave.
 #[post("/people/{person}/leave")]
 pub async fn leave(
@@ -199,9 +192,12 @@ pub async fn leave(
         let (heading, action) = (named(&app, *path).await?, format!("/people/{path}/leave"));
         return Confirm {
             chrome: Chrome::new(&app, &who.principal, "People", "", "").await?,
-            heading: format!("{heading} has left?"),
-            text: "Their sessions end, and roles given to them alone are taken. What is revoked with them:",
-            items: what_was_made(&made),
+            heading: format!("Has {heading} left?"),
+            text: match made.is_empty() {
+                true => "Their sessions end, and roles given to them alone are taken. They have no tokens.",
+                false => "Their sessions end, and roles given to them alone are taken. This is revoked with them:",
+            },
+            items: lineage::named(&made, 100),
             action,
             fields: Vec::new(),
             button: "Has left",
@@ -231,8 +227,11 @@ pub async fn end(
         return Confirm {
             chrome: Chrome::new(&app, &who.principal, "People", "", "").await?,
             heading: format!("End the sessions of {heading}?"),
-            text: "They are signed out everywhere. What was made in these sessions is revoked:",
-            items: what_was_made(&made),
+            text: match made.is_empty() {
+                true => "They are signed out everywhere. Nothing was made in these sessions.",
+                false => "They are signed out everywhere. What was made in these sessions is revoked:",
+            },
+            items: lineage::named(&made, 100),
             action,
             fields: Vec::new(),
             button: "End sessions",

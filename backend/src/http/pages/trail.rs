@@ -75,11 +75,22 @@ impl From<TrailEntry> for Row {
             differs: entry.differs.unwrap_or_default(),
             detail: if is_event {
                 format!("{} {}", text("action"), text("resource"))
+            } else if text("detail").is_empty() {
+                // Entries of the installation itself say what they do in the leaf.
+                facts(&entry.leaf)
             } else {
                 text("detail")
             },
         }
     }
+}
+
+/// The facts of a leaf, in words.
+fn facts(leaf: &str) -> String {
+    let leaf: serde_json::Value = serde_json::from_str(leaf).unwrap_or_default();
+    let facts = leaf["refs"].as_object().into_iter().flatten();
+    let facts = facts.filter_map(|(key, fact)| Some(format!("{key}: {}", fact.as_str()?)));
+    facts.collect::<Vec<_>>().join(", ")
 }
 
 /// What is looked at.
